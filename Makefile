@@ -1,0 +1,60 @@
+# The verbs of this house. Every one sets up what it needs in .venv by itself.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.ready-bench
+SEEDS ?= 100000
+KILLS ?= 1000
+# Two workers fill two cores; the suite's tests share nothing but the machine.
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types format bench soak lock clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## install everything the other verbs need into .venv
+
+$(READY): requirements/dev.txt pyproject.toml
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BENCH_READY): $(READY) requirements/bench.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/bench.txt
+	@touch $@
+
+demo: $(READY) ## a simulated upstream, a server, and a batch of 1,000+ lines by the openai client
+	@$(BIN)/python examples/demo.py
+
+test: lint types $(READY) ## lint, types and the whole suite
+	$(PYTEST) -n 2 --dist worksteal
+
+lint: $(READY) ## style, formatting, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+types: $(READY) ## mypy, strict, over source, tests and bench
+	$(BIN)/mypy
+
+format: $(READY) ## put the code in its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(BENCH_READY) ## measure us beside the alternatives, write bench/RESULTS.md
+	$(BIN)/python -m bench
+
+soak: $(READY) ## the long runs: make soak SEEDS=100000 KILLS=1000
+	SEEDS=$(SEEDS) KILLS=$(KILLS) $(PYTEST) -m soak -n 2 --timeout 36000
+
+lock: $(READY) ## pin the newest versions anew (hashes, no addresses)
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
+	grep -A20 '^uv==' requirements/dev.txt | awk 'NR==1 || /--hash/ {print; next} {exit}' | sed '$$ s/ \\$$//' > requirements/uv.txt
+
+clean: ## remove what was made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

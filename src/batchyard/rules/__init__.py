@@ -1,0 +1,1 @@
+"""Decides: pure and synchronous, told the time, never asking it."""

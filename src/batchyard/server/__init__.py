@@ -1,0 +1,1 @@
+"""Greets over HTTP: OpenAI's Files, Batches and Models."""

@@ -1,0 +1,1 @@
+"""Names: OpenAI's objects and lines as frozen values."""

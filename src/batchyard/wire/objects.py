@@ -1,0 +1,166 @@
+"""OpenAI's API objects, with OpenAI's field names in OpenAI's order; times are Unix seconds."""
+
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+__all__ = [
+    "Batch",
+    "BatchError",
+    "BatchErrors",
+    "BatchStatus",
+    "BatchUsage",
+    "Deleted",
+    "File",
+    "InputTokensDetails",
+    "Model",
+    "OutputTokensDetails",
+    "Page",
+    "RequestCounts",
+    "to_json",
+]
+
+BatchStatus = Literal[
+    "validating",
+    "failed",
+    "in_progress",
+    "finalizing",
+    "completed",
+    "expired",
+    "cancelling",
+    "cancelled",
+]
+
+
+class RequestCounts(Struct, frozen=True):
+    """Lines of a batch; `failed` leaves out lines that never ran (they expired or were cancelled)."""
+
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class InputTokensDetails(Struct, frozen=True):
+    """Part of `BatchUsage.input_tokens`."""
+
+    cached_tokens: int = 0
+
+
+class OutputTokensDetails(Struct, frozen=True):
+    """Part of `BatchUsage.output_tokens`."""
+
+    reasoning_tokens: int = 0
+
+
+class BatchUsage(Struct, frozen=True):
+    """Tokens over all answers of a batch, as the upstream counted them."""
+
+    input_tokens: int = 0
+    input_tokens_details: InputTokensDetails = InputTokensDetails()
+    output_tokens: int = 0
+    output_tokens_details: OutputTokensDetails = OutputTokensDetails()
+    total_tokens: int = 0
+
+
+class BatchError(Struct, frozen=True):
+    """One reason why an input file was refused; `line` counts physical lines from 1."""
+
+    code: str
+    message: str
+    param: str | None = None
+    line: int | None = None
+
+
+class BatchErrors(Struct, frozen=True):
+    """The list form in which a batch carries its errors."""
+
+    data: tuple[BatchError, ...]
+    object: Literal["list"] = "list"
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """A batch as the API shows it; every key is always present, null where it has no value."""
+
+    id: str
+    object: Literal["batch"] = "batch"
+    endpoint: str
+    model: str | None = None
+    errors: BatchErrors | None = None
+    input_file_id: str
+    completion_window: str
+    status: BatchStatus
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    created_at: int
+    in_progress_at: int | None = None
+    expires_at: int | None = None
+    finalizing_at: int | None = None
+    completed_at: int | None = None
+    failed_at: int | None = None
+    expired_at: int | None = None
+    cancelling_at: int | None = None
+    cancelled_at: int | None = None
+    request_counts: RequestCounts = RequestCounts()
+    usage: BatchUsage | None = None
+    metadata: dict[str, str] | None = None
+
+
+class File(Struct, frozen=True, kw_only=True):
+    """A file as the API shows it; `status` is deprecated at OpenAI, yet SDKs require it."""
+
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    expires_at: int | None = None
+    filename: str
+    purpose: str
+    status: Literal["uploaded", "processed", "error"] = "processed"
+    status_details: str | None = None
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A model that an upstream serves."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class Deleted(Struct, frozen=True, kw_only=True):
+    """The answer to a deletion."""
+
+    id: str
+    object: str
+    deleted: bool = True
+
+
+T = TypeVar("T")
+
+
+class Page(Struct, Generic[T], frozen=True, kw_only=True):
+    """One page of a list; the next begins `after` its `last_id`."""
+
+    object: Literal["list"] = "list"
+    data: tuple[T, ...]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+    @classmethod
+    def of(cls, shown: tuple[T, ...], *, has_more: bool) -> "Page[T]":
+        """Page the objects `shown`; ids are null on an empty page."""
+        ids: list[str] = [one.id for one in shown]  # type: ignore[attr-defined]
+        return cls(
+            data=shown,
+            first_id=ids[0] if ids else None,
+            last_id=ids[-1] if ids else None,
+            has_more=has_more,
+        )
+
+
+def to_json(value: Any) -> bytes:
+    """Render any object of this module, or plain JSON data, as compact JSON."""
+    return msgspec.json.encode(value)
