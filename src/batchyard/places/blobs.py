@@ -1,0 +1,144 @@
+"""A folder of blobs: bytes that are durable before anything names them."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["Blobs", "Segment", "Writing"]
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Blobs:
+    """Blobs by name in one folder; a name may have slashes and is never a user's text."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def create(self, name: str) -> "Writing":
+        """Begin a blob that appears under its name, whole and durable, at `commit`."""
+        return Writing(self._path(name))
+
+    def segment(self, name: str) -> "Segment":
+        """Begin a blob that grows by durable appends."""
+        return Segment(self._path(name), name)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a blob for reading; raises FileNotFoundError when it is gone."""
+        return self._path(name).open("rb", buffering=0)
+
+    def chunks(self, name: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """The bytes of a blob from `start`, in pieces of at most 1 MiB."""
+        with self.open(name) as blob:
+            blob.seek(start)
+            left = length if length is not None else os.fstat(blob.fileno()).st_size - start
+            while left > 0:
+                chunk = blob.read(min(left, _CHUNK_BYTES))
+                if not chunk:
+                    raise EOFError(f"blob {name} is shorter than what is recorded of it")
+                left -= len(chunk)
+                yield chunk
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete blobs; those that are gone already are no fault."""
+        for name in names:
+            self._path(name).unlink(missing_ok=True)
+
+    def names(self) -> Iterator[str]:
+        """The names of all blobs and of what was left unfinished."""
+        for path in self._folder.rglob("*"):
+            if path.is_file():
+                yield path.relative_to(self._folder).as_posix()
+
+    def _path(self, name: str) -> Path:
+        return self._folder / name
+
+
+class Writing:
+    """A blob while it is written; without `commit` it never was."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._temporary = path.with_name(path.name + ".unfinished")
+        self._file = self._temporary.open("wb", buffering=0)
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append; raises OSError when the disk is full."""
+        _write_all(self._file, chunk)
+        self._hash.update(chunk)
+        self.size_bytes += len(chunk)
+
+    def commit(self) -> str:
+        """Make it durable under its name; returns the SHA-256 in hexadecimal."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.rename(self._path)
+        _sync_folder(self._path.parent)
+        return self._hash.hexdigest()
+
+    def abandon(self) -> None:
+        """Leave no trace; harmless after `commit`."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+class Segment:
+    """A blob that one worker appends to; only what a transaction has marked counts."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.name = name
+        self._path = path
+        self._file = path.open("xb", buffering=0)
+        _sync_folder(path.parent)
+        self._hash = hashlib.sha256()
+        self._next_hash = self._hash
+        self._next_bytes = 0
+        self.size_bytes = 0
+
+    def append(self, chunk: bytes) -> None:
+        """Add bytes behind the marked ones and make them durable; not yet marked.
+
+        Raises OSError; then the segment is not to be used again, for after a failed sync
+        nobody knows what the disk holds.
+        """
+        self._file.seek(self.size_bytes)
+        self._file.truncate()
+        _write_all(self._file, chunk)
+        os.fdatasync(self._file.fileno())
+        self._next_hash = self._hash.copy()
+        self._next_hash.update(chunk)
+        self._next_bytes = self.size_bytes + len(chunk)
+
+    @property
+    def reached(self) -> tuple[int, str]:
+        """Length and SHA-256 of the segment with what was appended last."""
+        return self._next_bytes, self._next_hash.hexdigest()
+
+    def mark(self) -> None:
+        """What was appended last is recorded: the next goes behind it."""
+        self._hash = self._next_hash
+        self.size_bytes = self._next_bytes
+
+    def close(self) -> None:
+        """Close the file; its blob stays."""
+        self._file.close()
+
+
+def _write_all(file: BinaryIO, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

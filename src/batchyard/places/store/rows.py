@@ -1,0 +1,208 @@
+"""What goes into the store and comes out of it, beside the API's own objects."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from batchyard.wire.objects import BatchStatus
+
+__all__ = [
+    "BatchTally",
+    "Content",
+    "Course",
+    "FileRow",
+    "KeyRow",
+    "Lease",
+    "NewBatch",
+    "NewShard",
+    "Part",
+    "Recording",
+    "SegmentMark",
+    "ShardMark",
+    "Unanswered",
+    "Waiting",
+]
+
+
+class Part(Struct, frozen=True, array_like=True):
+    """The first `size_bytes` of a blob, as a part of a file."""
+
+    blob: str
+    size_bytes: int
+
+
+class FileRow(Struct, frozen=True, kw_only=True):
+    """A file to be kept, and the place of its bytes."""
+
+    id: str
+    project_id: str
+    purpose: str
+    filename: str
+    size_bytes: int
+    sha256: str
+    created_at: int
+    expires_at: int | None = None
+    parts: tuple[Part, ...]
+    digest: bytes | None = None
+
+
+class Content(Struct, frozen=True, kw_only=True):
+    """Where the bytes of a file are; `digest` is what validation learned of them."""
+
+    file_id: str
+    filename: str
+    purpose: str
+    size_bytes: int
+    sha256: str
+    created_at: int
+    parts: tuple[Part, ...]
+    digest: bytes | None
+    gone: bool
+
+
+class KeyRow(Struct, frozen=True, kw_only=True):
+    """An API key without its secret; `hint` is the masked form that may be shown."""
+
+    id: str
+    project_id: str
+    name: str
+    hint: str
+    created_at: int
+    revoked_at: int | None
+
+
+class NewBatch(Struct, frozen=True, kw_only=True):
+    """A batch as it is created."""
+
+    id: str
+    project_id: str
+    endpoint: str
+    input_file_id: str
+    completion_window: str
+    created_at: int
+    expires_at: int
+    metadata: dict[str, str] | None = None
+    output_expires_after_seconds: int | None = None
+    line_id_prefix: str
+
+
+class NewShard(Struct, frozen=True, array_like=True):
+    """A run of lines, of which those of one model are meant.
+
+    Where lines of other models stand between them, these count as answered from the start.
+    """
+
+    model: str
+    start: int
+    size_bytes: int
+    first_index: int
+    lines: int
+    remaining: int
+    answered: bytes
+
+
+class Course(Struct, frozen=True, kw_only=True):
+    """A batch as the flow sees it when a step of its course is due."""
+
+    id: str
+    project_id: str
+    status: BatchStatus
+    endpoint: str
+    input_file_id: str
+    created_at: int
+    expires_at: int
+    populated: bool
+    total: int
+    completed: int
+    failed: int
+    open_shards: int
+    output_expires_after_seconds: int | None
+    line_id_prefix: str
+    finalizing_at: int | None
+
+
+class Waiting(Struct, frozen=True):
+    """A running batch with shards of one model that nobody holds."""
+
+    batch_id: str
+    model: str
+    shards: int
+    held: int
+    expires_at: int
+    sequence: int
+
+
+class Lease(Struct, frozen=True, kw_only=True):
+    """A shard in a worker's hands; every write for it must name this `epoch`."""
+
+    batch_id: str
+    position: int
+    model: str
+    start: int
+    size_bytes: int
+    first_index: int
+    lines: int
+    remaining: int
+    answered: bytes
+    epoch: int
+    losses: int
+    endpoint: str
+    expires_at: int
+    line_id_prefix: str
+    input_file_id: str
+    project_id: str
+    mixed: bool
+
+
+class ShardMark(Struct, frozen=True):
+    """The answers of one shard after a piece: the whole mask, and what is still missing."""
+
+    batch_id: str
+    position: int
+    epoch: int
+    answered: bytes
+    remaining: int
+
+
+class BatchTally(Struct, frozen=True, kw_only=True):
+    """What a piece adds to the counts of one batch."""
+
+    batch_id: str
+    completed: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    total_tokens: int = 0
+    calls: int = 0
+
+
+class SegmentMark(Struct, frozen=True):
+    """How far a segment reaches, counted from its start."""
+
+    batch_id: str
+    blob: str
+    kind: Literal["output", "error"]
+    size_bytes: int
+    lines: int
+    sha256: str
+
+
+class Recording(Struct, frozen=True):
+    """A piece: results whose bytes are durable already, to be recorded in one transaction."""
+
+    shards: tuple[ShardMark, ...]
+    tallies: tuple[BatchTally, ...]
+    segments: tuple[SegmentMark, ...]
+
+
+class Unanswered(Struct, frozen=True):
+    """A shard of a batch that ends, with the mask of the lines that have their answer."""
+
+    start: int
+    size_bytes: int
+    first_index: int
+    lines: int
+    remaining: int
+    answered: bytes
