@@ -1,0 +1,295 @@
+"""One HTTP/1.1 connection: a request goes out, an answer comes back whole or not at all."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
+
+import httptools
+import msgspec
+
+__all__ = ["Answer", "Call", "Connection", "Fault", "Owner"]
+
+INTERIM_ANSWERS_MAX = 16
+# Chunks of one byte cost five bytes of framing each; a peer that needs more is up to no good.
+FRAMING_PER_BODY_BYTE_MAX = 8
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """A complete answer of any status; header names in lower case, in the order they came."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """Why there is no answer.
+
+    `code` is `request_timeout`, `upstream_unreachable`, `invalid_upstream_response` or
+    `response_too_large`; `sent` is true when any byte of the request may have gone out.
+    """
+
+    code: str
+    detail: str
+    sent: bool
+
+
+class Call:
+    """One request under way."""
+
+    __slots__ = (
+        "_withdraw",
+        "body",
+        "body_bytes_max",
+        "connection",
+        "deadline",
+        "done",
+        "head",
+        "was_retried",
+    )
+
+    def __init__(
+        self,
+        head: bytes,
+        body: bytes,
+        body_bytes_max: int,
+        deadline: float,
+        done: Callable[[Answer | Fault], None],
+        withdraw: Callable[["Call"], None],
+    ) -> None:
+        self.head = head
+        self.body = body
+        self.body_bytes_max = body_bytes_max
+        self.deadline = deadline
+        self.done = done
+        self.connection: Connection | None = None
+        self.was_retried = False
+        self._withdraw = withdraw
+
+    @property
+    def sent(self) -> bool:
+        """Whether any byte of the request may have gone out."""
+        return self.was_retried or self.connection is not None
+
+    def cancel(self) -> None:
+        """Drop the request and its connection; `done` is not called any more."""
+        self._withdraw(self)
+
+
+class Owner(Protocol):
+    """Whoever keeps connections; told once how each call on them ended."""
+
+    def opened(self, connection: "Connection") -> None:
+        """The connection can be used."""
+
+    def answered(self, connection: "Connection", call: Call, answer: Answer) -> None:
+        """The answer is complete; the connection may serve again if it is still open."""
+
+    def failed(self, call: Call, fault: Fault, *, was_stale: bool) -> None:
+        """There will be no answer; `was_stale`: the peer had likely closed before it was asked."""
+
+    def closed(self, connection: "Connection") -> None:
+        """The connection is gone for good."""
+
+
+@runtime_checkable
+class _Socket(Protocol):
+    """What a connection needs of its transport; uvloop's is no asyncio.Transport by name."""
+
+    def writelines(self, list_of_data: Iterable[bytes], /) -> None: ...
+
+    def get_write_buffer_size(self) -> int: ...
+
+    def abort(self) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """The protocol of one socket; at most one call at a time, anything odd closes it."""
+
+    __slots__ = (
+        "_body",
+        "_call",
+        "_has_served",
+        "_headers",
+        "_headers_bytes_max",
+        "_interim_count",
+        "_is_complete",
+        "_keeps_alive",
+        "_owner",
+        "_parser",
+        "_received_bytes",
+        "_refusal",
+        "_status",
+        "_transport",
+        "idle_since",
+        "is_open",
+    )
+
+    _transport: _Socket
+    _headers: list[tuple[bytes, bytes]]
+    _body: bytes | bytearray
+
+    def __init__(self, owner: Owner, headers_bytes_max: int) -> None:
+        self.is_open = False
+        self.idle_since = 0.0
+        self._owner = owner
+        self._headers_bytes_max = headers_bytes_max
+        self._parser = httptools.HttpResponseParser(self)
+        self._call: Call | None = None
+        self._has_served = False
+
+    def start(self, call: Call) -> None:
+        """Send the call's request; the owner hears of the end."""
+        call.connection = self
+        self._call = call
+        self._status = 0
+        self._headers = []
+        self._body = b""
+        self._received_bytes = 0
+        self._interim_count = 0
+        self._is_complete = False
+        self._refusal: Fault | None = None
+        self._transport.writelines((call.head, call.body))
+
+    def abort(self) -> None:
+        """Close at once and say nothing about a call under way."""
+        self._call = None
+        if self.is_open:
+            self.is_open = False
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """From asyncio: the socket is connected, the certificate (if any) accepted."""
+        assert isinstance(transport, _Socket)
+        self._transport = transport
+        self.is_open = True
+        self._owner.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """From asyncio: parse what came; the call may end only when the parser rests."""
+        call = self._call
+        if call is None:
+            # An answer to nothing: whatever follows on this connection cannot be trusted.
+            self.abort()
+            return
+        self._received_bytes += len(data)
+        is_clean = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            is_clean = False
+            if not self._is_complete and self._refusal is None:
+                self._refuse("invalid_upstream_response", f"The answer is not HTTP: {error}.")
+        framing_bytes_max = self._headers_bytes_max + FRAMING_PER_BODY_BYTE_MAX * len(self._body)
+        if self._received_bytes - len(self._body) > framing_bytes_max:
+            self._refuse(
+                "invalid_upstream_response",
+                f"The answer's headers are larger than {self._headers_bytes_max} bytes.",
+            )
+        if self._refusal is not None:
+            self._fail(call, self._refusal)
+        elif self._is_complete:
+            self._finish(call, is_clean and self._keeps_alive)
+
+    def eof_received(self) -> None:
+        """From asyncio: the upstream has said its last, so nothing is left to wait for."""
+        self._lost(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """From asyncio: the socket is closed, by us or by the network."""
+        self.is_open = False
+        self._lost(exc)
+        self._owner.closed(self)
+
+    def on_message_begin(self) -> None:
+        """From the parser: refuse bytes after the one answer that was asked for."""
+        if self._is_complete:
+            raise ValueError("a second answer follows the first")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """From the parser: a header, or a trailer of a chunked body."""
+        # Trailers come after the status is known; they are no headers and nobody needs them.
+        if not self._status:
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """From the parser: the status is known now and tells headers from trailers."""
+        self._status = self._parser.get_status_code()
+
+    def on_body(self, chunk: bytes) -> None:
+        """From the parser: a run of the body, without framing."""
+        assert self._call is not None
+        if not self._body:
+            self._body = chunk
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += chunk
+        if len(self._body) > self._call.body_bytes_max:
+            limit = self._call.body_bytes_max
+            self._body = b""
+            self._refuse("response_too_large", f"The answer is larger than {limit} bytes.")
+
+    def on_message_complete(self) -> None:
+        """From the parser: an answer is whole, or an interim one has passed."""
+        if self._status >= 200:
+            self._keeps_alive = self._parser.should_keep_alive()
+            self._is_complete = True
+            return
+        self._status = 0
+        self._headers = []
+        self._interim_count += 1
+        if self._interim_count > INTERIM_ANSWERS_MAX:
+            self._refuse(
+                "invalid_upstream_response",
+                f"More than {INTERIM_ANSWERS_MAX} interim (1xx) answers came.",
+            )
+
+    def _finish(self, call: Call, can_be_reused: bool) -> None:
+        encoding = _header(self._headers, b"content-encoding") or b"identity"
+        if encoding.lower() != b"identity":
+            shown = encoding[:40].decode("latin-1")
+            self._refuse("invalid_upstream_response", f"Unasked content encoding {shown!r}.")
+        if self._refusal is not None:
+            self._fail(call, self._refusal)
+            return
+        self._call = None
+        self._has_served = True
+        # A request that is still going out would be followed by the next one on this connection.
+        if not can_be_reused or self._transport.get_write_buffer_size():
+            self.abort()
+        self._owner.answered(self, call, Answer(self._status, self._headers, bytes(self._body)))
+
+    def _fail(self, call: Call, fault: Fault, *, was_stale: bool = False) -> None:
+        self.abort()
+        self._owner.failed(call, fault, was_stale=was_stale)
+
+    def _refuse(self, code: str, detail: str) -> None:
+        # The first reason counts; the parser may go on for the rest of what was read.
+        if self._refusal is None:
+            self._refusal = Fault(code, detail, sent=True)
+
+    def _lost(self, exc: Exception | None) -> None:
+        call = self._call
+        if call is None:
+            self.abort()
+        elif exc is None and self._ends_with_connection():
+            self._finish(call, can_be_reused=False)
+        else:
+            what = "closed the connection" if exc is None else f"broke the connection ({exc})"
+            when = f"after {self._received_bytes} bytes of" if self._received_bytes else "before"
+            fault = Fault("upstream_unreachable", f"The upstream {what} {when} an answer.", True)
+            self._fail(call, fault, was_stale=self._has_served and not self._received_bytes)
+
+    def _ends_with_connection(self) -> bool:
+        return self._status >= 200 and not (
+            _header(self._headers, b"content-length")
+            or _header(self._headers, b"transfer-encoding")
+        )
+
+
+def _header(headers: list[tuple[bytes, bytes]], sought: bytes) -> bytes | None:
+    for name, value in headers:
+        if name == sought:
+            return value.strip()
+    return None

@@ -1,0 +1,85 @@
+"""Where an upstream is, and the head of a request to it."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from batchyard import __version__
+
+__all__ = ["BaseUrl", "head_for"]
+
+_PORTS = {"http": 80, "https": 443}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PATH = re.compile(r"(/[!-~]*)?")
+_HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(%[0-9A-Za-z._-]+)?")
+_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+
+
+class BaseUrl(msgspec.Struct, frozen=True):
+    """A base URL, taken apart; `path` is empty or begins with a slash and ends with none."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> "BaseUrl":
+        """Read a base URL; ValueError says what is wrong with it and never shows a password."""
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError as error:
+            raise ValueError(f"This is not a URL that can be read: {error}.") from None
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("A base URL must hold no user name or password; give the key apart.")
+        if parts.scheme not in _PORTS:
+            raise ValueError(f"Base URL {text!r} must begin with http:// or https://.")
+        if parts.query or parts.fragment or "?" in text or "#" in text:
+            raise ValueError(f"Base URL {text!r} must have no query and no fragment.")
+        host = parts.hostname
+        if not host or not _HOST.fullmatch(host):
+            raise ValueError(f"Base URL {text!r} must name a host (non-ASCII ones in punycode).")
+        if port == 0:
+            raise ValueError(f"Base URL {text!r} must name a port from 1 to 65535.")
+        path = parts.path.rstrip("/")
+        if not _PATH.fullmatch(path):
+            raise ValueError(f"The path of base URL {text!r} must be ASCII without spaces.")
+        return cls(parts.scheme, host, port or _PORTS[parts.scheme], path)
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a `host` header has them: without the port that goes without saying."""
+        host = f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def head_for(base_url: str, method: str, path: str, extra_headers: Mapping[str, str]) -> bytes:
+    r"""A request head up to the value of its last header, the content length.
+
+    `path` is appended to that of the base URL. Append ``b"%d\r\n\r\n" % len(body)`` for the whole.
+    ValueError names a bad header and never shows its value, for that may be a key.
+    """
+    url = BaseUrl.parse(base_url)
+    if not path.startswith("/") or not _PATH.fullmatch(path):
+        raise ValueError(f"Path {path!r} must begin with a slash and be ASCII without spaces.")
+    headers = {
+        "host": url.authority,
+        "user-agent": f"batchyard/{__version__}",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "connection": "keep-alive",
+        "content-type": "application/json",
+    }
+    for name, value in extra_headers.items():
+        if name.lower() in {*headers, "content-length", "transfer-encoding"}:
+            raise ValueError(f"Header {name!r} is written by Batchyard itself.")
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"Header name {name!r} has a character that names must not have.")
+        if not _VALUE.fullmatch(value):
+            raise ValueError(f"The value of header {name!r} has a line break or another bad sign.")
+    lines = [f"{method} {url.path}{path} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in {**headers, **extra_headers}.items()]
+    return "\r\n".join([*lines, "content-length: "]).encode("latin-1")

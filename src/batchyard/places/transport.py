@@ -1,0 +1,281 @@
+"""The way to one upstream and back: many HTTP/1.1 calls at once, each with a certain end."""
+
+import asyncio
+import math
+import socket
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable
+
+from batchyard.places.connection import Answer, Call, Connection, Fault
+from batchyard.places.request_head import BaseUrl, head_for
+
+__all__ = ["Answer", "Call", "Fault", "Transport", "head_for"]
+
+CONNECTS_MAX = 256
+# Deadlines are looked after together; when many pass at once this bounds how often all are seen.
+SWEEP_PAUSE_SECONDS = 0.05
+
+
+class Transport:
+    """Keep-alive connections to one upstream, one per call in flight, reused last in first out.
+
+    Each call ends once: with an answer, a fault, or by being cancelled. No redirect is followed
+    and no answer is judged. A call is repeated in one case only: it was sent on a connection that
+    had served before and that the upstream closed without a byte of an answer.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        connect_timeout_seconds: float = 10.0,
+        idle_timeout_seconds: float = 30.0,
+        idle_connections_max: int = 8192,
+        headers_bytes_max: int = 65_536,
+    ) -> None:
+        self._url = BaseUrl.parse(base_url)
+        self._ssl_context = ssl_context
+        if self._url.scheme == "http":
+            self._ssl_context = None
+        elif ssl_context is None:
+            self._ssl_context = ssl.create_default_context()
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._idle_connections_max = idle_connections_max
+        self._headers_bytes_max = headers_bytes_max
+
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
+        self._pending: set[Call] = set()
+        self._waiting: OrderedDict[Call, None] = OrderedDict()
+        self._waiting_anew: OrderedDict[Call, None] = OrderedDict()
+        self._attempts: set[asyncio.Task[Connection | Fault]] = set()
+        self._open: set[Connection] = set()
+        self._idle: dict[Connection, None] = {}
+        self._fetches: set[asyncio.Future[Answer | Fault]] = set()
+        self._all_closed: asyncio.Future[None] | None = None
+        self._sweep_at = math.inf
+        self._sweep_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have not ended, whether they have a connection yet or not."""
+        return len(self._pending)
+
+    def send(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        timeout_seconds: float,
+        body_bytes_max: int,
+        done: Callable[[Answer | Fault], None],
+    ) -> Call:
+        """Start a call; `done` hears of its end later, never from within this function.
+
+        The timeout covers everything from now on: waiting for a connection, sending, the answer.
+        """
+        loop = self._loop or self._bind()
+        now = loop.time()
+        deadline = now + timeout_seconds
+        call = Call(head, body, body_bytes_max, deadline, done, self._withdraw)
+        self._pending.add(call)
+        if deadline < self._sweep_at:
+            self._sweep_by(deadline)
+        idle = self._idle
+        while idle:
+            connection, _ = idle.popitem()
+            if connection.is_open and now - connection.idle_since < self._idle_timeout_seconds:
+                connection.start(call)
+                return call
+            connection.abort()
+        self._waiting[call] = None
+        self._connect_for_the_waiting()
+        return call
+
+    async def fetch(
+        self, head: bytes, body: bytes = b"", *, timeout_seconds: float, body_bytes_max: int
+    ) -> Answer | Fault:
+        """Make one call and wait for its end; cancelled when the transport is closed."""
+        ended: asyncio.Future[Answer | Fault] = asyncio.get_running_loop().create_future()
+        self._fetches.add(ended)
+
+        def settle(outcome: Answer | Fault) -> None:
+            if not ended.done():
+                ended.set_result(outcome)
+
+        call = self.send(
+            head, body, timeout_seconds=timeout_seconds, body_bytes_max=body_bytes_max, done=settle
+        )
+        try:
+            return await ended
+        finally:
+            self._fetches.discard(ended)
+            call.cancel()
+
+    async def aclose(self) -> None:
+        """Drop all calls without a word, close all connections, and wait until they are closed."""
+        self._is_closed = True
+        self._loop = None
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        for calls in (self._pending, self._waiting, self._waiting_anew, self._idle):
+            calls.clear()
+        for ended in self._fetches:
+            ended.cancel()
+        attempts = tuple(self._attempts)
+        for attempt in attempts:
+            attempt.cancel()
+        await asyncio.gather(*attempts, return_exceptions=True)
+        for connection in tuple(self._open):
+            connection.abort()
+        if self._open:
+            self._all_closed = asyncio.get_running_loop().create_future()
+            await self._all_closed
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        if self._is_closed:
+            raise RuntimeError("The transport is closed.")
+        self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def opened(self, connection: Connection) -> None:
+        """Keep the connection in sight."""
+        self._open.add(connection)
+
+    def answered(self, connection: Connection, call: Call, answer: Answer) -> None:
+        """Give the connection to the next who waits, or keep it, then tell the caller."""
+        self._pending.discard(call)
+        if connection.is_open:
+            if self._waiting:
+                connection.start(self._waiting.popitem(last=False)[0])
+            else:
+                self._keep(connection)
+        call.done(answer)
+
+    def failed(self, call: Call, fault: Fault, *, was_stale: bool) -> None:
+        """Tell the caller, or once more try a request that was sent into a closed connection."""
+        if was_stale and not call.was_retried:
+            call.was_retried = True
+            call.connection = None
+            self._waiting_anew[call] = None
+            self._connect_for_the_waiting()
+        else:
+            self._end(call, fault)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget the connection."""
+        self._open.discard(connection)
+        self._idle.pop(connection, None)
+        if self._all_closed is not None and not self._open and not self._all_closed.done():
+            self._all_closed.set_result(None)
+
+    def _keep(self, connection: Connection) -> None:
+        if len(self._idle) >= self._idle_connections_max:
+            connection.abort()
+            return
+        now = (self._loop or self._bind()).time()
+        connection.idle_since = now
+        self._idle[connection] = None
+        if now + self._idle_timeout_seconds < self._sweep_at:
+            self._sweep_by(now + self._idle_timeout_seconds)
+
+    def _end(self, call: Call, fault: Fault) -> None:
+        if call in self._pending:
+            self._forget(call)
+            call.done(fault)
+
+    def _withdraw(self, call: Call) -> None:
+        if call in self._pending:
+            self._forget(call)
+            if call.connection is not None:
+                call.connection.abort()
+
+    def _forget(self, call: Call) -> None:
+        self._pending.discard(call)
+        self._waiting.pop(call, None)
+        self._waiting_anew.pop(call, None)
+
+    def _connect_for_the_waiting(self) -> None:
+        wanted = min(CONNECTS_MAX, len(self._waiting) + len(self._waiting_anew))
+        while len(self._attempts) < wanted:
+            attempt = (self._loop or self._bind()).create_task(self._connect())
+            self._attempts.add(attempt)
+            attempt.add_done_callback(self._connect_ended)
+
+    async def _connect(self) -> Connection | Fault:
+        try:
+            async with asyncio.timeout(self._connect_timeout_seconds):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: Connection(self, self._headers_bytes_max),
+                    self._url.host,
+                    self._url.port,
+                    ssl=self._ssl_context,
+                )
+        # UnicodeError is what a name that DNS cannot carry raises.
+        except (OSError, UnicodeError) as error:
+            return Fault("upstream_unreachable", self._describe(error), sent=False)
+        return connection
+
+    def _connect_ended(self, attempt: asyncio.Task[Connection | Fault]) -> None:
+        self._attempts.discard(attempt)
+        if attempt.cancelled() or self._is_closed:
+            return
+        outcome = attempt.result()
+        if isinstance(outcome, Connection) and not outcome.is_open:
+            detail = f"{self._url.authority} closed the connection at once."
+            outcome = Fault("upstream_unreachable", detail, sent=False)
+        waiting = self._waiting_anew or self._waiting
+        if isinstance(outcome, Fault):
+            if waiting:
+                call, _ = waiting.popitem(last=False)
+                self._end(call, Fault(outcome.code, outcome.detail, sent=call.was_retried))
+        elif waiting:
+            outcome.start(waiting.popitem(last=False)[0])
+        else:
+            self._keep(outcome)
+        self._connect_for_the_waiting()
+
+    def _describe(self, error: Exception) -> str:
+        place = self._url.authority
+        match error:
+            case ssl.SSLCertVerificationError():
+                return f"The certificate of {place} was refused: {error.verify_message}."
+            case ssl.SSLError():
+                return f"No TLS connection to {place}: {error.reason or error}."
+            case socket.gaierror():
+                return f"The name {self._url.host} could not be resolved: {error.strerror}."
+            case TimeoutError():
+                seconds = self._connect_timeout_seconds
+                return f"No connection to {place} within {seconds:g} seconds."
+            case _:
+                return f"No connection to {place}: {error}."
+
+    def _sweep_by(self, when: float) -> None:
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        self._sweep_at = when
+        self._sweep_timer = (self._loop or self._bind()).call_at(when, self._sweep)
+
+    def _sweep(self) -> None:
+        loop = self._loop or self._bind()
+        now = loop.time()
+        self._sweep_at = math.inf
+        self._sweep_timer = None
+        overdue = [call for call in self._pending if call.deadline <= now]
+        for call in overdue:
+            connection = call.connection
+            sent = call.sent
+            if connection is not None:
+                connection.abort()
+            fault = Fault("request_timeout", "No complete answer before the deadline.", sent)
+            loop.call_soon(self._end, call, fault)
+        overdue_since = now - self._idle_timeout_seconds
+        for connection in [one for one in self._idle if one.idle_since <= overdue_since]:
+            connection.abort()
+        ahead = [call.deadline for call in self._pending if call.deadline > now]
+        ahead += [one.idle_since + self._idle_timeout_seconds for one in self._idle if one.is_open]
+        if ahead:
+            self._sweep_by(max(min(ahead), now + SWEEP_PAUSE_SECONDS))
