@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from batchyard.places.faults import Reach, nothing
+
 __all__ = ["Blobs", "Segment", "Writing"]
 
 _CHUNK_BYTES = 1 << 20
@@ -14,16 +16,16 @@ _CHUNK_BYTES = 1 << 20
 class Blobs:
     """Blobs by name in one folder; a name may have slashes and is never a user's text."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, reach: Reach = nothing) -> None:
+        self._folder, self._reach = folder, reach
 
     def create(self, name: str) -> "Writing":
         """Begin a blob that appears under its name, whole and durable, at `commit`."""
-        return Writing(self._path(name))
+        return Writing(self._path(name), self._reach)
 
     def segment(self, name: str) -> "Segment":
         """Begin a blob that grows by durable appends."""
-        return Segment(self._path(name), name)
+        return Segment(self._path(name), name, self._reach)
 
     def open(self, name: str) -> BinaryIO:
         """Open a blob for reading; raises FileNotFoundError when it is gone."""
@@ -59,7 +61,8 @@ class Blobs:
 class Writing:
     """A blob while it is written; without `commit` it never was."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reach: Reach) -> None:
+        self._reach = reach
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._temporary = path.with_name(path.name + ".unfinished")
@@ -75,10 +78,13 @@ class Writing:
 
     def commit(self) -> str:
         """Make it durable under its name; returns the SHA-256 in hexadecimal."""
+        self._reach("blob.before_sync")
         os.fsync(self._file.fileno())
         self._file.close()
+        self._reach("blob.before_rename")
         self._temporary.rename(self._path)
         _sync_folder(self._path.parent)
+        self._reach("blob.after_rename")
         return self._hash.hexdigest()
 
     def abandon(self) -> None:
@@ -90,7 +96,8 @@ class Writing:
 class Segment:
     """A blob that one worker appends to; only what a transaction has marked counts."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, reach: Reach) -> None:
+        self._reach = reach
         path.parent.mkdir(parents=True, exist_ok=True)
         self.name = name
         self._path = path
@@ -110,7 +117,9 @@ class Segment:
         self._file.seek(self.size_bytes)
         self._file.truncate()
         _write_all(self._file, chunk)
+        self._reach("segment.before_sync")
         os.fdatasync(self._file.fileno())
+        self._reach("segment.after_sync")
         self._next_hash = self._hash.copy()
         self._next_hash.update(chunk)
         self._next_bytes = self.size_bytes + len(chunk)

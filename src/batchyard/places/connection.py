@@ -250,6 +250,7 @@ class Connection(asyncio.Protocol):
             return
         self._status = 0
         self._headers = []
+        self._body = b""
         self._interim_count += 1
         if self._interim_count > INTERIM_ANSWERS_MAX:
             self._refuse(

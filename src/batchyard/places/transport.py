@@ -206,6 +206,7 @@ class Transport:
             attempt.add_done_callback(self._connect_ended)
 
     async def _connect(self) -> Connection | Fault:
+        # Both event loops switch Nagle's algorithm off without being asked.
         try:
             async with asyncio.timeout(self._connect_timeout_seconds):
                 _, connection = await asyncio.get_running_loop().create_connection(

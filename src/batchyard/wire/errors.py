@@ -1,4 +1,4 @@
-"""Every error the API can answer with, in OpenAI's envelope and, where it has one, OpenAI's text."""
+"""The errors the API answers with: OpenAI's envelope and, where there is one, OpenAI's text."""
 
 from collections.abc import Mapping, Sequence
 
@@ -132,5 +132,4 @@ def _join_choices(choices: list[str]) -> str:
 
 
 def _number(value: int) -> str:
-    text = str(value) if abs(value) < 10**30 else f"a number of {value.bit_length()} bits"
-    return text
+    return str(value) if abs(value) < 10**30 else f"a number of {value.bit_length()} bits"

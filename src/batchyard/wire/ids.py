@@ -28,6 +28,8 @@ def request_id(chance: Random) -> str:
 
 
 def line_id_prefix(chance: Random) -> str:
-    """The part that all result lines of one file share; eight hexadecimal digits of the line
-    index follow it, so that an id tells which input line it answers."""
+    """The part that the ids of all result lines of one batch share.
+
+    Eight hexadecimal digits of the line index follow it: an id tells which line it answers.
+    """
     return f"batch_req_{chance.getrandbits(96):024x}"

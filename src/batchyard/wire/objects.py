@@ -34,7 +34,7 @@ BatchStatus = Literal[
 
 
 class RequestCounts(Struct, frozen=True):
-    """Lines of a batch; `failed` leaves out lines that never ran (they expired or were cancelled)."""
+    """Lines of a batch; `failed` leaves out lines that never ran: expired or cancelled ones."""
 
     total: int = 0
     completed: int = 0

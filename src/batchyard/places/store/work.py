@@ -20,7 +20,9 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
+from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.records import content_of, insert_file
 from batchyard.places.store.rows import (
     Content,
@@ -42,8 +44,11 @@ __all__ = ["Work"]
 class Work:
     """The rows that the flow moves."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    # What a statement raises when the disk is full or the database is away: nothing was done.
+    faults: tuple[type[Exception], ...] = (DBAPIError,)
+
+    def __init__(self, store: Store, reach: Reach = nothing) -> None:
+        self._store, self._reach = store, reach
 
     # Workers
 
@@ -186,7 +191,9 @@ class Work:
             )
             if moved:
                 connection.execute(insert(shards), _shard_rows(course.id, new))
-            return moved
+            self._reach("populate.before_commit")
+        self._reach("populate.after_commit")
+        return moved
 
     def begin_finalizing(self, course: Course, now: int) -> bool:
         """Close a running batch to further results."""
@@ -239,7 +246,9 @@ class Work:
                     insert_file(connection, file)
                 for table in (shards, segments):
                     connection.execute(delete(table).where(table.c.batch_id == course.id))
-            return moved
+            self._reach("finish.before_commit")
+        self._reach("finish.after_commit")
+        return moved
 
     # Shards
 
@@ -289,6 +298,7 @@ class Work:
             rows = connection.execute(
                 select(*_LEASE_OF_SHARD).where(mine).order_by(shards.c.position)
             ).all()
+        self._reach("lease.after_commit")
         return [
             Lease(
                 **row._mapping,
@@ -334,7 +344,9 @@ class Work:
             }
             if not lost:
                 _record(connection, piece)
-            return lost
+            self._reach("record.before_commit")
+        self._reach("record.after_commit")
+        return lost
 
 
 _ACTIVE = ("validating", "in_progress", "finalizing", "cancelling")

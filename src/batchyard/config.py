@@ -1,0 +1,56 @@
+"""The settings: `batchyard.toml`, overruled by the environment, overruled by the command line."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from batchyard.places.upstreams import UpstreamSettings
+
+__all__ = ["Settings", "SettingsError", "read_settings"]
+
+
+class SettingsError(ValueError):
+    """The configuration cannot be used; the message names the place and the fix."""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All there is to set.
+
+    `profile`: `strict` is OpenAI to the letter, `relaxed` allows what own hardware allows.
+    `lease_seconds`: a worker that is not heard of for so long is given up.
+    `cancel_grace_seconds`: how long lines at the upstream may still come back after a cancel.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data: str = "./batchyard-data"
+    profile: Literal["strict", "relaxed"] = "relaxed"
+    workers: int = 1
+    lease_seconds: float = 30.0
+    cancel_grace_seconds: float = 20.0
+    upstream: tuple[UpstreamSettings, ...] = ()
+
+
+def read_settings(path: Path | None, given: Mapping[str, object]) -> Settings:
+    """Read the file (by default `batchyard.toml`, where there is one) under what was given.
+
+    Raises SettingsError when the file is missing, is no TOML, or has an unknown or wrong setting.
+    """
+    file = path or Path("batchyard.toml")
+    read: dict[str, object] = {}
+    if path is not None or file.exists():
+        try:
+            read = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise SettingsError(f"There is no configuration file {file}.") from error
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{file} cannot be read: {error}") from error
+    chosen = read | {name: value for name, value in given.items() if value is not None}
+    try:
+        return msgspec.convert(chosen, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{file}: {error}") from error

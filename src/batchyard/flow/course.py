@@ -1,0 +1,217 @@
+"""The course of one batch: validated, run by whoever leases its shards, settled, ended.
+
+Each step is synchronous, reads what is true now, and ends in one guarded transaction; two that
+take the same step at once, or one that takes it again after a crash, do no harm.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
+from random import Random
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from batchyard.flow.source import read_span, request_lines
+from batchyard.places.blobs import Blobs
+from batchyard.places.store import Work
+from batchyard.places.store.rows import (
+    Content,
+    Course,
+    FileRow,
+    NewShard,
+    Part,
+    SegmentMark,
+    Unanswered,
+)
+from batchyard.rules.limits import OUTPUT_EXPIRES_SECONDS, Limits
+from batchyard.rules.settle import Settlement, settle
+from batchyard.rules.validate import Digest, Scan, ShardSpan, explain, fits
+from batchyard.wire.ids import file_id
+from batchyard.wire.lines import line_id, read_line, read_model, render_failure
+from batchyard.wire.objects import BatchError, BatchErrors
+
+__all__ = ["Desk", "take_step"]
+
+log = structlog.get_logger()
+
+
+class Desk(NamedTuple):
+    """What the steps of a course need at hand."""
+
+    work: Work
+    blobs: Blobs
+    limits: Limits
+    known_model: Callable[[str], bool]
+    chance: Random
+    worker: str
+
+
+def take_step(desk: Desk, course: Course, now: int) -> bool:
+    """Take the next step of a batch; False when somebody else took it first."""
+    if course.status == "validating":
+        return _validate(desk, course, now)
+    if course.status == "in_progress":
+        if not desk.work.begin_finalizing(course, now):
+            return False
+        course = msgspec.structs.replace(course, status="finalizing", finalizing_at=now)
+    if course.status == "cancelling" and not course.populated:
+        return _validate(desk, course, now)
+    return _finalize(desk, course, now)
+
+
+def _validate(desk: Desk, course: Course, now: int) -> bool:
+    content = desk.work.input_of(course, now)
+    if content is None or content.gone:
+        missing = BatchError(
+            code="invalid_request",
+            message=f"Cannot find file {course.input_file_id}, or organization does not have "
+            "access to it.",
+            param="file_id",
+        )
+        return _refuse(desk, course, (missing,), now)
+    digest = _digest(desk, content)
+    known = desk.known_model
+    if not fits(digest, endpoint=course.endpoint, limits=desk.limits, known_model=known):
+        errors = explain(
+            lambda: _chunks(desk.blobs, content),
+            endpoint=course.endpoint,
+            limits=desk.limits,
+            known_model=known,
+        )
+        if errors:
+            return _refuse(desk, course, errors, now)
+    model = next(iter(digest.models)) if len(digest.models) == 1 else None
+    shards = list(_cut(desk, content, digest, model))
+    log.info("batch_validated", batch=course.id, lines=digest.lines, model=model)
+    return desk.work.populate(course, model, shards, now)
+
+
+def _refuse(desk: Desk, course: Course, errors: tuple[BatchError, ...], now: int) -> bool:
+    log.info("batch_refused", batch=course.id, code=errors[0].code, line=errors[0].line)
+    if course.status == "cancelling":
+        return desk.work.finish(course, "cancelled", {}, now)
+    return desk.work.fail(course.id, BatchErrors(errors), now)
+
+
+def _digest(desk: Desk, content: Content) -> Digest:
+    if content.digest is not None:
+        return msgspec.json.decode(content.digest, type=Digest)
+    scan = Scan(desk.limits)
+    for chunk in _chunks(desk.blobs, content):
+        scan.feed(chunk)
+    return scan.finish()
+
+
+def _chunks(blobs: Blobs, content: Content) -> Iterator[bytes]:
+    for part in content.parts:
+        yield from blobs.chunks(part.blob, length=part.size_bytes)
+
+
+def _cut(desk: Desk, content: Content, digest: Digest, model: str | None) -> Iterator[NewShard]:
+    """Shards of one model each: where models are mixed, each takes its lines of the span."""
+    for span in digest.shards:
+        if model is not None:
+            yield _shard(span, model, range(span.lines))
+            continue
+        text = read_span(desk.blobs, content, span.offset, span.bytes)
+        own: dict[str, list[int]] = {}
+        for position, line in enumerate(request_lines(text.removeprefix(b"\xef\xbb\xbf"))):
+            own.setdefault(read_model(line), []).append(position)
+        for name, positions in own.items():
+            yield _shard(span, name, positions)
+
+
+def _shard(span: ShardSpan, model: str, positions: Iterable[int]) -> NewShard:
+    missing = sum(1 << position for position in positions)
+    others = ((1 << span.lines) - 1) & ~missing
+    return NewShard(
+        model=model,
+        start=span.offset,
+        size_bytes=span.bytes,
+        first_index=span.first_index,
+        lines=span.lines,
+        remaining=missing.bit_count(),
+        answered=others.to_bytes((span.lines + 7) // 8, "little"),
+    )
+
+
+def _finalize(desk: Desk, course: Course, now: int) -> bool:
+    missing = desk.work.unanswered(course.id)
+    settlement = settle(course.status, unanswered=sum(shard.remaining for shard in missing))
+    segments = desk.work.segments(course.id)
+    tail = _tail(desk, course, missing, settlement, now) if missing else None
+    _recount(course, segments, sum(shard.remaining for shard in missing))
+    kept = {
+        "output_file_id": [mark for mark in segments if mark.kind == "output"],
+        "error_file_id": [mark for mark in segments if mark.kind == "error"]
+        + ([tail] if tail else []),
+    }
+    files = {
+        column: _result_file(desk, course, column, marks, now)
+        for column, marks in kept.items()
+        if marks
+    }
+    log.info("batch_ended", batch=course.id, status=settlement.status, lines=course.total)
+    return desk.work.finish(course, settlement.status, files, now)
+
+
+def _tail(
+    desk: Desk, course: Course, missing: list[Unanswered], settlement: Settlement, now: int
+) -> SegmentMark:
+    """Write the error lines of all that never got an answer."""
+    content = desk.work.input_of(course, now)
+    assert content is not None, "a running batch keeps its input"
+    name = f"results/{course.id}/zz-{desk.worker}-{file_id(desk.chance)}.error.jsonl"
+    writing = desk.blobs.create(name)
+    lines = 0
+    try:
+        for shard in missing:
+            text = read_span(desk.blobs, content, shard.start, shard.size_bytes)
+            answered = int.from_bytes(shard.answered, "little")
+            rendered = [
+                render_failure(
+                    line_id(course.line_id_prefix, shard.first_index + position),
+                    read_line(line).custom_id,
+                    settlement.code,
+                    settlement.message,
+                )
+                for position, line in enumerate(request_lines(text.removeprefix(b"\xef\xbb\xbf")))
+                if not answered >> position & 1
+            ]
+            lines += len(rendered)
+            writing.write(b"".join(rendered))
+        return SegmentMark(course.id, name, "error", writing.size_bytes, lines, writing.commit())
+    finally:
+        writing.abandon()
+
+
+def _recount(course: Course, segments: list[SegmentMark], unanswered: int) -> None:
+    """Hold the counts against the recorded lines; a batch that disagrees is not published."""
+    lines = {"output": 0, "error": 0}
+    for mark in segments:
+        lines[mark.kind] += mark.lines
+    counted = (course.completed, course.failed, course.total)
+    found = (lines["output"], lines["error"], lines["output"] + lines["error"] + unanswered)
+    assert counted == found, f"{course.id}: counted {counted}, but recorded {found}"
+
+
+def _result_file(
+    desk: Desk, course: Course, column: str, marks: list[SegmentMark], now: int
+) -> FileRow:
+    lifetime = course.output_expires_after_seconds or OUTPUT_EXPIRES_SECONDS
+    whole = marks[0].sha256
+    if len(marks) > 1:
+        # Of several segments the hash of their hashes stands for the whole; it is as immutable.
+        whole = sha256("".join(mark.sha256 for mark in marks).encode()).hexdigest()
+    return FileRow(
+        id=file_id(desk.chance),
+        project_id=course.project_id,
+        purpose="batch_output",
+        filename=f"{course.id}_{column.removesuffix('_file_id')}.jsonl",
+        size_bytes=sum(mark.size_bytes for mark in marks),
+        sha256=whole,
+        created_at=now,
+        expires_at=now + lifetime,
+        parts=tuple(Part(mark.blob, mark.size_bytes) for mark in marks),
+    )

@@ -1,0 +1,371 @@
+"""Lanes carry lines to an upstream and back, as many at once as it bears.
+
+A lane belongs to one model at one upstream. A line waits in the lane's queue, crosses when there
+is width, and comes back. What is to be tried again waits beside the queue: its place is free for
+others. Everything here runs on the event loop as plain calls, for it runs once per line.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from random import Random
+from typing import Protocol
+
+from msgspec import Struct
+
+from batchyard.places.transport import Answer, Fault
+from batchyard.rules.retry import (
+    Verdict,
+    asked_pause_seconds,
+    backoff_seconds,
+    weigh_fault,
+    weigh_status,
+)
+from batchyard.rules.width import Width
+from batchyard.wire.lines import AnswerFacts, read_answer
+
+__all__ = ["Gate", "Landing", "Lane", "LaneRules", "Line", "Sender", "Underway"]
+
+# The delays before a paused lane sends one line to see whether the upstream is back.
+_PROBE_SECONDS = (0.25, 15.0)
+# So many refusals in a row, and the key or the model is wrong for all, not for these lines.
+_REFUSALS_MAX = 10
+
+
+class Underway(Protocol):
+    """A call that has not come back."""
+
+    def cancel(self) -> None:
+        """Give it up; nothing is heard of it any more."""
+        ...
+
+
+class Line:
+    """A request line on its way; `owner` is what it was read from."""
+
+    __slots__ = (
+        "body",
+        "call",
+        "calls",
+        "custom_id",
+        "deadline",
+        "index",
+        "owner",
+        "path",
+        "started",
+        "timer",
+        "tries",
+    )
+
+    def __init__(
+        self, owner: object, index: int, custom_id: str, path: str, body: bytes, deadline: float
+    ) -> None:
+        self.owner = owner
+        self.index = index
+        self.custom_id = custom_id
+        self.path = path
+        self.body = body
+        self.deadline = deadline
+        self.tries = 0
+        self.calls = 0
+        self.started = 0.0
+        self.call: Underway | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Landing(Struct, frozen=True):
+    """How a line came back for good: with an `answer`, or with a `fault` and none.
+
+    `facts` is what a whole JSON object in a 2xx answer says; a line with facts that are no error
+    has succeeded.
+    """
+
+    answer: Answer | None = None
+    facts: AnswerFacts | None = None
+    fault: Fault | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the line belongs into the output file."""
+        return self.facts is not None and not self.facts.is_error
+
+
+class Sender(Protocol):
+    """The way to one upstream; the transport is one."""
+
+    def send(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        timeout_seconds: float,
+        body_bytes_max: int,
+        done: Callable[[Answer | Fault], None],
+    ) -> Underway:
+        """Send a request; `done` is called later, once, unless the call is cancelled."""
+        ...
+
+
+class Gate:
+    """What holds all lanes of a worker back: a lease that is over, results that pile up."""
+
+    def __init__(self) -> None:
+        self.until = float("inf")
+        self.held = False
+
+
+class LaneRules(Struct, frozen=True):
+    """Bounds of every call."""
+
+    timeout_seconds: float = 600.0
+    body_bytes_max: int = 32 << 20
+    start: int = 8
+    ceiling: int = 4096
+
+
+class Lane:
+    """The lines for one model at one upstream."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        head: Callable[[str], bytes],
+        land: Callable[[Line, Landing], None],
+        *,
+        rules: LaneRules,
+        gate: Gate,
+        wall: Callable[[], float],
+        chance: Random,
+        hungry: Callable[[], None],
+    ) -> None:
+        self._sender, self._head, self._land = sender, head, land
+        self._rules, self._gate, self._wall, self._chance = rules, gate, wall, chance
+        self._hungry = hungry
+        self._loop = asyncio.get_running_loop()
+        self._heads: dict[str, bytes] = {}
+        self._queue: deque[Line] = deque()
+        self._crossing: set[Line] = set()
+        self._waiting: set[Line] = set()
+        self.width = Width(start=rules.start, ceiling=rules.ceiling)
+        self.reason: str | None = None
+        self._paused_until = 0.0
+        self._probing = False
+        self._silent_in_row = self._refused_in_row = 0
+        self._wake: asyncio.TimerHandle | None = None
+
+    def offer(self, line: Line) -> None:
+        """Take a line; it comes back by `land`, unless it is withdrawn."""
+        self._queue.append(line)
+
+    def pump(self) -> None:
+        """Send what may be sent now."""
+        now = self._loop.time()
+        if self._gate.held or now >= self._gate.until or now < self._paused_until:
+            return
+        limit = 1 if self._probing else self.width.limit
+        queue, crossing = self._queue, self._crossing
+        while queue and len(crossing) < limit:
+            self._send(queue.popleft(), now)
+        if len(queue) < limit:
+            self._hungry()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the upstream has asked for silence or gives none of its own accord."""
+        return self._probing or self._loop.time() < self._paused_until
+
+    @property
+    def held(self) -> int:
+        """Lines that are in this lane's hands, wherever they are."""
+        return len(self._queue) + len(self._crossing) + len(self._waiting)
+
+    @property
+    def appetite(self) -> int:
+        """How many more lines the lane would like to have at hand."""
+        return self.width.limit + self.width.ahead - len(self._queue) - len(self._crossing)
+
+    @property
+    def in_flight(self) -> int:
+        """Lines that are at the upstream now."""
+        return len(self._crossing)
+
+    def lines(self) -> Iterator[Line]:
+        """All lines in hand."""
+        yield from self._queue
+        yield from self._crossing
+        yield from self._waiting
+
+    def withdraw(self, wanted: Callable[[Line], bool], *, abort: bool) -> list[Line]:
+        """Take back lines that have not come back; those at the upstream only with `abort`."""
+        taken = [line for line in self._queue if wanted(line)]
+        if taken:
+            gone = set(taken)
+            self._queue = deque(line for line in self._queue if line not in gone)
+        for line in [line for line in self._waiting if wanted(line)]:
+            if line.timer is not None:
+                line.timer.cancel()
+            self._waiting.discard(line)
+            taken.append(line)
+        if abort:
+            for line in [line for line in self._crossing if wanted(line)]:
+                if line.call is not None:
+                    line.call.cancel()
+                self._crossing.discard(line)
+                taken.append(line)
+        self.pump()
+        return taken
+
+    def close(self) -> None:
+        """Stop for good; no line comes back any more."""
+        self.withdraw(lambda _line: True, abort=True)
+        if self._wake is not None:
+            self._wake.cancel()
+
+    def _send(self, line: Line, now: float) -> None:
+        head = self._heads.get(line.path)
+        if head is None:
+            head = self._heads[line.path] = self._head(line.path)
+        timeout = self._rules.timeout_seconds
+        if line.deadline - now < timeout:
+            timeout = max(0.001, line.deadline - now)
+        self._crossing.add(line)
+        line.calls += 1
+        line.started = now
+        line.call = self._sender.send(
+            b"%b%d\r\n\r\n" % (head, len(line.body)),
+            line.body,
+            timeout_seconds=timeout,
+            body_bytes_max=self._rules.body_bytes_max,
+            done=partial(self._back, line),
+        )
+
+    def _back(self, line: Line, outcome: Answer | Fault) -> None:
+        crossing = self._crossing
+        crossing.discard(line)
+        line.call = None
+        if type(outcome) is Answer and 200 <= outcome.status < 300:
+            facts = read_answer(outcome.body)
+            if facts is not None and not facts.is_error:
+                seconds = self._loop.time() - line.started
+                limit = self.width.limit
+                self.width.answered(seconds, full=len(crossing) + 1 >= limit)
+                self._silent_in_row = self._refused_in_row = 0
+                if self._probing:
+                    self._open()
+                self._heed(outcome)
+                self._land(line, Landing(outcome, facts))
+                self.pump()
+                return
+            self._weigh(line, outcome, facts, weigh_status(outcome.status, complete=False))
+        elif type(outcome) is Answer:
+            self._weigh(line, outcome, None, weigh_status(outcome.status))
+        else:
+            assert isinstance(outcome, Fault)
+            self._weigh(line, outcome, None, weigh_fault(outcome.code, sent=outcome.sent))
+        self.pump()
+
+    def _weigh(
+        self,
+        line: Line,
+        outcome: Answer | Fault,
+        facts: AnswerFacts | None,
+        verdict: Verdict,
+    ) -> None:
+        lane_is_to_blame = self._strain(outcome, verdict)
+        if verdict.tries_max is not None and not lane_is_to_blame:
+            line.tries += 1
+            if line.tries >= verdict.tries_max:
+                self._land(line, _landing(outcome, facts))
+                return
+        if lane_is_to_blame:
+            self._queue.appendleft(line)
+            return
+        delay = backoff_seconds(max(line.tries, line.calls), self._chance)
+        self._waiting.add(line)
+        line.timer = self._loop.call_later(delay, self._again, line)
+
+    def _strain(self, outcome: Answer | Fault, verdict: Verdict) -> bool:
+        """Note what a failure says of the upstream; True when the line can do nothing for it."""
+        if verdict.strain == "down":
+            self._silent_in_row += 1
+            assert isinstance(outcome, Fault)
+            self._shut(f"upstream_down: {outcome.detail}", self._silent_in_row)
+            return True
+        if type(outcome) is Answer:
+            self._silent_in_row = 0
+            if self._heed(outcome):
+                self.width.troubled()
+                return True
+        if verdict.strain == "refusing":
+            self._refused_in_row += 1
+            if self._probing or self._refused_in_row >= _REFUSALS_MAX:
+                assert type(outcome) is Answer
+                reason = f"upstream_refuses: HTTP {outcome.status}"
+                self._shut(reason, self._refused_in_row - _REFUSALS_MAX + 1)
+                return True
+            return False
+        self._refused_in_row = 0
+        if verdict.strain != "none":
+            self.width.troubled()
+        if self._probing and verdict.strain == "none":
+            self._open()
+        return False
+
+    def _heed(self, answer: Answer) -> bool:
+        """Pause as long as the upstream asks; tells whether it asked."""
+        asked = asked_pause_seconds(answer.status, answer.headers, self._wall())
+        if not asked:
+            return False
+        self._pause(self._loop.time() + asked, f"upstream_throttling: HTTP {answer.status}")
+        return True
+
+    def _shut(self, reason: str, times: int) -> None:
+        now = self._loop.time()
+        if now < self._paused_until:
+            return  # Calls that left before the pause began tell nothing new.
+        self._probing = True
+        first, most = _PROBE_SECONDS
+        delay = min(most, first * 2.0 ** min(max(times, 1) - 1, 10))
+        self._pause(now + delay * (0.75 + self._chance.random() / 4), reason)
+
+    def _open(self) -> None:
+        self._probing = False
+        self.reason = None
+
+    def _pause(self, until: float, reason: str) -> None:
+        if until <= self._paused_until:
+            return
+        self._paused_until = until
+        self.reason = reason
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake = self._loop.call_at(until, self._resume)
+
+    def _resume(self) -> None:
+        self._wake = None
+        # Clocks are coarse: a timer may fire a hair before the moment it was set for.
+        self._paused_until = 0.0
+        if not self._probing:
+            self.reason = None
+        self.pump()
+
+    def _again(self, line: Line) -> None:
+        self._waiting.discard(line)
+        line.timer = None
+        self._queue.appendleft(line)
+        self.pump()
+
+
+def _landing(outcome: Answer | Fault, facts: AnswerFacts | None) -> Landing:
+    if isinstance(outcome, Fault):
+        return Landing(fault=outcome)
+    if 200 <= outcome.status < 300 and facts is None:
+        return Landing(
+            fault=Fault(
+                code="invalid_upstream_response",
+                detail=f"HTTP {outcome.status} without one complete JSON object as its body",
+                sent=True,
+            )
+        )
+    return Landing(outcome, facts)

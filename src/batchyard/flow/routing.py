@@ -1,0 +1,87 @@
+"""Which lane a line takes: those of its model, the one with the most room first."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from batchyard.flow.lanes import Gate, Lane, Line
+
+__all__ = ["Lanes"]
+
+
+class Lanes:
+    """All lanes of one worker, opened as their models come along.
+
+    `routes` names the upstreams that serve a model (never none); `open_lane` opens the lane of a
+    model at one of them; `look` asks the upstreams what they serve, where that is not fresh.
+    """
+
+    def __init__(
+        self,
+        routes: Callable[[str], Sequence[str]],
+        open_lane: Callable[[str, str], Lane],
+        look: Callable[[], Awaitable[None]],
+        *,
+        gate: Gate,
+        held_bytes_max: int = 48 << 20,
+    ) -> None:
+        self._routes, self._open_lane, self.look_around = routes, open_lane, look
+        self.gate = gate
+        self._held_bytes_max = held_bytes_max
+        self._lanes: dict[tuple[str, str], Lane] = {}
+
+    def offer(self, model: str, line: Line) -> None:
+        """Take a line to the lane that has the most room for it."""
+        lanes = self._of(model)
+        (lanes[0] if len(lanes) == 1 else max(lanes, key=_room)).offer(line)
+
+    def pump(self) -> None:
+        """Send what may be sent now, on all lanes."""
+        for lane in self._lanes.values():
+            lane.pump()
+
+    def appetite(self, model: str) -> int:
+        """How many more lines of this model are wanted."""
+        return sum(max(0, lane.appetite) for lane in self._of(model))
+
+    @property
+    def held(self) -> int:
+        """Lines in hand."""
+        return sum(lane.held for lane in self._lanes.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Lines that are at an upstream now."""
+        return sum(lane.in_flight for lane in self._lanes.values())
+
+    @property
+    def reasons(self) -> dict[tuple[str, str], str]:
+        """Why lanes stand still, by model and upstream."""
+        return {key: lane.reason for key, lane in self._lanes.items() if lane.reason}
+
+    def owners(self) -> set[object]:
+        """What the lines in hand were read from."""
+        return {line.owner for lane in self._lanes.values() for line in lane.lines()}
+
+    def withdraw(self, wanted: Callable[[Line], bool], *, abort: bool) -> list[Line]:
+        """Take lines back from all lanes; those at an upstream only with `abort`."""
+        return [
+            line for lane in self._lanes.values() for line in lane.withdraw(wanted, abort=abort)
+        ]
+
+    def close(self) -> None:
+        """Stop for good."""
+        for lane in self._lanes.values():
+            lane.close()
+
+    def _of(self, model: str) -> list[Lane]:
+        lanes = []
+        for route in self._routes(model):
+            key = (model, route)
+            lane = self._lanes.get(key)
+            if lane is None:
+                lane = self._lanes[key] = self._open_lane(model, route)
+            lanes.append(lane)
+        return lanes
+
+
+def _room(lane: Lane) -> tuple[bool, int]:
+    return not lane.paused, lane.appetite

@@ -1,0 +1,314 @@
+"""A worker's shift: it takes courses and shards, feeds the lanes, and records what comes back.
+
+Nothing ticks. The shift sleeps until the bell rings (something changed in the store), a lane is
+hungry, a shard is done, or the nearest moment it must act by itself has come.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from random import Random
+
+import structlog
+from msgspec import Struct
+
+from batchyard.flow.course import Desk, take_step
+from batchyard.flow.keeping import HeldLease, Ledger
+from batchyard.flow.lanes import Landing, Line
+from batchyard.flow.recording import HeldShard, Part, Recorder
+from batchyard.flow.rendering import render
+from batchyard.flow.routing import Lanes
+from batchyard.flow.source import lines_of, read_span
+from batchyard.flow.stop import Stop
+from batchyard.places.blobs import Blobs
+from batchyard.places.clock import Clock
+from batchyard.places.database import Runner
+from batchyard.places.store import Work
+from batchyard.places.store.rows import Course, Lease
+from batchyard.rules.limits import Limits
+from batchyard.rules.schedule import in_turn
+from batchyard.rules.settle import WORKER_LOST
+from batchyard.wire.lines import line_id, render_failure
+
+__all__ = ["Shift", "ShiftRules", "Tools"]
+
+log = structlog.get_logger()
+
+
+class ShiftRules(Struct, frozen=True):
+    """The times and bounds of a shift; seconds where not said otherwise."""
+
+    lease_seconds: float = 30.0
+    cancel_grace_seconds: float = 20.0
+    losses_max: int = 3
+    lines_held_max: int = 20_000
+    piece_delay_seconds: float = 0.2
+
+
+class Tools(Struct, frozen=True):
+    """What a shift works with; `hot` runs short calls, `heavy` those that read whole files."""
+
+    work: Work
+    blobs: Blobs
+    hot: Runner
+    heavy: Runner
+    clock: Clock
+    chance: Random
+    limits: Limits
+    known_model: Callable[[str], bool]
+
+
+class Shift:
+    """One worker from the moment it signs on until it signs off or is lost."""
+
+    def __init__(self, worker: str, tools: Tools, lanes: Lanes, rules: ShiftRules) -> None:
+        self.worker = worker
+        self._tools, self._lanes, self._rules = tools, lanes, rules
+        self._held: set[HeldLease] = set()
+        self._wake = asyncio.Event()
+        self._rung = True
+        self._steps: set[asyncio.Task[None]] = set()
+        self._gate = lanes.gate
+        self._ledger = Ledger(worker, tools.work, tools.blobs)
+        self._recorder = Recorder(
+            self._keep,
+            gate=self._gate,
+            release=lanes.pump,
+            delay_seconds=rules.piece_delay_seconds,
+            faults=(OSError, *tools.work.faults),
+        )
+        self._renewed_until = 0.0
+
+    def ring(self) -> None:
+        """Something changed in the store that this worker did not change itself."""
+        self._rung = True
+        self._wake.set()
+
+    def hungry(self) -> None:
+        """A lane has room for more lines than it has at hand."""
+        self._wake.set()
+
+    async def run(self, stop: Stop) -> None:
+        """Work until stopped, then give everything back."""
+        recording = asyncio.create_task(self._recorder.run())
+        stopping = asyncio.create_task(stop.wait())
+        stopping.add_done_callback(lambda _task: self._wake.set())
+        try:
+            while stop.reason is None:
+                self._wake.clear()
+                await self._renew()
+                if self._rung:
+                    self._rung = False
+                    await self._tools.hot.run(self._tools.work.bury, self._tools.clock.steady())
+                    await self._take_courses()
+                    await self._end_batches()
+                await self._feed()
+                await self._rest(recording)
+            await self._leave()
+        finally:
+            stopping.cancel()
+            recording.cancel()
+            self._lanes.close()
+            for step in self._steps:
+                step.cancel()
+            await asyncio.gather(stopping, recording, *self._steps, return_exceptions=True)
+            self._ledger.close()
+
+    # Leases
+
+    async def _renew(self) -> None:
+        now = self._tools.clock.steady()
+        if now < self._renewed_until - self._rules.lease_seconds * 2 / 3:
+            return
+        until = now + self._rules.lease_seconds
+        work, run = self._tools.work, self._tools.hot.run
+        if self._renewed_until == 0.0:
+            await run(work.sign_on, self.worker, until)
+        elif not await run(work.renew, self.worker, until):
+            # Others took us for dead and have what we held: what is in flight is theirs now.
+            log.warning("worker_was_given_up", worker=self.worker, shards=len(self._held))
+            self._abandon(list(self._held))
+            await run(work.sign_on, self.worker, until)
+        self._renewed_until = until
+        # A worker that was frozen must not send before it has looked at its lease.
+        self._gate.until = asyncio.get_running_loop().time() + self._rules.lease_seconds
+        self._lanes.pump()
+
+    def _abandon(self, leases: list[HeldLease]) -> None:
+        lost = set(leases)
+        self._lanes.withdraw(lambda line: line.owner in lost, abort=True)
+        self._recorder.drop(leases)
+        self._held -= lost
+
+    # Courses
+
+    async def _take_courses(self) -> None:
+        now = int(self._tools.clock.wall())
+        for course in await self._tools.hot.run(self._tools.work.courses_due, now):
+            if await self._tools.hot.run(self._tools.work.take_course, course.id, self.worker):
+                step = asyncio.create_task(self._step(course))
+                self._steps.add(step)
+                step.add_done_callback(self._stepped)
+
+    async def _step(self, course: Course) -> None:
+        tools = self._tools
+        desk = Desk(
+            tools.work, tools.blobs, tools.limits, tools.known_model, tools.chance, self.worker
+        )
+        try:
+            await self._lanes.look_around()
+            await tools.heavy.run(take_step, desk, course, int(tools.clock.wall()))
+        except Exception:
+            # The batch stays as it is; it is taken up again with the next bell or restart.
+            log.exception("batch_step_failed", batch=course.id, status=course.status)
+            return
+        await tools.hot.run(tools.work.leave_course, course.id, self.worker)
+        await tools.heavy.run(self._ledger.close_batch, course.id)
+
+    def _stepped(self, step: asyncio.Task[None]) -> None:
+        self._steps.discard(step)
+        self.ring()
+
+    async def _end_batches(self) -> None:
+        """Take back the lines of batches that are cancelled or over their time."""
+        tools = self._tools
+        ids = {held.lease.batch_id for held in self._held}
+        if not ids:
+            return
+        ended = set(await tools.hot.run(tools.work.stopping, ids))
+        wall, steady = tools.clock.wall(), tools.clock.steady()
+        expired = {h.lease.batch_id for h in self._held if h.lease.expires_at <= wall}
+        for held in self._held:
+            if held.abort_at is None and held.lease.batch_id in ended:
+                held.abort_at = steady + self._rules.cancel_grace_seconds
+            if held.lease.batch_id in expired:
+                held.abort_at = steady
+        await self._take_back(steady)
+
+    async def _take_back(self, steady: float) -> None:
+        ending = {held for held in self._held if held.abort_at is not None}
+        late = {held for held in ending if held.abort_at is not None and held.abort_at <= steady}
+        if late:
+            self._lanes.withdraw(lambda line: line.owner in late, abort=True)
+        if ending:
+            self._lanes.withdraw(lambda line: line.owner in ending, abort=False)
+        crossing = self._lanes.owners()
+        done = [held for held in ending if held not in crossing]
+        if done:
+            await self._give_back(done)
+
+    async def _give_back(self, leases: list[HeldLease]) -> None:
+        await self._recorder.drained()
+        still = [held for held in leases if held in self._held]
+        self._held -= set(still)
+        keys = [(held.lease.batch_id, held.lease.position) for held in still]
+        await self._tools.hot.run(self._tools.work.release, self.worker, keys)
+        self._rung = True
+        self._wake.set()
+
+    # Shards
+
+    async def _feed(self) -> None:
+        tools = self._tools
+        room = self._rules.lines_held_max - self._lanes.held
+        if room <= 0:
+            return
+        now = int(tools.clock.wall())
+        for turn in in_turn(await tools.hot.run(tools.work.waiting, now)):
+            want = min(room, self._lanes.appetite(turn.model))
+            if want <= 0:
+                continue
+            most = max(1, -(-want // 500))
+            leases = await tools.hot.run(
+                tools.work.lease, self.worker, turn.batch_id, turn.model, most, now
+            )
+            for lease in leases:
+                room -= lease.remaining
+                await self._load(lease)
+
+    async def _load(self, lease: Lease) -> None:
+        tools = self._tools
+        held = HeldLease(lease)
+        content = await tools.hot.run(tools.work.input_parts, lease.project_id, lease.input_file_id)
+        assert content is not None, "a running batch keeps its input"
+        span = await tools.hot.run(read_span, tools.blobs, content, lease.start, lease.size_bytes)
+        self._held.add(held)
+        deadline = self._deadline(lease)
+        lines = list(lines_of(held, span, deadline))
+        if lease.losses >= self._rules.losses_max:
+            self._give_up(held, lines)
+            return
+        for line in lines:
+            self._lanes.offer(lease.model, line)
+        self._lanes.pump()
+
+    def _give_up(self, held: HeldLease, lines: Iterable[Line]) -> None:
+        lease = held.lease
+        log.error("shard_given_up", batch=lease.batch_id, shard=lease.position, losses=lease.losses)
+        for line in lines:
+            index = lease.first_index + line.index
+            rendered = render_failure(
+                line_id(lease.line_id_prefix, index), line.custom_id, *WORKER_LOST
+            )
+            self._recorder.add(held, line.index, rendered, None, calls=0)
+        self._recorder.hurry()
+
+    def _deadline(self, lease: Lease) -> float:
+        left = lease.expires_at - self._tools.clock.wall()
+        return asyncio.get_running_loop().time() + left
+
+    def land(self, line: Line, landing: Landing) -> None:
+        """Take a line that came back for good; the lanes call this."""
+        held = line.owner
+        assert isinstance(held, HeldLease)
+        index = held.lease.first_index + line.index
+        rendered = render(held.lease.line_id_prefix, index, line.custom_id, landing)
+        facts = landing.facts if landing.succeeded else None
+        self._recorder.add(held, line.index, rendered, facts, calls=line.calls)
+        if held.abort_at is not None or not self._lanes.in_flight:
+            self._recorder.hurry()
+
+    async def _keep(self, piece: dict[HeldShard, Part]) -> None:
+        leases = {held: part for held, part in piece.items() if isinstance(held, HeldLease)}
+        lost = await self._tools.hot.run(self._ledger.keep, leases)
+        if lost:
+            log.warning("leases_lost", worker=self.worker, shards=len(lost))
+            self._abandon(lost)
+        done = [held for held in leases if held.remaining == 0 and held not in lost]
+        self._held -= set(done)
+        if done or any(held.abort_at is not None for held in leases):
+            self.ring()
+
+    # Rest and leave
+
+    async def _rest(self, recording: asyncio.Task[None]) -> None:
+        if recording.done():
+            recording.result()
+        wait = await self._rest_seconds()
+        waker = asyncio.create_task(self._wake.wait())
+        done, _ = await asyncio.wait(
+            (waker, recording), timeout=wait, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done:
+            self._rung = True
+        waker.cancel()
+
+    async def _rest_seconds(self) -> float:
+        """How long nothing needs this worker, as far as can be known now."""
+        tools = self._tools
+        wall, steady = tools.clock.wall(), tools.clock.steady()
+        moments = [self._renewed_until - self._rules.lease_seconds * 2 / 3 - steady]
+        moments += [held.abort_at - steady for held in self._held if held.abort_at is not None]
+        expiry = await tools.hot.run(tools.work.next_expiry, int(wall))
+        if expiry is not None:
+            moments.append(expiry - wall)
+        death = await tools.hot.run(tools.work.first_death_due)
+        if death is not None:
+            moments.append(death - steady)
+        return max(0.001, min(moments))
+
+    async def _leave(self) -> None:
+        """Give back at once what has not left, take no more, keep what has come."""
+        self._lanes.withdraw(lambda _line: True, abort=True)
+        await asyncio.gather(*self._steps, return_exceptions=True)
+        await self._recorder.drained()
+        await self._tools.hot.run(self._tools.work.sign_off, self.worker)

@@ -1,0 +1,87 @@
+"""Every limit, once, with its source."""
+
+import re
+import sys
+
+from msgspec import Struct
+
+__all__ = [
+    "BATCHES_PAGE",
+    "EXPIRES_AFTER_SECONDS",
+    "FILES_PAGE",
+    "INPUT_EXPIRES_SECONDS",
+    "LOCAL",
+    "METADATA_KEYS_MAX",
+    "METADATA_KEY_CHARACTERS_MAX",
+    "METADATA_VALUE_CHARACTERS_MAX",
+    "OUTPUT_EXPIRES_SECONDS",
+    "RELAXED",
+    "STRICT",
+    "Limits",
+    "window_seconds",
+]
+
+# OpenAI's reference of the Files and Batches API, November 2026.
+METADATA_KEYS_MAX = 16
+METADATA_KEY_CHARACTERS_MAX = 64
+METADATA_VALUE_CHARACTERS_MAX = 512
+EXPIRES_AFTER_SECONDS = (3_600, 2_592_000)
+# (least, most, default) of `limit`.
+FILES_PAGE = (1, 10_000, 10_000)
+BATCHES_PAGE = (1, 100, 20)
+# Batch input files expire after 30 days, results 30 days after the batch has ended.
+INPUT_EXPIRES_SECONDS = 2_592_000
+OUTPUT_EXPIRES_SECONDS = 2_592_000
+
+_MIB = 1 << 20
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a profile allows.
+
+    The defaults up to `file_bytes_max` are OpenAI's; the rest are ours, to bound what one line
+    may cost. `window_seconds_range` None means that only "24h" is a window.
+    """
+
+    requests_max: int = 50_000
+    input_bytes_max: int = 200 * _MIB
+    embedding_inputs_max: int = 50_000
+    file_bytes_max: int = 512 * _MIB
+    mixed_models: bool = False
+    any_file_name: bool = False
+    window_seconds_range: tuple[int, int] | None = None
+    line_bytes_max: int = 10 * _MIB
+    custom_id_bytes_max: int = 1_024
+    nesting_max: int = 128
+    errors_max: int = 1_000
+    models_max: int = 1_000
+
+
+# OpenAI to the letter.
+STRICT = Limits()
+# What self-hosted models need not refuse: windows from a minute to thirty days, mixed models.
+RELAXED = Limits(mixed_models=True, any_file_name=True, window_seconds_range=(60, 30 * 24 * 3_600))
+# A file on one's own disk, run without a server.
+LOCAL = Limits(
+    mixed_models=True,
+    any_file_name=True,
+    window_seconds_range=(1, 30 * 24 * 3_600),
+    requests_max=sys.maxsize,
+    input_bytes_max=sys.maxsize,
+    embedding_inputs_max=sys.maxsize,
+)
+
+_WINDOW = re.compile(r"([1-9][0-9]{0,6})([smhd])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def window_seconds(text: str, limits: Limits) -> int | None:
+    """The seconds of a window such as "90m", "24h" or "7d"; None where it is not allowed."""
+    if limits.window_seconds_range is None:
+        return 86_400 if text == "24h" else None
+    found = _WINDOW.fullmatch(text)
+    if found is None:
+        return None
+    seconds = int(found[1]) * _UNIT_SECONDS[found[2]]
+    least, most = limits.window_seconds_range
+    return seconds if least <= seconds <= most else None

@@ -1,0 +1,227 @@
+"""The exact examination of one request line: what it asks for, or the first thing wrong with it."""
+
+import json
+from json.decoder import JSONDecodeError
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from batchyard.rules.endpoints import ENDPOINTS
+from batchyard.rules.limits import Limits
+from batchyard.wire.lines import split_object
+from batchyard.wire.objects import BatchError
+
+__all__ = ["Examined", "examine"]
+
+
+class Examined(Struct, frozen=True):
+    """A sound line; `input` is the raw value of the body's field of that name."""
+
+    custom_id: str
+    url: str
+    model: str
+    body: bytes
+    input: bytes | UnsetType
+
+
+def examine(line: bytes, number: int, limits: Limits) -> Examined | BatchError:
+    """Examine the physical line `number`; of several faults the first in a fixed order counts."""
+    try:
+        pairs = _parse(line, limits)
+    except _NotJson as error:
+        return _error(number, "invalid_json_line", _unparseable(str(error)), None)
+    envelope, doubled = _unique(pairs)
+    if doubled is not None:
+        return _doubled(number, doubled)
+    fault = _envelope_fault(envelope, limits) or _body_fault(envelope)
+    if fault is not None:
+        code, message, param = fault
+        return _error(number, code, message, param)
+    raw = split_object(line)["body"]
+    body, _ = _unique(envelope["body"])
+    return Examined(
+        custom_id=envelope["custom_id"],
+        url=envelope["url"],
+        model=body.get("model", ""),
+        body=raw,
+        input=split_object(raw)["input"] if "input" in body else UNSET,
+    )
+
+
+Fault = tuple[str, str, str | None]
+
+
+def _envelope_fault(envelope: dict[str, Any], limits: Limits) -> Fault | None:
+    for name in ("custom_id", "method", "url", "body"):
+        if name not in envelope:
+            return _missing(name, name)
+    custom_id = envelope["custom_id"]
+    if not isinstance(custom_id, str):
+        return ("invalid_custom_id", "The custom_id must be a string.", "custom_id")
+    try:
+        size_bytes = len(custom_id.encode())
+    except UnicodeEncodeError:
+        size_bytes = 0
+    if not 0 < size_bytes <= limits.custom_id_bytes_max or _has_controls(custom_id):
+        message = (
+            f"The custom_id must have 1 to {limits.custom_id_bytes_max} bytes in UTF-8 and no "
+            "control characters."
+        )
+        return ("invalid_custom_id", message, "custom_id")
+    if envelope["method"] != "POST":
+        return ("invalid_method", "The method must be 'POST'.", "method")
+    url = envelope["url"]
+    if not isinstance(url, str) or url not in ENDPOINTS:
+        supported = ", ".join(ENDPOINTS)
+        message = f"The URL {_shown(url)} is not supported. Supported values are: {supported}."
+        return ("invalid_url", message, "url")
+    return None
+
+
+def _body_fault(envelope: dict[str, Any]) -> Fault | None:
+    if not isinstance(envelope["body"], _Pairs):
+        return ("invalid_request", "The body must be a JSON object.", "body")
+    body, doubled = _unique(envelope["body"])
+    if doubled == "model":
+        message = _unparseable("the key 'model' stands twice in the body")
+        return ("invalid_json_line", message, None)
+    endpoint = ENDPOINTS[envelope["url"]]
+    for name in endpoint.required:
+        if name not in body:
+            return _missing(name, f"body.{name}")
+    model = body.get("model", "none")
+    if not isinstance(model, str) or not model:
+        return ("invalid_request", "The model must be a non-empty string.", "body.model")
+    stream = body.get("stream")
+    if stream is True:
+        message = f"{endpoint.name}: Streaming is not supported in the Batch API."
+        return ("streaming_unsupported", message, "body.stream")
+    return None
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as it was written, keys that stand twice included."""
+
+
+class _NotJson(ValueError):
+    """Why a line is not one JSON object."""
+
+
+def _parse(line: bytes, limits: Limits) -> _Pairs:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        raise _NotJson(_encoding_hint(line)) from None
+    if _depth(line) > limits.nesting_max:
+        raise _NotJson(f"it is nested more than {limits.nesting_max} levels deep")
+    try:
+        # Numbers stay text: none is too long, and none loses a digit.
+        value = json.loads(
+            text,
+            object_pairs_hook=_Pairs,
+            parse_int=str,
+            parse_float=_Number,
+            parse_constant=_refuse_constant,
+        )
+    except JSONDecodeError as error:
+        raise _NotJson(_hint(text) or f"{error.msg} at column {error.colno}") from None
+    if not isinstance(value, _Pairs):
+        raise _NotJson(_hint(text) or "it is not a JSON object")
+    return value
+
+
+class _Number(str):
+    """A number as it was written, which is no JSON string."""
+
+    __slots__ = ()
+
+
+def _refuse_constant(name: str) -> None:
+    raise _NotJson(f"{name} is no JSON number")
+
+
+def _depth(line: bytes) -> int:
+    """How deep objects and arrays nest; cheap where few brackets rule out great depth."""
+    if line.count(b"[") + line.count(b"{") <= 128:
+        return 0
+    depth = deepest = 0
+    in_string = escaped = False
+    for byte in line:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _unique(pairs: _Pairs) -> tuple[dict[str, Any], str | None]:
+    """The object, and the first key that stands twice in it."""
+    found: dict[str, Any] = {}
+    doubled = None
+    for name, value in pairs:
+        if name in found and doubled != "model":
+            doubled = name
+        found[name] = value
+    return found, doubled
+
+
+def _has_controls(text: str) -> bool:
+    return any(ord(one) < 0x20 or 0x7F <= ord(one) < 0xA0 for one in text)
+
+
+def _missing(name: str, param: str) -> Fault:
+    return ("missing_required_parameter", f"Missing required parameter: '{name}'.", param)
+
+
+def _doubled(number: int, name: str) -> BatchError:
+    message = _unparseable(f"the key '{name[:50]}' stands twice in the request")
+    return _error(number, "invalid_json_line", message, None)
+
+
+def _unparseable(why: str) -> str:
+    return f"This line is not parseable as valid JSON: {why}."
+
+
+def _error(number: int, code: str, message: str, param: str | None) -> BatchError:
+    return BatchError(code=code, message=message, param=param, line=number)
+
+
+def _shown(value: Any) -> str:
+    return f"'{value[:100]}'" if isinstance(value, str) else "of this request"
+
+
+def _encoding_hint(line: bytes) -> str:
+    if line.startswith(b"\x1f\x8b"):
+        return "it is gzip data; upload the file uncompressed"
+    if line.startswith((b"PK\x03\x04", b"\x28\xb5\x2f\xfd")):
+        return "it is an archive; upload the JSONL file itself"
+    if b"\x00" in line[:8] or line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "it is not UTF-8 but looks like UTF-16; save the file as UTF-8"
+    return "it is not UTF-8; save the file as UTF-8"
+
+
+def _hint(text: str) -> str | None:
+    head = text.lstrip()
+    if head.startswith("["):
+        return "it begins an array; write one JSON object per line, without brackets around them"
+    if head.startswith("\ufeff"):
+        return "it has a byte order mark, which may only stand at the start of the file"
+    if "\x00" in text[:8]:
+        return "it is not UTF-8 but looks like UTF-16; save the file as UTF-8"
+    if head.strip() == "{":
+        return "it is part of a pretty-printed object; each object must stand on one line"
+    if head.startswith("%PDF"):
+        return "it is a PDF; a batch file has one JSON object per line"
+    if not head.startswith("{"):
+        return "it does not begin with '{'; each line must be one JSON object"
+    return None

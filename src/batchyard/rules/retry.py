@@ -1,0 +1,144 @@
+"""Final or again: what an upstream's answer, or its silence, means for a line and for its lane."""
+
+from collections.abc import Iterable
+from email.utils import parsedate_to_datetime
+from random import Random
+from typing import Literal
+
+from msgspec import Struct
+
+__all__ = [
+    "FINAL",
+    "RETRYABLE",
+    "Verdict",
+    "asked_pause_seconds",
+    "backoff_seconds",
+    "weigh_fault",
+    "weigh_status",
+]
+
+# The longest pause that an upstream can ask of a lane.
+PAUSE_SECONDS_MAX = 600.0
+# Waiting between tries doubles from the first to the second.
+BACKOFF_SECONDS = (0.5, 60.0)
+
+Strain = Literal["none", "throttled", "failing", "down", "refusing"]
+
+
+class Verdict(Struct, frozen=True):
+    """What one try showed.
+
+    `tries_max`: tries of this kind after which the last outcome is final; None means that the
+    line tries until its deadline, and 1 that there is no second try. `strain`: what it says of
+    the upstream as a whole.
+    """
+
+    tries_max: int | None
+    strain: Strain = "none"
+
+
+FINAL = Verdict(1)
+RETRYABLE = Verdict(6, "failing")
+_THROTTLED = Verdict(None, "throttled")
+_DOWN = Verdict(None, "down")
+# A refused key or a missing model says more about the lane than about the line; where other
+# lines succeed meanwhile, it is the line's own answer after the third time.
+_REFUSED = Verdict(3, "refusing")
+_GARBAGE = Verdict(3, "failing")
+
+_STATUS = {
+    401: _REFUSED,
+    403: _REFUSED,
+    408: RETRYABLE,
+    409: RETRYABLE,
+    425: RETRYABLE,
+    429: _THROTTLED,
+    529: Verdict(None, "throttled"),
+}
+
+
+def weigh_status(status: int, *, complete: bool = True) -> Verdict:
+    """Weigh an HTTP answer; `complete` tells whether a 2xx carries one whole JSON object."""
+    if 200 <= status < 300:
+        return FINAL if complete else _GARBAGE
+    return _STATUS.get(status, RETRYABLE if status >= 500 else FINAL)
+
+
+def weigh_fault(code: str, *, sent: bool) -> Verdict:
+    """Weigh a try that brought no answer; what never left us does not count as a try."""
+    if code == "response_too_large":
+        return FINAL
+    if code == "upstream_unreachable":
+        return RETRYABLE if sent else _DOWN
+    if code == "request_timeout":
+        return Verdict(3, "failing") if sent else _DOWN
+    return _GARBAGE
+
+
+def backoff_seconds(tries: int, chance: Random) -> float:
+    """How long a line waits before it tries again: exponential, with full jitter's upper half."""
+    first, most = BACKOFF_SECONDS
+    whole = min(most, first * 2.0 ** min(tries - 1, 16))
+    return whole * (0.5 + chance.random() / 2)
+
+
+def asked_pause_seconds(
+    status: int, headers: Iterable[tuple[bytes, bytes]], now: float
+) -> float | None:
+    """How long the upstream asks its callers to wait, 0 to 600 seconds; None if it does not.
+
+    Reads `retry-after-ms`, `retry-after` as seconds or as an HTTP date (`now` is Unix time), and
+    the reset of an `x-ratelimit-remaining-*` that has come to 0. The longest of them counts.
+    """
+    found = {name: value.strip() for name, value in headers if name in _PAUSING}
+    asked: list[float] = []
+    if status >= 400:
+        asked += [_retry_after(value, now) for name, value in headers if name == b"retry-after"]
+        if b"retry-after-ms" in found:
+            asked.append(_number(found[b"retry-after-ms"]) / 1000)
+    for kind in (b"requests", b"tokens"):
+        if found.get(b"x-ratelimit-remaining-" + kind) == b"0":
+            asked.append(_span(found.get(b"x-ratelimit-reset-" + kind, b"")))
+    asked = [seconds for seconds in asked if seconds >= 0]
+    return min(max(asked), PAUSE_SECONDS_MAX) if asked else None
+
+
+_PAUSING = frozenset(
+    [b"retry-after", b"retry-after-ms"]
+    + [
+        b"x-ratelimit-" + which + b"-" + kind
+        for which in (b"remaining", b"reset")
+        for kind in (b"requests", b"tokens")
+    ]
+)
+
+
+def _retry_after(value: bytes, now: float) -> float:
+    seconds = _number(value)
+    if seconds >= 0:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
+    except (ValueError, OverflowError):
+        return -1.0
+
+
+def _number(value: bytes) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        return -1.0
+    return number if 0 <= number < float("inf") else -1.0
+
+
+def _span(value: bytes) -> float:
+    """Read a reset as OpenAI writes it, such as `6m0s`, `1s` or `20ms`; -1 if it is none."""
+    seconds, rest = 0.0, value.decode("latin-1")
+    for unit, length in (("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001)):
+        number, found, after = rest.partition(unit)
+        if found and not (unit == "m" and after.startswith("s")):
+            part = _number(number.encode())
+            if part < 0:
+                return -1.0
+            seconds, rest = seconds + part * length, after
+    return seconds if not rest and value else _number(value)

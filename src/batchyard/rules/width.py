@@ -1,0 +1,96 @@
+"""How many lines a lane may have in flight: as many as the upstream answers without slowing."""
+
+__all__ = ["Width"]
+
+# A turn judges at least so many answers.
+_TURN_ANSWERS_MIN = 8
+# Doubling ends when answers take this much longer than at half the width: the upstream is full.
+_FULL_FACTOR, _FULL_SECONDS = 1.6, 0.005
+# Against the best mean seen, wider is too slow beyond the first pair, narrower beyond the second.
+_SLOW_FACTOR, _SLOW_SECONDS = 2.0, 0.02
+_TOO_SLOW_FACTOR, _TOO_SLOW_SECONDS = 3.0, 0.05
+# A share of failures above this narrows the lane.
+_TROUBLE_SHARE = 0.1
+# Lines that wait ready: at least one shard, and memory bounds the most.
+_AHEAD_LINES, _AHEAD_SECONDS = (500, 4000), 0.2
+
+
+class Width:
+    """An adaptive limit, judged once per turn of about as many answers as it lets in flight.
+
+    It doubles each turn until the upstream is full or troubled, then grows by a sixteenth of
+    itself, and shrinks when answers get slow or fail.
+    """
+
+    def __init__(self, *, start: int, ceiling: int) -> None:
+        self.limit = min(start, ceiling)
+        self._ceiling = ceiling
+        self._doubling = True
+        self._narrower: tuple[int, float] | None = None
+        self._best_seconds: float | None = None
+        self._answers = self._troubles = 0
+        self._seconds = 0.0
+        self._was_full = False
+        self._mean_seconds: float | None = None
+
+    @property
+    def ahead(self) -> int:
+        """How many lines should wait ready behind those in flight: those of the next 0.2 s."""
+        if self._mean_seconds is None:
+            return _AHEAD_LINES[0]
+        first, most = _AHEAD_LINES
+        return max(first, min(most, int(self.limit * _AHEAD_SECONDS / self._mean_seconds)))
+
+    def answered(self, seconds: float, *, full: bool) -> None:
+        """Count an answer that took so long; `full`: the lane had no room left."""
+        self._answers += 1
+        self._seconds += seconds
+        if full:
+            self._was_full = True
+        if self._answers >= self.limit and self._answers >= _TURN_ANSWERS_MIN:
+            self._turn()
+
+    def troubled(self) -> None:
+        """Count a failure that tells of an overloaded upstream."""
+        self._troubles += 1
+        if self._answers + self._troubles >= max(self.limit, _TURN_ANSWERS_MIN):
+            self._turn()
+
+    def _turn(self) -> None:
+        share = self._troubles / (self._answers + self._troubles)
+        mean = self._seconds / self._answers if self._answers else None
+        if share > _TROUBLE_SHARE:
+            self._shrink(0.7)
+        elif mean is not None:
+            self._mean_seconds = max(mean, 1e-6)
+            self._judge(mean)
+        self._answers = self._troubles = 0
+        self._seconds = 0.0
+        self._was_full = False
+
+    def _judge(self, mean: float) -> None:
+        best = self._best_seconds
+        if best is None or mean < best:
+            best = mean
+        # The best is forgotten slowly, for the work itself may have become harder.
+        self._best_seconds = best + (mean - best) * 0.02
+        if self._doubling:
+            self._double(mean)
+        elif mean > best * _TOO_SLOW_FACTOR + _TOO_SLOW_SECONDS:
+            self._shrink(0.9)
+        elif self._was_full and mean <= best * _SLOW_FACTOR + _SLOW_SECONDS:
+            self.limit = min(self._ceiling, self.limit + max(1, self.limit // 16))
+
+    def _double(self, mean: float) -> None:
+        if self._narrower is not None:
+            limit, seconds = self._narrower
+            if mean > max(seconds * _FULL_FACTOR, seconds + _FULL_SECONDS):
+                self.limit, self._doubling = limit, False
+                return
+        if self._was_full and self.limit < self._ceiling:
+            self._narrower = (self.limit, mean)
+            self.limit = min(self._ceiling, self.limit * 2)
+
+    def _shrink(self, factor: float) -> None:
+        self._doubling = False
+        self.limit = max(1, int(self.limit * factor))

@@ -1,0 +1,223 @@
+"""The one place that reads a line and the one that renders a line; bodies pass as they came."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+__all__ = [
+    "AnswerFacts",
+    "RequestLine",
+    "body_bytes",
+    "line_id",
+    "read_answer",
+    "read_line",
+    "read_model",
+    "render_answer",
+    "render_failure",
+    "split_object",
+]
+
+
+class RequestLine(Struct):
+    """A request line that validation has passed; `body` keeps the bytes of the input."""
+
+    custom_id: str
+    url: str
+    body: Raw
+
+
+def read_line(line: bytes) -> RequestLine:
+    """Read a line that validation has passed."""
+    try:
+        return _line_decoder.decode(line)
+    except msgspec.DecodeError:
+        # The decoder refuses lone surrogates (`\\ud800`), which JSON allows and models emit.
+        parts = split_object(line)
+        return RequestLine(
+            json.loads(parts["custom_id"]), json.loads(parts["url"]), Raw(parts["body"])
+        )
+
+
+def read_model(line: bytes) -> str:
+    """The model that a line names; empty where it names none."""
+    try:
+        return _model_decoder.decode(line).body.model
+    except msgspec.DecodeError:
+        model = split_object(split_object(line)["body"]).get("model", b'""')
+        return str(json.loads(model))
+
+
+def body_bytes(line: RequestLine) -> bytes:
+    """The body as it goes upstream: the very bytes of the input line."""
+    return bytes(line.body)
+
+
+def split_object(text: bytes) -> dict[str, bytes]:
+    """Cut a valid JSON object into its values, each byte for byte; slow, for what is rare."""
+    characters = text.decode()
+    values = {}
+    position = _skip(characters, characters.index("{") + 1)
+    while characters[position] != "}":
+        name, position = _scanner.raw_decode(characters, position)
+        start = _skip(characters, _skip(characters, position) + 1)
+        _, end = _scanner.raw_decode(characters, start)
+        values[name] = characters[start:end].encode()
+        position = _skip(characters, end)
+        if characters[position] == ",":
+            position = _skip(characters, position + 1)
+    return values
+
+
+def line_id(prefix: str, index: int) -> str:
+    """The id of a result line; it ends with the index of the input line it answers."""
+    return f"{prefix}{index:08x}"
+
+
+def render_answer(id: str, custom_id: str, status: int, request_id: str, body: bytes) -> bytes:
+    """Render the line of an HTTP answer, with its body byte for byte.
+
+    Line breaks between the tokens of a JSON body are taken out, and a body that is no JSON (the
+    HTML page of a proxy) becomes a JSON string.
+    """
+    if b"\n" in body or b"\r" in body or status >= 300:
+        body = _as_one_line(body)
+    return (
+        b'{"id":"%b","custom_id":%b,"response":{"status_code":%d,"request_id":%b,"body":%b},"error":null}\n'
+        % (
+            id.encode(),
+            _encode(custom_id),
+            status,
+            _encode(request_id),
+            body,
+        )
+    )
+
+
+def render_failure(id: str, custom_id: str, code: str, message: str) -> bytes:
+    """Render the line of a request that has no answer."""
+    return b'{"id":"%b","custom_id":%b,"response":null,"error":{"code":%b,"message":%b}}\n' % (
+        id.encode(),
+        _encode(custom_id),
+        _encode(code),
+        _encode(message),
+    )
+
+
+class AnswerFacts(Struct, frozen=True, gc=False):
+    """What a 2xx answer says beside its text: tokens, and whether it is an error after all."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    total_tokens: int = 0
+    is_error: bool = False
+
+
+def read_answer(body: bytes) -> AnswerFacts | None:
+    """Read an answer's body; None when it is not exactly one whole JSON object in UTF-8."""
+    try:
+        answer = _answer_decoder.decode(body)
+        if not body.isascii():
+            body.decode()
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _read_odd_answer(body)
+    if answer.error is not None:
+        return _ERROR
+    usage = answer.usage
+    if usage is None:
+        return _NOTHING
+    read = usage.prompt_tokens or usage.input_tokens
+    written = usage.completion_tokens or usage.output_tokens
+    cached = usage.prompt_tokens_details or usage.input_tokens_details
+    reasoned = usage.completion_tokens_details or usage.output_tokens_details
+    return AnswerFacts(
+        read,
+        cached.cached_tokens or 0 if cached else 0,
+        written,
+        reasoned.reasoning_tokens or 0 if reasoned else 0,
+        usage.total_tokens or read + written,
+    )
+
+
+_ERROR = AnswerFacts(is_error=True)
+_NOTHING = AnswerFacts()
+
+
+class _Model(Struct):
+    model: str = ""
+
+
+class _ModelLine(Struct):
+    body: _Model
+
+
+class _Details(Struct, gc=False):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Struct, gc=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _Answer(Struct, gc=False):
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_encode = msgspec.json.Encoder().encode
+_line_decoder = msgspec.json.Decoder(RequestLine)
+_model_decoder = msgspec.json.Decoder(_ModelLine)
+_answer_decoder = msgspec.json.Decoder(_Answer)
+# Its scanner finds where a value ends; values themselves are not used, so integers stay text.
+_scanner = json.JSONDecoder(parse_int=str, parse_float=str)
+# A string, or white space between tokens; what is matched by neither stays as it is.
+_STRING_OR_SPACE = re.compile(rb'"(?:[^"\\]|\\.)*"|[ \t\r\n]+', re.DOTALL)
+
+
+def _skip(text: str, position: int) -> int:
+    while text[position] in " \t\r\n":
+        position += 1
+    return position
+
+
+def _read_odd_answer(body: bytes) -> AnswerFacts | None:
+    """An object with odd usage or lone surrogates is an answer all the same."""
+    answer = _parse(body)
+    if not isinstance(answer, dict):
+        return None
+    return _ERROR if answer.get("error") is not None else _NOTHING
+
+
+def _as_one_line(body: bytes) -> bytes:
+    if _parse(body) is None:
+        return _encode(body.decode(errors="replace"))
+    if b"\n" not in body and b"\r" not in body:
+        return body
+    return _STRING_OR_SPACE.sub(lambda found: found[0] if found[0][:1] == b'"' else b"", body)
+
+
+def _parse(body: bytes) -> Any:
+    """The value of a JSON text, or None where it is none; numbers stay text."""
+    try:
+        return json.loads(
+            body.decode(), parse_int=str, parse_float=str, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,138 @@
+"""A worker process: leases shards, has them answered, records the answers.
+
+It is started by its server, which writes one line of settings to its standard input, then a byte
+for every change that is worth a look; the end of that input is the order to stop. The worker
+writes a byte to its standard output when other workers should look.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import msgspec
+import structlog
+import uvloop
+from msgspec import Struct
+
+from batchyard.config import Settings
+from batchyard.flow.manning import open_shift
+from batchyard.flow.shift import Shift, ShiftRules, Tools
+from batchyard.flow.stop import Stop
+from batchyard.places.blobs import Blobs
+from batchyard.places.clock import system_clock
+from batchyard.places.database import BlockingThread
+from batchyard.places.faults import reach_from
+from batchyard.places.store import Work, open_store
+from batchyard.places.upstreams import Upstream, Upstreams
+from batchyard.rules.limits import RELAXED, STRICT
+
+__all__ = ["Orders", "logs_to_stderr", "main", "open_files_max"]
+
+
+class Orders(Struct, frozen=True):
+    """What a server tells its worker at the start."""
+
+    worker: str
+    database_url: str
+    blobs: str
+    settings: Settings
+
+
+def main() -> None:
+    """Run one worker until its standard input ends or SIGTERM comes."""
+    logs_to_stderr()
+    orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
+    open_files_max()
+    # Lines live shortly and form no cycles; the collector need not look so often.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    uvloop.run(_work(orders))
+
+
+async def _work(orders: Orders) -> None:
+    settings = orders.settings
+    clock = system_clock()
+    reach = reach_from(os.environ)
+    store = open_store(orders.database_url)
+    hot, heavy = BlockingThread(), BlockingThread()
+    upstreams = Upstreams([Upstream(one, one.api_key()) for one in settings.upstream], clock.steady)
+    tools = Tools(
+        work=Work(store, reach),
+        blobs=Blobs(Path(orders.blobs), reach),
+        hot=hot,
+        heavy=heavy,
+        clock=clock,
+        chance=Random(secrets.randbits(128)),
+        limits=STRICT if settings.profile == "strict" else RELAXED,
+        known_model=upstreams.known,
+    )
+    rules = ShiftRules(
+        lease_seconds=settings.lease_seconds,
+        cancel_grace_seconds=settings.cancel_grace_seconds,
+    )
+    stop = Stop()
+    shift = open_shift(orders.worker, tools, upstreams, rules)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.say, "SIGTERM")
+    # The terminal sends SIGINT to all; the server will end this worker in its own order.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
+    await _listen(shift, stop)
+    try:
+        await shift.run(stop)
+    finally:
+        await upstreams.aclose()
+        heavy.close()
+        hot.close()
+        store.close()
+
+
+class _Bell(asyncio.Protocol):
+    """The server's end of the bell rope."""
+
+    def __init__(self, ring: Callable[[], None], stop: Stop) -> None:
+        self._ring, self._stop = ring, stop
+
+    def data_received(self, data: bytes) -> None:
+        self._ring()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop.say("the server is gone")
+
+
+async def _listen(shift: Shift, stop: Stop) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: _Bell(shift.ring, stop), sys.stdin)
+
+
+def logs_to_stderr() -> None:
+    """Log events as JSON lines on standard error, or readable on a terminal."""
+    readable = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def open_files_max() -> None:
+    """Allow as many connections as the system lets this user have."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()
