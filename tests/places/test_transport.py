@@ -1,11 +1,10 @@
 """What the transport promises of calls that go well, and of those that are dropped."""
 
 import asyncio
-import contextlib
 import math
 import resource
 import socket
-from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import pytest
 
@@ -13,15 +12,6 @@ from batchyard.places.transport import Answer, Call, Fault, Transport
 from tests.places.upstream_server import Visit, answer, saying, serving, upstream
 
 HEAD = b"POST /v1/x HTTP/1.1\r\nhost: h\r\ncontent-length: "
-
-
-@contextlib.asynccontextmanager
-async def transport_to(url: str, **options: float) -> AsyncIterator[Transport]:
-    transport = Transport(url, **options)  # type: ignore[arg-type]
-    try:
-        yield transport
-    finally:
-        await transport.aclose()
 
 
 async def ask(transport: Transport, body: bytes = b"{}") -> Answer:
@@ -47,7 +37,7 @@ async def test_answer_comes_as_it_was_sent() -> None:
     raw = answer(
         b'{"a" : "\\u00e9"}\n', b"X-Two: b", b"x-two:  A ", b"X-Empty:", status=b"429 Slow down"
     )
-    async with upstream(serving(raw)) as server, transport_to(server.url) as transport:
+    async with upstream(serving(raw)) as server, aclosing(Transport(server.url)) as transport:
         got = await ask(transport)
     assert got.status == 429
     assert got.body == b'{"a" : "\\u00e9"}\n'
@@ -79,7 +69,7 @@ async def test_every_form_of_an_answer_is_read(form: str, pieces: str) -> None:
     """However an answer is framed and however it is cut on its way, it arrives whole."""
     raw, status, body = FORMS[form]
     parts = [raw] if pieces == "at once" else [raw[at : at + 1] for at in range(len(raw))]
-    async with upstream(saying(*parts)) as server, transport_to(server.url) as transport:
+    async with upstream(saying(*parts)) as server, aclosing(Transport(server.url)) as transport:
         got = await ask(transport)
     assert (status, body) == (got.status, got.body)
     assert not {b"x-late", b"x-i"} & {name for name, _ in got.headers}
@@ -94,7 +84,7 @@ async def test_large_bodies_pass_both_ways() -> None:
             request = await visit.request()
             await visit.say(answer(request.partition(b"\r\n\r\n")[2]))
 
-    async with upstream(echo) as server, transport_to(server.url) as transport:
+    async with upstream(echo) as server, aclosing(Transport(server.url)) as transport:
         assert large == (await ask(transport, large)).body
         assert (await ask(transport)).body == b"{}"
         assert server.visits == 1
@@ -102,7 +92,7 @@ async def test_large_bodies_pass_both_ways() -> None:
 
 async def test_connections_are_kept_and_shared() -> None:
     """Calls one after another need one connection; calls at once need one each."""
-    async with upstream(serving(answer())) as server, transport_to(server.url) as transport:
+    async with upstream(serving(answer())) as server, aclosing(Transport(server.url)) as transport:
         for _ in range(5):
             await ask(transport)
         assert server.visits == 1
@@ -115,7 +105,7 @@ async def test_connections_are_kept_and_shared() -> None:
 )
 async def test_connection_is_closed_when_the_upstream_wishes(raw: bytes) -> None:
     """After `connection: close`, or HTTP/1.0 without a word on it, the next call connects anew."""
-    async with upstream(serving(raw)) as server, transport_to(server.url) as transport:
+    async with upstream(serving(raw)) as server, aclosing(Transport(server.url)) as transport:
         await ask(transport)
         await ask(transport)
         assert server.visits == 2
@@ -125,7 +115,9 @@ async def test_idle_connections_are_bounded_in_number_and_time() -> None:
     """No more idle connections are kept than allowed, and none for longer than allowed."""
     async with (
         upstream(serving(answer())) as server,
-        transport_to(server.url, idle_connections_max=2, idle_timeout_seconds=0.05) as transport,
+        aclosing(
+            Transport(server.url, idle_connections_max=2, idle_timeout_seconds=0.05)
+        ) as transport,
     ):
         await asyncio.gather(*(ask(transport) for _ in range(5)))
         assert {1, 2, 3, 4, 5} == {await server.over.get() for _ in range(server.visits)}
@@ -133,7 +125,7 @@ async def test_idle_connections_are_bounded_in_number_and_time() -> None:
 
 async def test_connection_closed_while_idle_is_not_used() -> None:
     """A call after the upstream closed an idle connection meets a new one."""
-    async with upstream(saying(answer())) as server, transport_to(server.url) as transport:
+    async with upstream(saying(answer())) as server, aclosing(Transport(server.url)) as transport:
         for visits in (1, 2):
             await ask(transport)
             assert visits == await server.over.get()
@@ -147,7 +139,7 @@ async def test_early_answer_ends_the_connection() -> None:
         await visit.say(answer(b"no", status=b"413 Too Large"))
         await asyncio.Event().wait()
 
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         for visits in (1, 2):
             got = await ask(transport, b"y" * 30_000_000)
             assert (413, visits) == (got.status, server.visits)
@@ -156,7 +148,7 @@ async def test_early_answer_ends_the_connection() -> None:
 async def test_done_is_called_later() -> None:
     """Nothing is told from within `send`, be the connection new or kept."""
     outcomes: asyncio.Queue[Answer | Fault] = asyncio.Queue()
-    async with upstream(serving(answer())) as server, transport_to(server.url) as transport:
+    async with upstream(serving(answer())) as server, aclosing(Transport(server.url)) as transport:
         for _ in range(2):
             send(transport, outcomes)
             assert (outcomes.qsize(), transport.in_flight) == (0, 1)
@@ -169,7 +161,7 @@ async def test_done_may_send_the_next() -> None:
     finished = asyncio.Event()
     left = 100
 
-    async with upstream(serving(answer())) as server, transport_to(server.url) as transport:
+    async with upstream(serving(answer())) as server, aclosing(Transport(server.url)) as transport:
 
         def done(outcome: Answer | Fault) -> None:
             nonlocal left
@@ -201,7 +193,7 @@ async def test_cancelled_call_says_nothing() -> None:
             await visit.hung_up()
         await visit.say(answer(b"%d" % visit.number))
 
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         call = send(transport, outcomes)
         await asked.wait()
         call.cancel()
@@ -214,7 +206,7 @@ async def test_cancelled_call_says_nothing() -> None:
 async def test_call_cancelled_before_it_is_connected_is_not_sent() -> None:
     """Its connection serves the next call instead."""
     outcomes: asyncio.Queue[Answer | Fault] = asyncio.Queue()
-    async with upstream(serving(answer())) as server, transport_to(server.url) as transport:
+    async with upstream(serving(answer())) as server, aclosing(Transport(server.url)) as transport:
         send(transport, outcomes).cancel()
         await ask(transport)
         assert server.visits == 1
@@ -224,7 +216,7 @@ async def test_call_cancelled_before_it_is_connected_is_not_sent() -> None:
 async def test_cancel_after_the_end_does_no_harm() -> None:
     """The connection of an ended call belongs to others and stays."""
     outcomes: asyncio.Queue[Answer | Fault] = asyncio.Queue()
-    async with upstream(serving(answer())) as server, transport_to(server.url) as transport:
+    async with upstream(serving(answer())) as server, aclosing(Transport(server.url)) as transport:
         call = send(transport, outcomes)
         await outcomes.get()
         send(transport, outcomes)
@@ -259,16 +251,26 @@ async def test_closing_drops_everything() -> None:
             await server.over.get()
 
 
-async def test_small_packets_are_not_held_back() -> None:
-    """Nagle's algorithm is off: a request never waits for the acknowledgement of another."""
-    async with upstream(serving(answer())) as server, transport_to(server.url) as transport:
-        connecting = asyncio.get_running_loop().create_connection
-        await ask(transport)
-        plain, _ = await connecting(asyncio.Protocol, "127.0.0.1", server.port)
-        raw = plain.get_extra_info("socket")
-        with socket.socket(fileno=socket.dup(raw.fileno())) as twin:
-            assert twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        plain.abort()
+async def test_answer_on_its_way_is_dropped_by_closing() -> None:
+    """An answer that comes while connections are still being closed is not told of."""
+    outcomes: asyncio.Queue[Answer | Fault] = asyncio.Queue()
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        asked.set()
+        await may_answer.wait()
+        await visit.say(answer())
+
+    async with upstream(script) as server:
+        transport = Transport(server.url)
+        send(transport, outcomes)
+        await asked.wait()
+        send(transport, outcomes)
+        may_answer.set()
+        await asyncio.gather(transport.aclose(), transport.aclose())
+        assert await server.over.get() == 1
+        assert outcomes.empty()
 
 
 async def test_address_may_be_ipv6() -> None:
@@ -278,7 +280,7 @@ async def test_address_may_be_ipv6() -> None:
     try:
         async with (
             upstream(serving(answer()), host="::1") as server,
-            transport_to(f"http://[::1]:{server.port}/v1") as transport,
+            aclosing(Transport(f"http://[::1]:{server.port}/v1")) as transport,
         ):
             assert (await ask(transport)).body == b"{}"
     except OSError as error:
@@ -312,7 +314,7 @@ async def test_thousands_of_calls_are_in_flight_at_once() -> None:
     listening = await loop.create_server(server_side, "127.0.0.1", 0, backlog=1024)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     outcomes: asyncio.Queue[Answer | Fault] = asyncio.Queue()
-    async with transport_to(url) as transport:
+    async with aclosing(Transport(url)) as transport:
         for _ in range(count):
             send(transport, outcomes)
         assert count == transport.in_flight
@@ -324,7 +326,7 @@ async def test_thousands_of_calls_are_in_flight_at_once() -> None:
 
 async def test_deadline_may_be_never() -> None:
     """A call without a deadline is a call like others."""
-    async with upstream(serving(answer())) as server, transport_to(server.url) as transport:
+    async with upstream(serving(answer())) as server, aclosing(Transport(server.url)) as transport:
         got = await transport.fetch(
             HEAD + b"0\r\n\r\n", timeout_seconds=math.inf, body_bytes_max=99
         )

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import pytest
 
@@ -12,15 +12,6 @@ from tests.places.upstream_server import Script, Visit, answer, saying, serving,
 
 BODY = b'{"model": "m"}'
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-
-
-@contextlib.asynccontextmanager
-async def transport_to(url: str, **options: float) -> AsyncIterator[Transport]:
-    transport = Transport(url, **options)  # type: ignore[arg-type]
-    try:
-        yield transport
-    finally:
-        await transport.aclose()
 
 
 async def ask(
@@ -142,7 +133,7 @@ FAULTS: dict[str, tuple[Script, str, str]] = {
 async def test_each_fault_has_its_code(name: str) -> None:
     """An upstream that breaks an answer gets the call its fault, at once and only once."""
     script, code, detail = FAULTS[name]
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         fault = await ask(transport)
         assert isinstance(fault, Fault)
         assert (code, True) == (fault.code, fault.sent)
@@ -155,7 +146,7 @@ async def test_each_fault_has_its_code(name: str) -> None:
 @pytest.mark.parametrize("script", [_silent, _dripping_head, _dripping_body])
 async def test_deadline_covers_the_whole_answer(script: Script) -> None:
     """Neither silence nor a byte now and then keeps a call beyond its deadline."""
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         fault = await ask(transport, timeout_seconds=0.1)
         assert isinstance(fault, Fault)
         assert (fault.code, fault.sent) == ("request_timeout", True)
@@ -171,7 +162,7 @@ async def test_timed_out_connection_is_not_used_again() -> None:
             await visit.hung_up()
         await visit.say(answer(b"%d" % visit.number))
 
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         late = await ask(transport, timeout_seconds=0.05)
         assert isinstance(late, Fault)
         second = await ask(transport)
@@ -185,7 +176,7 @@ async def test_deadline_covers_a_request_that_is_not_read() -> None:
     async def script(visit: Visit) -> None:
         await asyncio.Event().wait()
 
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         body = b"y" * 30_000_000
         fault = await transport.fetch(
             b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body),
@@ -202,7 +193,7 @@ async def test_deadlines_pass_in_their_own_order() -> None:
     ended: list[float] = []
     both = asyncio.Event()
 
-    async with upstream(_silent) as server, transport_to(server.url) as transport:
+    async with upstream(_silent) as server, aclosing(Transport(server.url)) as transport:
 
         def note(timeout_seconds: float) -> None:
             def done(outcome: Answer | Fault) -> None:
@@ -224,7 +215,7 @@ async def test_nobody_listens() -> None:
     """A refused connection is a fault that says that nothing was sent."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        async with transport_to(f"http://127.0.0.1:{unused.getsockname()[1]}") as transport:
+        async with aclosing(Transport(f"http://127.0.0.1:{unused.getsockname()[1]}")) as transport:
             fault = await ask(transport)
     assert isinstance(fault, Fault)
     assert (fault.code, fault.sent) == (UNREACHABLE, False)
@@ -233,7 +224,7 @@ async def test_nobody_listens() -> None:
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 64 + ".invalid", "a..b"])
 async def test_no_such_host(host: str) -> None:
     """A name that does not resolve, or cannot, is a fault that names it."""
-    async with transport_to(f"http://{host}:81/v1") as transport:
+    async with aclosing(Transport(f"http://{host}:81/v1")) as transport:
         fault = await ask(transport)
     assert isinstance(fault, Fault)
     assert (fault.code, fault.sent) == (UNREACHABLE, False)
@@ -251,8 +242,8 @@ async def test_connecting_has_its_own_limit() -> None:
                 one = filling.enter_context(socket.socket())
                 one.setblocking(False)
                 one.connect_ex(place)
-            async with transport_to(
-                f"http://127.0.0.1:{place[1]}", connect_timeout_seconds=0.1
+            async with aclosing(
+                Transport(f"http://127.0.0.1:{place[1]}", connect_timeout_seconds=0.1)
             ) as transport:
                 fault = await ask(transport)
                 in_time = await ask(transport, timeout_seconds=0.03)
@@ -274,7 +265,7 @@ async def test_one_of_two_connections_is_accepted() -> None:
             await visit.say(answer())
             await visit.hung_up()
 
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         outcomes = await asyncio.gather(*(ask(transport) for _ in range(10)))
         good = [one for one in outcomes if isinstance(one, Answer)]
         assert 5 <= len(good) < 10
@@ -292,7 +283,7 @@ async def test_stale_connection_is_replaced_unseen() -> None:
         else:
             await visit.say(answer(b"second"))
 
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         first, second = await ask(transport), await ask(transport)
         assert isinstance(first, Answer)
         assert isinstance(second, Answer)
@@ -309,7 +300,7 @@ async def test_stale_connection_is_replaced_once() -> None:
             await visit.say(answer())
             await visit.request()
 
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         await ask(transport)
         fault = await ask(transport)
         assert isinstance(fault, Fault)
@@ -328,7 +319,7 @@ async def test_begun_answer_is_not_asked_for_again(is_first_word_said: bool) -> 
             await visit.request()
             await visit.say(b"H" if is_first_word_said else b"")
 
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         await ask(transport)
         outcome = await ask(transport)
         assert is_first_word_said == isinstance(outcome, Fault)
@@ -347,7 +338,7 @@ async def test_surplus_bytes_close_the_connection(name: str) -> None:
     """Bytes after a complete answer never become the answer to the next request."""
     async with (
         upstream(serving(answer(b"good") + SURPLUS[name])) as server,
-        transport_to(server.url) as transport,
+        aclosing(Transport(server.url)) as transport,
     ):
         for visits in (1, 2):
             got = await ask(transport)
@@ -366,7 +357,7 @@ async def test_bytes_while_idle_close_the_connection() -> None:
         await visit.say(answer(b"poison"))
         await visit.hung_up()
 
-    async with upstream(script) as server, transport_to(server.url) as transport:
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
         await ask(transport)
         may_speak.set()
         assert await server.over.get() == 1
@@ -378,7 +369,7 @@ async def test_bytes_while_idle_close_the_connection() -> None:
 async def test_fault_tells_nothing_of_the_request() -> None:
     """No detail of a fault shows the key or the body."""
     for script, _, _ in FAULTS.values():
-        async with upstream(script) as server, transport_to(server.url) as transport:
+        async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
             head = head_for(server.url, "POST", "/x", {"authorization": "Bearer secret-key"})
             fault = await transport.fetch(
                 head + b"11\r\n\r\n", b"secret-body", timeout_seconds=9, body_bytes_max=10_000

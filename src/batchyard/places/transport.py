@@ -100,7 +100,6 @@ class Transport:
     ) -> Answer | Fault:
         """Make one call and wait for its end; cancelled when the transport is closed."""
         ended: asyncio.Future[Answer | Fault] = asyncio.get_running_loop().create_future()
-        self._fetches.add(ended)
 
         def settle(outcome: Answer | Fault) -> None:
             if not ended.done():
@@ -109,6 +108,7 @@ class Transport:
         call = self.send(
             head, body, timeout_seconds=timeout_seconds, body_bytes_max=body_bytes_max, done=settle
         )
+        self._fetches.add(ended)
         try:
             return await ended
         finally:
@@ -125,14 +125,14 @@ class Transport:
             calls.clear()
         for ended in self._fetches:
             ended.cancel()
-        attempts = tuple(self._attempts)
-        for attempt in attempts:
+        for attempt in self._attempts:
             attempt.cancel()
-        await asyncio.gather(*attempts, return_exceptions=True)
         for connection in tuple(self._open):
             connection.abort()
-        if self._open:
+        await asyncio.gather(*self._attempts, return_exceptions=True)
+        if self._all_closed is None:
             self._all_closed = asyncio.get_running_loop().create_future()
+        if self._open:
             await self._all_closed
 
     def _bind(self) -> asyncio.AbstractEventLoop:
@@ -142,8 +142,10 @@ class Transport:
         return self._loop
 
     def opened(self, connection: Connection) -> None:
-        """Keep the connection in sight."""
+        """Keep the connection in sight, unless it comes too late."""
         self._open.add(connection)
+        if self._is_closed:
+            connection.abort()
 
     def answered(self, connection: Connection, call: Call, answer: Answer) -> None:
         """Give the connection to the next who waits, or keep it, then tell the caller."""
