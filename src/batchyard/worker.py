@@ -9,7 +9,6 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 import secrets
 import signal
 import sys
@@ -23,18 +22,19 @@ import uvloop
 from msgspec import Struct
 
 from batchyard.config import Settings
-from batchyard.flow.manning import open_shift
+from batchyard.flow.manning import open_lanes
 from batchyard.flow.shift import Shift, ShiftRules, Tools
 from batchyard.flow.stop import Stop
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.faults import reach_from
+from batchyard.places.machine import open_files_max
 from batchyard.places.store import Work, open_store
 from batchyard.places.upstreams import Upstream, Upstreams
 from batchyard.rules.limits import RELAXED, STRICT
 
-__all__ = ["Orders", "logs_to_stderr", "main", "open_files_max"]
+__all__ = ["Orders", "logs_to_stderr", "main"]
 
 
 class Orders(Struct, frozen=True):
@@ -80,13 +80,20 @@ async def _work(orders: Orders) -> None:
         cancel_grace_seconds=settings.cancel_grace_seconds,
     )
     stop = Stop()
-    shift = open_shift(orders.worker, tools, upstreams, rules)
+    shift = Shift(orders.worker, tools, rules)
+    lanes = open_lanes(
+        upstreams,
+        land=shift.land,
+        hungry=shift.hungry,
+        wall=clock.wall,
+        chance=Random(secrets.randbits(128)),
+    )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.say, "SIGTERM")
     # The terminal sends SIGINT to all; the server will end this worker in its own order.
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
     await _listen(shift, stop)
     try:
-        await shift.run(stop)
+        await shift.run(lanes, stop)
     finally:
         await upstreams.aclose()
         heavy.close()
@@ -126,12 +133,6 @@ def logs_to_stderr() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-
-
-def open_files_max() -> None:
-    """Allow as many connections as the system lets this user have."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

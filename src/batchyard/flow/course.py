@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from batchyard.flow.source import read_span, request_lines
+from batchyard.flow.source import request_lines
 from batchyard.places.blobs import Blobs
 from batchyard.places.store import Work
 from batchyard.places.store.rows import (
@@ -108,15 +108,20 @@ def _chunks(blobs: Blobs, content: Content) -> Iterator[bytes]:
         yield from blobs.chunks(part.blob, length=part.size_bytes)
 
 
+def _blob(content: Content) -> str:
+    (part,) = content.parts
+    return part.blob
+
+
 def _cut(desk: Desk, content: Content, digest: Digest, model: str | None) -> Iterator[NewShard]:
     """Shards of one model each: where models are mixed, each takes its lines of the span."""
     for span in digest.shards:
         if model is not None:
             yield _shard(span, model, range(span.lines))
             continue
-        text = read_span(desk.blobs, content, span.offset, span.bytes)
+        text = desk.blobs.read(_blob(content), span.offset, span.bytes)
         own: dict[str, list[int]] = {}
-        for position, line in enumerate(request_lines(text.removeprefix(b"\xef\xbb\xbf"))):
+        for position, line in enumerate(request_lines(text)):
             own.setdefault(read_model(line), []).append(position)
         for name, positions in own.items():
             yield _shard(span, name, positions)
@@ -167,7 +172,7 @@ def _tail(
     lines = 0
     try:
         for shard in missing:
-            text = read_span(desk.blobs, content, shard.start, shard.size_bytes)
+            text = desk.blobs.read(_blob(content), shard.start, shard.size_bytes)
             answered = int.from_bytes(shard.answered, "little")
             rendered = [
                 render_failure(
@@ -176,7 +181,7 @@ def _tail(
                     settlement.code,
                     settlement.message,
                 )
-                for position, line in enumerate(request_lines(text.removeprefix(b"\xef\xbb\xbf")))
+                for position, line in enumerate(request_lines(text))
                 if not answered >> position & 1
             ]
             lines += len(rendered)

@@ -1,25 +1,25 @@
-"""Puts a shift together: upstreams, lanes, and the hands that hold them."""
+"""Opens the lanes from a worker, or a one-shot run, to its upstreams."""
 
+from collections.abc import Callable
 from random import Random
 
 from batchyard.flow.lanes import Gate, Landing, Lane, LaneRules, Line
 from batchyard.flow.routing import Lanes
-from batchyard.flow.shift import Shift, ShiftRules, Tools
 from batchyard.places.upstreams import Upstreams
 
-__all__ = ["open_shift"]
+__all__ = ["open_lanes"]
 
 
-def open_shift(worker: str, tools: Tools, upstreams: Upstreams, rules: ShiftRules) -> Shift:
-    """A shift whose lanes lead to these upstreams; needs a running event loop."""
+def open_lanes(
+    upstreams: Upstreams,
+    *,
+    land: Callable[[Line, Landing], None],
+    hungry: Callable[[], None],
+    wall: Callable[[], float],
+    chance: Random,
+) -> Lanes:
+    """Lanes to these upstreams; needs a running event loop."""
     gate = Gate()
-    chance = Random(tools.chance.random())
-
-    def land(line: Line, landing: Landing) -> None:
-        shift.land(line, landing)
-
-    def hungry() -> None:
-        shift.hungry()
 
     def open_lane(_model: str, name: str) -> Lane:
         upstream = upstreams[name]
@@ -34,11 +34,9 @@ def open_shift(worker: str, tools: Tools, upstreams: Upstreams, rules: ShiftRule
                 ceiling=settings.max_concurrency,
             ),
             gate=gate,
-            wall=tools.clock.wall,
+            wall=wall,
             chance=chance,
             hungry=hungry,
         )
 
-    lanes = Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate)
-    shift = Shift(worker, tools, lanes, rules)
-    return shift
+    return Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate)

@@ -33,6 +33,11 @@ class Lanes:
         lanes = self._of(model)
         (lanes[0] if len(lanes) == 1 else max(lanes, key=_room)).offer(line)
 
+    @property
+    def hungry(self) -> bool:
+        """Whether any lane wants lines."""
+        return any(lane.appetite > 0 for lane in self._lanes.values())
+
     def pump(self) -> None:
         """Send what may be sent now, on all lanes."""
         for lane in self._lanes.values():

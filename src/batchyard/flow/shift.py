@@ -17,7 +17,7 @@ from batchyard.flow.lanes import Landing, Line
 from batchyard.flow.recording import HeldShard, Part, Recorder
 from batchyard.flow.rendering import render
 from batchyard.flow.routing import Lanes
-from batchyard.flow.source import lines_of, read_span
+from batchyard.flow.source import lines_of
 from batchyard.flow.stop import Stop
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
@@ -60,22 +60,14 @@ class Tools(Struct, frozen=True):
 class Shift:
     """One worker from the moment it signs on until it signs off or is lost."""
 
-    def __init__(self, worker: str, tools: Tools, lanes: Lanes, rules: ShiftRules) -> None:
+    def __init__(self, worker: str, tools: Tools, rules: ShiftRules) -> None:
         self.worker = worker
-        self._tools, self._lanes, self._rules = tools, lanes, rules
+        self._tools, self._rules = tools, rules
         self._held: set[HeldLease] = set()
         self._wake = asyncio.Event()
         self._rung = True
         self._steps: set[asyncio.Task[None]] = set()
-        self._gate = lanes.gate
         self._ledger = Ledger(worker, tools.work, tools.blobs)
-        self._recorder = Recorder(
-            self._keep,
-            gate=self._gate,
-            release=lanes.pump,
-            delay_seconds=rules.piece_delay_seconds,
-            faults=(OSError, *tools.work.faults),
-        )
         self._renewed_until = 0.0
 
     def ring(self) -> None:
@@ -87,8 +79,16 @@ class Shift:
         """A lane has room for more lines than it has at hand."""
         self._wake.set()
 
-    async def run(self, stop: Stop) -> None:
+    async def run(self, lanes: Lanes, stop: Stop) -> None:
         """Work until stopped, then give everything back."""
+        self._lanes = lanes
+        self._recorder = Recorder(
+            self._keep,
+            gate=lanes.gate,
+            release=lanes.pump,
+            delay_seconds=self._rules.piece_delay_seconds,
+            faults=(OSError, *self._tools.work.faults),
+        )
         recording = asyncio.create_task(self._recorder.run())
         stopping = asyncio.create_task(stop.wait())
         stopping.add_done_callback(lambda _task: self._wake.set())
@@ -130,7 +130,7 @@ class Shift:
             await run(work.sign_on, self.worker, until)
         self._renewed_until = until
         # A worker that was frozen must not send before it has looked at its lease.
-        self._gate.until = asyncio.get_running_loop().time() + self._rules.lease_seconds
+        self._lanes.gate.until = asyncio.get_running_loop().time() + self._rules.lease_seconds
         self._lanes.pump()
 
     def _abandon(self, leases: list[HeldLease]) -> None:
@@ -230,15 +230,16 @@ class Shift:
         held = HeldLease(lease)
         content = await tools.hot.run(tools.work.input_parts, lease.project_id, lease.input_file_id)
         assert content is not None, "a running batch keeps its input"
-        span = await tools.hot.run(read_span, tools.blobs, content, lease.start, lease.size_bytes)
+        (part,) = content.parts
+        span = await tools.hot.run(tools.blobs.read, part.blob, lease.start, lease.size_bytes)
         self._held.add(held)
         deadline = self._deadline(lease)
-        lines = list(lines_of(held, span, deadline))
+        lines = lines_of(held, span, lease.model, deadline)
         if lease.losses >= self._rules.losses_max:
-            self._give_up(held, lines)
+            self._give_up(held, [line for _, line in lines])
             return
-        for line in lines:
-            self._lanes.offer(lease.model, line)
+        for model, line in lines:
+            self._lanes.offer(model, line)
         self._lanes.pump()
 
     def _give_up(self, held: HeldLease, lines: Iterable[Line]) -> None:

@@ -4,35 +4,37 @@ from collections.abc import Iterator
 
 from batchyard.flow.lanes import Line
 from batchyard.flow.recording import HeldShard
-from batchyard.places.blobs import Blobs
-from batchyard.places.store.rows import Content
 from batchyard.rules.endpoints import ENDPOINTS
-from batchyard.wire.lines import body_bytes, read_line
+from batchyard.wire.lines import body_bytes, read_line, read_model
 
-__all__ = ["lines_of", "read_span", "request_lines"]
+__all__ = ["lines_of", "request_lines"]
 
-
-def read_span(blobs: Blobs, content: Content, start: int, size_bytes: int) -> bytes:
-    """The bytes of a run of lines; an input file is one blob."""
-    (part,) = content.parts
-    return b"".join(blobs.chunks(part.blob, start=start, length=size_bytes))
+_BOM = b"\xef\xbb\xbf"
 
 
 def request_lines(span: bytes) -> Iterator[bytes]:
-    """The lines of a span that are requests: blank ones are none, and have no index."""
-    for line in span.split(b"\n"):
+    """The lines of a span that are requests: blank ones are none, and have no position.
+
+    A byte order mark is left out; it can only stand before the first line of a file.
+    """
+    for line in span.removeprefix(_BOM).split(b"\n"):
         if line and not line.isspace():
             yield line
 
 
-def lines_of(shard: HeldShard, span: bytes, deadline: float) -> Iterator[Line]:
-    """The unanswered lines of a shard, as they go to a lane.
+def lines_of(
+    shard: HeldShard, span: bytes, model: str | None, deadline: float
+) -> Iterator[tuple[str, Line]]:
+    """The unanswered lines of a shard as they go to a lane, each with its model.
 
-    A byte order mark is left out; it can only stand before the first line of a file.
+    `model` None: each line names its own. `deadline` is of the loop's clock.
     """
     answered = shard.answered
-    for position, raw in enumerate(request_lines(span.removeprefix(b"\xef\xbb\xbf"))):
+    for position, raw in enumerate(request_lines(span)):
         if not answered >> position & 1:
             line = read_line(raw)
             path = ENDPOINTS[line.url].path
-            yield Line(shard, position, line.custom_id, path, body_bytes(line), deadline)
+            yield (
+                read_model(raw) if model is None else model,
+                Line(shard, position, line.custom_id, path, body_bytes(line), deadline),
+            )

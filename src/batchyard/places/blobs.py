@@ -43,6 +43,10 @@ class Blobs:
                 left -= len(chunk)
                 yield chunk
 
+    def read(self, name: str, start: int, length: int) -> bytes:
+        """That many bytes of a blob from `start`."""
+        return b"".join(self.chunks(name, start=start, length=length))
+
     def delete(self, names: Iterable[str]) -> None:
         """Delete blobs; those that are gone already are no fault."""
         for name in names:

@@ -10,11 +10,13 @@ from msgspec import Raw, Struct
 __all__ = [
     "AnswerFacts",
     "RequestLine",
+    "Result",
     "body_bytes",
     "line_id",
     "read_answer",
     "read_line",
     "read_model",
+    "read_result",
     "render_answer",
     "render_failure",
     "split_object",
@@ -147,6 +149,34 @@ _ERROR = AnswerFacts(is_error=True)
 _NOTHING = AnswerFacts()
 
 
+class Result(Struct, frozen=True):
+    """A line of an output or error file, read back."""
+
+    id: str
+    custom_id: str
+    facts: AnswerFacts | None
+
+
+def read_result(line: bytes) -> Result:
+    """Read a rendered line back; `facts` is None where it has no answer that is JSON."""
+    parts = split_object(line) if b"\\ud" in line else None
+    if parts is None:
+        found = _result_decoder.decode(line)
+        body = found.response.body if found.response is not None else None
+        return Result(found.id, found.custom_id, read_answer(bytes(body)) if body else None)
+    return Result(json.loads(parts["id"]), json.loads(parts["custom_id"]), None)
+
+
+class _Response(Struct):
+    body: Raw
+
+
+class _ResultLine(Struct):
+    id: str
+    custom_id: str
+    response: _Response | None
+
+
 class _Model(Struct):
     model: str = ""
 
@@ -180,6 +210,7 @@ class _Answer(Struct, gc=False):
 _encode = msgspec.json.Encoder().encode
 _line_decoder = msgspec.json.Decoder(RequestLine)
 _model_decoder = msgspec.json.Decoder(_ModelLine)
+_result_decoder = msgspec.json.Decoder(_ResultLine)
 _answer_decoder = msgspec.json.Decoder(_Answer)
 # Its scanner finds where a value ends; values themselves are not used, so integers stay text.
 _scanner = json.JSONDecoder(parse_int=str, parse_float=str)

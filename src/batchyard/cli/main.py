@@ -1,0 +1,41 @@
+"""The command `batchyard` and the list of its verbs; a verb is loaded when it is called."""
+
+import importlib
+
+import click
+
+from batchyard import __version__
+
+__all__ = ["main"]
+
+_VERBS = {
+    "run": "Answer a file of requests, without a server.",
+    "serve": "Serve OpenAI's Batch API in front of your models.",
+    "keys": "Create, list and revoke API keys.",
+    "sim": "Run a simulated upstream.",
+}
+
+
+class _Verbs(click.Group):
+    """A group whose commands live in modules of the same name beside this one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module = importlib.import_module(f"batchyard.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # Help lines stand here, so that --help loads no verb.
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="batchyard")
+def main() -> None:
+    """Give any OpenAI-compatible model server OpenAI's Batch API."""

@@ -1,0 +1,60 @@
+"""Which upstreams a command means: named, from the environment, configured, or found nearby."""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from batchyard.places.upstreams import Upstream, UpstreamSettings
+
+__all__ = ["NO_UPSTREAM", "find_local", "from_environment", "named"]
+
+_LOCAL = {
+    "vLLM": 8000,
+    "Ollama": 11434,
+    "llama.cpp": 8080,
+    "LM Studio": 1234,
+    "SGLang": 30000,
+}
+
+NO_UPSTREAM = (
+    "No upstream: nothing answers on the usual local ports ("
+    + ", ".join(f"{name} {port}" for name, port in _LOCAL.items())
+    + ").\nStart a model server, or name one: --upstream http://HOST:PORT/v1, or set "
+    "OPENAI_BASE_URL.\nTo try it without a model: --upstream sim"
+)
+
+
+def named(
+    urls: Sequence[str], start_concurrency: int | None = None, max_concurrency: int | None = None
+) -> tuple[UpstreamSettings, ...]:
+    """Upstreams given on the command line; the key is OPENAI_API_KEY, where it is set."""
+    key = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else None
+    plain = UpstreamSettings(url="", api_key_env=key)
+    return tuple(
+        msgspec.structs.replace(
+            plain,
+            url=url,
+            start_concurrency=start_concurrency or plain.start_concurrency,
+            max_concurrency=max_concurrency or plain.max_concurrency,
+        )
+        for url in urls
+    )
+
+
+def from_environment(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The upstream that OPENAI_BASE_URL names."""
+    url = environment.get("OPENAI_BASE_URL")
+    return (url,) if url else ()
+
+
+async def find_local() -> list[str]:
+    """The base URLs of model servers that answer on the usual ports of this machine."""
+    found = [
+        Upstream(UpstreamSettings(url=f"http://127.0.0.1:{port}/v1"), None)
+        for port in _LOCAL.values()
+    ]
+    await asyncio.gather(*(one.look() for one in found))
+    await asyncio.gather(*(one.transport.aclose() for one in found))
+    return [one.settings.url for one in found if one.models]

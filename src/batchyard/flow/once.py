@@ -1,0 +1,311 @@
+"""The one-shot run: one input file on disk, answered into two files on disk, no server.
+
+While it runs, results stand in `*.partial` files beside the final names. A result line's id ends
+with the index of its input line, so the partial files alone tell a later run what is missing.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from batchyard.flow.lanes import Landing, Line
+from batchyard.flow.recording import HeldShard, Part, Recorder, Tally
+from batchyard.flow.rendering import render
+from batchyard.flow.routing import Lanes
+from batchyard.flow.source import lines_of, request_lines
+from batchyard.flow.stop import Stop
+from batchyard.places.database import Runner
+from batchyard.rules.settle import settle
+from batchyard.rules.validate import ShardSpan
+from batchyard.wire.lines import line_id, read_line, read_result, render_failure
+
+__all__ = ["OtherInputError", "Outputs", "Run"]
+
+_LINES_HELD_MAX = 20_000
+_CHUNK_BYTES = 1 << 20
+
+
+class OtherInputError(Exception):
+    """The partial files beside the output belong to another input."""
+
+
+class _State(Struct, frozen=True):
+    """What the partial files belong to."""
+
+    input_sha256: str
+    input_bytes: int
+    line_id_prefix: str
+
+
+class Outputs:
+    """The two result files while they grow, and what they already hold.
+
+    Raises OtherInputError where they were begun for another input, FileExistsError where a
+    finished output is in the way.
+    """
+
+    def __init__(
+        self, output: Path, errors: Path, *, input_sha256: str, input_bytes: int, prefix: str
+    ) -> None:
+        self.output, self.errors = output, errors
+        self._final = {"output": output, "error": errors}
+        self._partial = {kind: _beside(path, ".partial") for kind, path in self._final.items()}
+        self._state = _beside(output, ".state")
+        self.line_id_prefix = self._begin(_State(input_sha256, input_bytes, prefix)).line_id_prefix
+        self._files = {kind: path.open("ab", buffering=0) for kind, path in self._partial.items()}
+
+    def answered(self, lines: int) -> tuple[bytearray, Tally]:
+        """Which lines have their result, as a bit mask, and what these results add up to."""
+        mask, tally = bytearray((lines + 7) // 8), Tally()
+        for kind, path in self._partial.items():
+            for line in _whole_lines(path):
+                result = read_result(line)
+                index = int(result.id[-8:], 16)
+                bit = 1 << (index & 7)
+                if not mask[index >> 3] & bit:
+                    mask[index >> 3] |= bit
+                    tally.count(result.facts if kind == "output" else None, calls=0)
+        return mask, tally
+
+    def append(self, output: Sequence[bytes], errors: Sequence[bytes]) -> None:
+        """Add results and make them durable; raises OSError, and then nothing was added."""
+        for kind, lines in (("output", output), ("error", errors)):
+            if lines:
+                _append(self._files[kind].fileno(), b"".join(lines))
+
+    def publish(self) -> None:
+        """Give the files their final names; an error file only where there are errors."""
+        for kind, path in self._partial.items():
+            self._files[kind].close()
+            if kind == "output" or path.stat().st_size:
+                path.replace(self._final[kind])
+            else:
+                path.unlink()
+        self._state.unlink()
+
+    def close(self) -> None:
+        """Leave the files as they are, for a later run to go on."""
+        for file in self._files.values():
+            file.close()
+
+    def _begin(self, state: _State) -> _State:
+        if self._state.exists():
+            found = msgspec.json.decode(self._state.read_bytes(), type=_State)
+            if (found.input_sha256, found.input_bytes) != (state.input_sha256, state.input_bytes):
+                raise OtherInputError(str(self._partial["output"]))
+            for kind, path in self._partial.items():
+                if not path.exists() and self._final[kind].exists():
+                    # The run before was ended while it gave its files their names.
+                    self._final[kind].replace(path)
+            return found
+        for path in self._final.values():
+            if path.exists():
+                raise FileExistsError(str(path))
+        temporary = _beside(self._state, ".new")
+        temporary.write_bytes(msgspec.json.encode(state))
+        temporary.replace(self._state)
+        return state
+
+
+class Run:
+    """One run over the spans of an input."""
+
+    def __init__(
+        self,
+        source: Path,
+        spans: Sequence[ShardSpan],
+        model: str | None,
+        outputs: Outputs,
+        *,
+        runner: Runner,
+    ) -> None:
+        self._source = source.open("rb", buffering=0)
+        self._spans = iter(spans)
+        self._model, self._outputs, self._runner = model, outputs, runner
+        self._progress: Callable[[Tally], None] = lambda _tally: None
+        lines = spans[-1].first_index + spans[-1].lines if spans else 0
+        self._mask, self.tally = outputs.answered(lines)
+        self.total = lines
+        self._open: set[_Span] = set()
+        self._wake = asyncio.Event()
+        self._lanes: Lanes | None = None
+        self.expired = 0
+
+    def hungry(self) -> None:
+        """A lane wants lines."""
+        self._wake.set()
+
+    def land(self, line: Line, landing: Landing) -> None:
+        """Take a line that came back for good; the lanes call this."""
+        span = line.owner
+        assert isinstance(span, _Span)
+        index = span.first_index + line.index
+        rendered = render(self._outputs.line_id_prefix, index, line.custom_id, landing)
+        facts = landing.facts if landing.succeeded else None
+        self._recorder.add(span, line.index, rendered, facts, calls=line.calls)
+        if self._lanes is not None and not self._lanes.in_flight:
+            self._recorder.hurry()
+
+    async def go(
+        self,
+        lanes: Lanes,
+        stop: Stop,
+        *,
+        progress: Callable[[Tally], None],
+        window_seconds: float,
+        grace_seconds: float,
+    ) -> bool:
+        """Answer what is missing; True when nothing is, False when it was stopped before.
+
+        `progress` sees the tally after each piece. Lines that the window leaves unanswered become
+        `batch_expired` errors. After a stop, lines at the upstream have `grace_seconds` to land.
+        """
+        self._progress = progress
+        self._lanes = lanes
+        self._recorder = Recorder(self._keep, gate=lanes.gate, release=lanes.pump)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + window_seconds
+        recording = asyncio.create_task(self._recorder.run())
+        ends = [
+            asyncio.create_task(stop.wait()),
+            asyncio.create_task(self._expired(deadline)),
+            asyncio.create_task(self._feed(lanes, deadline)),
+            recording,
+        ]
+        try:
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in done:
+                end.result()
+            if stop.reason is not None:
+                await self._let_land(lanes, grace_seconds)
+                await self._recorder.drained()
+                return False
+            if ends[1] in done:
+                lanes.withdraw(lambda _line: True, abort=True)
+                self._expire()
+            await self._recorder.drained()
+            return True
+        finally:
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+            lanes.close()
+            self._source.close()
+
+    async def _feed(self, lanes: Lanes, deadline: float) -> None:
+        for span in self._unanswered():
+            while lanes.held >= _LINES_HELD_MAX or not self._wanted(lanes):
+                self._wake.clear()
+                await self._wake.wait()
+            text = await self._runner.run(self._read, span)
+            self._open.add(span)
+            for model, line in lines_of(span, text, self._model, deadline):
+                lanes.offer(model, line)
+            lanes.pump()
+        while self._open:
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _wanted(self, lanes: Lanes) -> bool:
+        return lanes.hungry or not lanes.held
+
+    def _unanswered(self) -> Iterator["_Span"]:
+        for span in self._spans:
+            mask = _bits(self._mask, span.first_index, span.lines)
+            remaining = span.lines - mask.bit_count()
+            if remaining:
+                yield _Span(span, mask, remaining)
+
+    def _read(self, span: "_Span") -> bytes:
+        return os.pread(self._source.fileno(), span.size_bytes, span.offset)
+
+    async def _keep(self, piece: dict[HeldShard, Part]) -> None:
+        output = [line for part in piece.values() for line in part.output_lines]
+        errors = [line for part in piece.values() for line in part.error_lines]
+        await self._runner.run(self._outputs.append, output, errors)
+        for span, part in piece.items():
+            self.tally.add(part.tally)
+            if part.remaining == 0 and isinstance(span, _Span):
+                self._open.discard(span)
+        self._progress(self.tally)
+        self._wake.set()
+
+    async def _expired(self, deadline: float) -> None:
+        await asyncio.sleep(deadline - asyncio.get_running_loop().time())
+
+    async def _let_land(self, lanes: Lanes, grace: float) -> None:
+        lanes.withdraw(lambda _line: True, abort=False)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace
+        while lanes.in_flight and loop.time() < until:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(until - loop.time()):
+                    await self._wake.wait()
+            except TimeoutError:
+                break
+        lanes.withdraw(lambda _line: True, abort=True)
+
+    def _expire(self) -> None:
+        """Write off what the window left; held spans first, then those never begun."""
+        end = settle("finalizing", unanswered=1)
+        for span in [*self._open, *self._unanswered()]:
+            for position, raw in enumerate(request_lines(self._read(span))):
+                if not span.answered >> position & 1:
+                    rendered = render_failure(
+                        line_id(self._outputs.line_id_prefix, span.first_index + position),
+                        read_line(raw).custom_id,
+                        end.code,
+                        end.message,
+                    )
+                    self._recorder.add(span, position, rendered, None, calls=0)
+                    self.expired += 1
+
+
+class _Span(HeldShard):
+    """A run of lines of the input file."""
+
+    __slots__ = ("first_index", "offset", "size_bytes")
+
+    def __init__(self, span: ShardSpan, answered: int, remaining: int) -> None:
+        super().__init__(span.lines, answered, remaining)
+        self.offset, self.size_bytes, self.first_index = span.offset, span.bytes, span.first_index
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _bits(mask: bytearray, first: int, count: int) -> int:
+    """The bits of `mask` from `first` on, `count` of them, the first as the lowest."""
+    low, high = first >> 3, (first + count + 7) >> 3
+    return int.from_bytes(mask[low:high], "little") >> (first & 7) & ((1 << count) - 1)
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """The complete lines of a file; what a crash left of one more is cut off."""
+    path.touch()
+    end = 0
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                end += len(line)
+                yield line
+    if end < path.stat().st_size:
+        os.truncate(path, end)
+
+
+def _append(descriptor: int, text: bytes) -> None:
+    start = os.fstat(descriptor).st_size
+    try:
+        rest = memoryview(text)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fdatasync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, start)
+        raise
