@@ -308,6 +308,24 @@ async def test_stale_connection_is_replaced_once() -> None:
         assert server.visits == 2
 
 
+async def test_replaced_connection_that_is_refused_tells_what_was_sent() -> None:
+    """The first attempt counts: its bytes may have reached the upstream."""
+
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(answer())
+        await visit.request()
+        server.refuse()
+        visit.reset()
+
+    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
+        await ask(transport)
+        fault = await ask(transport)
+        assert isinstance(fault, Fault)
+        assert (fault.code, fault.sent) == (UNREACHABLE, True)
+        assert server.visits == 1
+
+
 @pytest.mark.parametrize("is_first_word_said", [True, False])
 async def test_begun_answer_is_not_asked_for_again(is_first_word_said: bool) -> None:
     """Once a byte of an answer has come, the request is the caller's to repeat."""

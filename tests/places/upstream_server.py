@@ -58,12 +58,16 @@ class Visit:
 
 
 class UpstreamServer:
-    """A server under a script; `visits` counts connections, `over` is put once for each ended."""
+    """A server under a script; `visits` counts connections, `over` has the ended ones.
+
+    `refuse` stops listening and leaves connections be.
+    """
 
     def __init__(self, script: Script) -> None:
         self.port = 0
         self.visits = 0
         self.over: asyncio.Queue[int] = asyncio.Queue()
+        self.refuse: Callable[[], None] = lambda: None
         self._script = script
         self._running: set[asyncio.Task[None]] = set()
 
@@ -104,6 +108,7 @@ async def upstream(
     """Run a server that plays the script on every connection."""
     server = UpstreamServer(script)
     listening = await asyncio.start_server(server.serve, host, 0, ssl=tls)
+    server.refuse = listening.close
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server
