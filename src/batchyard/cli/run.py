@@ -17,7 +17,14 @@ import click
 import uvloop
 
 from batchyard.cli.progress import Progress, lasting
-from batchyard.cli.upstreams import NO_UPSTREAM, find_local, from_environment, named
+from batchyard.cli.upstreams import (
+    NO_UPSTREAM,
+    find_local,
+    from_environment,
+    named,
+    nearby,
+    with_simulated,
+)
 from batchyard.flow.manning import open_lanes
 from batchyard.flow.once import OtherInputError, Outputs, Run
 from batchyard.flow.recording import Tally
@@ -100,23 +107,22 @@ def run(
     errors = errors or output.with_name(f"{output.stem}.errors.jsonl")
     output.parent.mkdir(parents=True, exist_ok=True)
     open_files_max()
-    settings = named(
-        urls or from_environment(os.environ),
-        max_concurrency=max_concurrency,
-        start_concurrency=start_concurrency,
-    )
-    sys.exit(uvloop.run(_run(source, output, errors, settings, seconds)))
+    chosen = urls or from_environment(os.environ)
+    widths = (start_concurrency, max_concurrency)
+    sys.exit(uvloop.run(_run(source, output, errors, chosen, widths, seconds)))
 
 
 async def _run(
     source: Path,
     output: Path,
     errors: Path,
-    settings: tuple[UpstreamSettings, ...],
+    urls: tuple[str, ...],
+    widths: tuple[int | None, int | None],
     window: float,
 ) -> int:
     async with AsyncExitStack() as stack:
-        upstreams = await _open_upstreams(settings, stack)
+        real_urls = await stack.enter_async_context(with_simulated(urls))
+        upstreams = await _open_upstreams(named(real_urls, *widths), stack)
         digest, input_sha256 = _scan(source)
         known = upstreams.known
         if not fits(digest, endpoint=None, limits=LOCAL, known_model=known):
@@ -199,7 +205,7 @@ async def _open_upstreams(
     settings: tuple[UpstreamSettings, ...], stack: AsyncExitStack
 ) -> Upstreams:
     if not settings:
-        settings = named(await find_local())
+        settings = nearby(await find_local())
         if not settings:
             raise click.ClickException(NO_UPSTREAM)
         _say("upstream: " + ", ".join(one.url for one in settings))

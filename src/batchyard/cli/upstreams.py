@@ -2,13 +2,22 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from batchyard.places.upstreams import Upstream, UpstreamSettings
 
-__all__ = ["NO_UPSTREAM", "find_local", "from_environment", "named"]
+__all__ = [
+    "NO_UPSTREAM",
+    "find_local",
+    "from_environment",
+    "named",
+    "nearby",
+    "with_simulated",
+]
 
 _LOCAL = {
     "vLLM": 8000,
@@ -41,6 +50,34 @@ def named(
         )
         for url in urls
     )
+
+
+def nearby(urls: Sequence[str]) -> tuple[UpstreamSettings, ...]:
+    """Upstreams that were found on this machine; no key of ours is for them."""
+    return tuple(UpstreamSettings(url=url) for url in urls)
+
+
+@asynccontextmanager
+async def with_simulated(urls: Sequence[str]) -> AsyncIterator[tuple[str, ...]]:
+    """The URLs, with `sim` replaced by that of a simulated upstream that lives as long."""
+    real = tuple(url for url in urls if url != "sim")
+    if len(real) == len(urls):
+        yield real
+        return
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "batchyard", "sim", "--port", "0"),
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        announced = (await process.stdout.readline()).decode()
+        yield (*real, announced.split()[-1])
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[str, ...]:

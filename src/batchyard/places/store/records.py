@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Column, Connection, Row, Table, and_, exists, insert, or_, select, update
 
+from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.rows import Content, FileRow, KeyRow, NewBatch, Part
-from batchyard.places.store.schema import Store, batches, files, keys
+from batchyard.places.store.schema import Store, batches, files, keys, segments
 from batchyard.wire.objects import (
     Batch,
     BatchErrors,
@@ -27,8 +28,8 @@ TERMINAL = ("failed", "completed", "expired", "cancelled")
 class Records:
     """The rows behind the API's objects; another project's row is as good as none."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, reach: Reach = nothing) -> None:
+        self._store, self._reach = store, reach
 
     # Keys
 
@@ -49,7 +50,7 @@ class Records:
             ).first()
         return KeyRow(**row._mapping) if row else None
 
-    def keys(self) -> list[KeyRow]:
+    def all_keys(self) -> list[KeyRow]:
         """All keys, the revoked too, oldest first."""
         with self._store.reading() as connection:
             rows = connection.execute(select(*_KEY).order_by(keys.c.created_at, keys.c.id)).all()
@@ -71,7 +72,16 @@ class Records:
         """Name bytes that are durable already."""
         with self._store.writing() as connection:
             insert_file(connection, file)
-        return _file(file)
+            self._reach("file.before_commit")
+        self._reach("file.after_commit")
+        return File(
+            id=file.id,
+            bytes=file.size_bytes,
+            created_at=file.created_at,
+            expires_at=file.expires_at,
+            filename=file.filename,
+            purpose=file.purpose,
+        )
 
     def file(self, project_id: str, file_id: str, now: int) -> File | None:
         """One file, unless it is deleted or has expired."""
@@ -132,6 +142,13 @@ class Records:
             ).all()
         return [(row.id, tuple(part[0] for part in row.parts)) for row in rows]
 
+    def named_blobs(self) -> set[str]:
+        """All blobs that a file or a segment names."""
+        with self._store.reading() as connection:
+            parts = connection.execute(select(files.c.parts)).scalars()
+            named = {part[0] for file in parts for part in file}
+            return named | set(connection.execute(select(segments.c.blob)).scalars())
+
     def forget_file(self, file_id: str) -> None:
         """Drop the row of a file whose bytes are gone."""
         with self._store.writing() as connection:
@@ -149,7 +166,10 @@ class Records:
                     **dict.fromkeys(_COUNTERS, 0),
                 )
             )
-            return _batch(_one_batch(connection, new.project_id, new.id))
+            batch = _batch(_one_batch(connection, new.project_id, new.id))
+            self._reach("create.before_commit")
+        self._reach("create.after_commit")
+        return batch
 
     def batch(self, project_id: str, batch_id: str) -> Batch | None:
         """One batch."""

@@ -1,0 +1,101 @@
+"""Batches: create, list, retrieve, cancel."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from batchyard.places.store.rows import NewBatch
+from batchyard.rules.endpoints import ENDPOINTS
+from batchyard.rules.limits import BATCHES_PAGE, Limits, window_seconds
+from batchyard.server.answers import answer
+from batchyard.server.gate import project_of
+from batchyard.server.params import (
+    expires_after_of,
+    json_object,
+    limit_of,
+    metadata_of,
+    query_of,
+    string_of,
+)
+from batchyard.server.yard import Yard
+from batchyard.wire.errors import ApiError
+from batchyard.wire.ids import batch_id, line_id_prefix
+from batchyard.wire.objects import Page
+
+__all__ = ["cancel", "create", "list_", "retrieve"]
+
+
+async def create(request: Request, yard: Yard) -> Response:
+    """Create a batch; what is wrong with its input shows on the batch, not here."""
+    body = await json_object(request)
+    project, now = project_of(request.scope), yard.now()
+    input_file_id = string_of(body, "input_file_id")
+    endpoint = string_of(body, "endpoint")
+    if endpoint not in ENDPOINTS:
+        raise ApiError.invalid_value("endpoint", endpoint, tuple(ENDPOINTS))
+    window, seconds = _window(string_of(body, "completion_window"), yard.limits)
+    metadata = metadata_of(body)
+    lifetime = expires_after_of("output_expires_after", body.get("output_expires_after"))
+    found = await yard.store.run(yard.records.file, project, input_file_id, now)
+    if found is not None and found.purpose != "batch":
+        raise ApiError(
+            400,
+            f"Invalid 'input_file_id': the file has the purpose '{found.purpose}'; upload it with "
+            "the purpose 'batch'.",
+            code="invalid_value",
+            param="input_file_id",
+        )
+    new = NewBatch(
+        id=batch_id(yard.chance),
+        project_id=project,
+        endpoint=endpoint,
+        input_file_id=input_file_id,
+        completion_window=window,
+        created_at=now,
+        expires_at=now + seconds,
+        metadata=metadata,
+        output_expires_after_seconds=lifetime,
+        line_id_prefix=line_id_prefix(yard.chance),
+    )
+    batch = await yard.store.run(yard.records.add_batch, new)
+    yard.ring()
+    return answer(batch)
+
+
+async def list_(request: Request, yard: Yard) -> Response:
+    """List batches, newest first."""
+    limit, after = limit_of(request, BATCHES_PAGE), query_of(request, "after")
+    shown, more = await yard.store.run(
+        yard.records.batches, project_of(request.scope), after=after, limit=limit
+    )
+    return answer(Page.of(shown, has_more=more))
+
+
+async def retrieve(request: Request, yard: Yard) -> Response:
+    """Show one batch."""
+    id = request.path_params["id"]
+    batch = await yard.store.run(yard.records.batch, project_of(request.scope), id)
+    if batch is None:
+        raise ApiError.no_such_batch(id)
+    return answer(batch)
+
+
+async def cancel(request: Request, yard: Yard) -> Response:
+    """Ask a batch to stop; one that has ended cannot, unless it was cancelled."""
+    id = request.path_params["id"]
+    batch = await yard.store.run(
+        yard.records.cancel_batch, project_of(request.scope), id, yard.now()
+    )
+    if batch is None:
+        raise ApiError.no_such_batch(id)
+    if batch.status in ("completed", "failed", "expired"):
+        raise ApiError.cannot_cancel(batch.status)
+    yard.ring()
+    return answer(batch)
+
+
+def _window(text: str, limits: Limits) -> tuple[str, int]:
+    seconds = window_seconds(text, limits)
+    if seconds is None:
+        supported = ("24h",) if limits.window_seconds_range is None else ("24h", "90m", "7d")
+        raise ApiError.invalid_value("completion_window", text, supported)
+    return text, seconds

@@ -1,0 +1,190 @@
+"""Files: upload, list, retrieve, content, delete."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from batchyard.places.store.rows import Content, FileRow, Part
+from batchyard.rules.limits import FILES_PAGE, INPUT_EXPIRES_SECONDS
+from batchyard.server.answers import answer
+from batchyard.server.gate import project_of
+from batchyard.server.params import expires_after_of, limit_of, one_of, query_of
+from batchyard.server.uploading import Form, receive
+from batchyard.server.yard import Yard
+from batchyard.wire.errors import ApiError
+from batchyard.wire.ids import file_id
+from batchyard.wire.objects import Deleted, Page
+
+__all__ = ["content", "delete", "list_", "retrieve", "upload"]
+
+_PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+_KEPT_BACK = ("assistants", "user_data")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+async def upload(request: Request, yard: Yard) -> Response:
+    """Take a file; answered when its bytes are durable, whatever they say."""
+    id = file_id(yard.chance)
+    blob = f"inputs/{id}"
+    form = await receive(
+        request.stream(),
+        request.headers.get("content-type", ""),
+        limits=yard.limits,
+        runner=yard.disk,
+        create=lambda: yard.blobs.create(blob),
+    )
+    try:
+        row = await _named(form, id, blob, project_of(request.scope), yard)
+    finally:
+        await yard.disk.run(form.upload.writing.abandon)
+    return answer(await yard.store.run(yard.records.add_file, row))
+
+
+async def _named(form: Form, id: str, blob: str, project: str, yard: Yard) -> FileRow:
+    purpose = form.fields.get("purpose")
+    if purpose is None:
+        raise ApiError.missing("purpose")
+    if purpose not in _PURPOSES:
+        raise ApiError.invalid_value("purpose", purpose, _PURPOSES)
+    uploaded = form.upload
+    strict = purpose == "batch" and not yard.limits.any_file_name
+    if strict and not uploaded.filename.endswith(".jsonl"):
+        raise ApiError(400, "Invalid file format for Batch API. Must be .jsonl")
+    lifetime = expires_after_of("expires_after", _bracketed(form.fields, "expires_after"))
+    if lifetime is None and purpose == "batch":
+        lifetime = INPUT_EXPIRES_SECONDS
+    digest = await yard.disk.run(uploaded.scan.finish)
+    sha256 = await yard.disk.run(uploaded.writing.commit)
+    now = yard.now()
+    return FileRow(
+        id=id,
+        project_id=project,
+        purpose=purpose,
+        filename=uploaded.filename,
+        size_bytes=uploaded.writing.size_bytes,
+        sha256=sha256,
+        created_at=now,
+        expires_at=now + lifetime if lifetime is not None else None,
+        parts=(Part(blob, uploaded.writing.size_bytes),),
+        digest=msgspec.json.encode(digest) if purpose == "batch" else None,
+    )
+
+
+async def list_(request: Request, yard: Yard) -> Response:
+    """List files, newest first unless asked otherwise."""
+    limit, after = limit_of(request, FILES_PAGE), query_of(request, "after")
+    order = one_of(request, "order", ("desc", "asc"))
+    shown, more = await yard.store.run(
+        yard.records.files,
+        project_of(request.scope),
+        yard.now(),
+        after=after,
+        limit=limit,
+        ascending=order == "asc",
+        purpose=query_of(request, "purpose"),
+    )
+    return answer(Page.of(shown, has_more=more))
+
+
+async def retrieve(request: Request, yard: Yard) -> Response:
+    """Show one file."""
+    id = request.path_params["id"]
+    found = await yard.store.run(yard.records.file, project_of(request.scope), id, yard.now())
+    if found is None:
+        raise ApiError.no_such_file(id)
+    return answer(found)
+
+
+async def delete(request: Request, yard: Yard) -> Response:
+    """Delete a file; a batch that reads it keeps its bytes until it ends."""
+    id = request.path_params["id"]
+    project = project_of(request.scope)
+    if not await yard.store.run(yard.records.delete_file, project, id, yard.now()):
+        raise ApiError.no_such_file(id)
+    yard.ring()
+    return answer(Deleted(id=id, object="file"))
+
+
+async def content(request: Request, yard: Yard) -> Response:
+    """The bytes of a file, or a range of them."""
+    id = request.path_params["id"]
+    found = await yard.store.run(yard.records.content, project_of(request.scope), id, yard.now())
+    if found is None:
+        raise ApiError.no_such_file(id)
+    if found.purpose in _KEPT_BACK:
+        raise ApiError(400, f"Not allowed to download files of purpose: {found.purpose}")
+    etag = f'"{found.sha256}"'
+    batch = found.purpose in ("batch", "batch_output")
+    headers = {
+        "accept-ranges": "bytes",
+        "etag": etag,
+        "content-disposition": f"attachment; filename*=UTF-8''{quote(found.filename, safe='')}",
+        "x-content-type-options": "nosniff",
+        "content-type": "application/jsonl" if batch else "application/octet-stream",
+    }
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    span = _span(request, found.size_bytes, etag)
+    headers["content-length"] = str(span.end - span.start)
+    if span.partial:
+        headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{found.size_bytes}"
+    return StreamingResponse(
+        _bytes(yard, found, span), status_code=206 if span.partial else 200, headers=headers
+    )
+
+
+class _Span(NamedTuple):
+    """The bytes from `start` up to `end`."""
+
+    start: int
+    end: int
+    partial: bool
+
+
+def _span(request: Request, size_bytes: int, etag: str) -> _Span:
+    whole = _Span(0, size_bytes, False)
+    found = _RANGE.fullmatch(request.headers.get("range", ""))
+    if found is None or request.headers.get("if-range", etag) != etag:
+        return whole
+    first, last = found.groups()
+    if not first and not last:
+        return whole
+    start = int(first) if first else max(0, size_bytes - int(last))
+    end = min(size_bytes, int(last) + 1) if first and last else size_bytes
+    if first and last and int(last) < start:
+        return whole
+    if start >= size_bytes or (not first and int(last) == 0):
+        raise ApiError(
+            416,
+            f"The file has {size_bytes:,} bytes; the range asked for is not within them.",
+            headers={"content-range": f"bytes */{size_bytes}"},
+        )
+    return _Span(start, end, True)
+
+
+async def _bytes(yard: Yard, found: Content, span: _Span) -> AsyncIterator[bytes]:
+    offset = 0
+    for part in found.parts:
+        start = max(span.start - offset, 0)
+        length = min(span.end - offset, part.size_bytes) - start
+        if length > 0:
+            chunks = yard.blobs.chunks(part.blob, start=start, length=length)
+            while chunk := await yard.disk.run(next, chunks, b""):
+                yield chunk
+        offset += part.size_bytes
+
+
+def _bracketed(fields: dict[str, str], name: str) -> dict[str, object] | None:
+    """The nested form field `name[key]` of OpenAI's clients, or `name.key` of Azure's."""
+    nested: dict[str, object] = {}
+    for field, text in fields.items():
+        found = re.fullmatch(rf"{name}(?:\[(\w+)\]|\.(\w+))", field)
+        if found:
+            digits = re.fullmatch(r"-?\d{1,30}", text)
+            nested[found[1] or found[2]] = int(text) if digits else text
+    return nested or None

@@ -1,0 +1,136 @@
+"""The HTTP server: uvicorn, with the bounds it does not have of its own."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from batchyard.wire.errors import ApiError
+
+__all__ = ["make_server"]
+
+_HEAD_BYTES_MAX = 16_384
+_URL_BYTES_MAX = 8_192
+_HEAD_SECONDS_MAX = 10.0
+# After this time a request body must have come at this rate at least.
+_BODY_GRACE_SECONDS, _BODY_BYTES_PER_SECOND_MIN = 30.0, 1_024
+
+
+class _Protocol(HttpToolsProtocol):
+    """One connection: a request's head is bounded in size and time, its body in slowness."""
+
+    _watch: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _body_bytes = 0
+    _in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._in_body:
+            self._head_bytes += len(data)
+            if self._watch is None:
+                self._expect_head()
+        super().data_received(data)
+        if not self._in_body and self._head_bytes > _HEAD_BYTES_MAX + _URL_BYTES_MAX:
+            self._refuse(b"431 Request Header Fields Too Large", "The headers are too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._url_bytes = self._field_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._field_bytes += len(name) + len(value) + 4
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._forget()
+        if self._url_bytes > _URL_BYTES_MAX:
+            self._refuse(b"414 URI Too Long", "The URL is too long.")
+        elif self._field_bytes > _HEAD_BYTES_MAX:
+            self._refuse(b"431 Request Header Fields Too Large", "The headers are too large.")
+        else:
+            self._in_body, self._body_bytes = True, 0
+            self._watch = self.loop.call_later(_BODY_GRACE_SECONDS, self._check_rate)
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._forget()
+        self._in_body, self._head_bytes = False, 0
+        super().on_message_complete()
+
+    def _expect_head(self) -> None:
+        self._watch = self.loop.call_later(_HEAD_SECONDS_MAX, self._too_slow)
+
+    def _check_rate(self) -> None:
+        if self._body_bytes < _BODY_GRACE_SECONDS * _BODY_BYTES_PER_SECOND_MIN:
+            self._too_slow()
+        else:
+            self._body_bytes = 0
+            self._watch = self.loop.call_later(_BODY_GRACE_SECONDS, self._check_rate)
+
+    def _too_slow(self) -> None:
+        self._watch = None
+        if self._head_bytes or self._in_body:
+            self._refuse(b"408 Request Timeout", "The request came too slowly.")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: bytes, message: str) -> None:
+        self._forget()
+        body = ApiError(int(status[:3]), message).body()
+        if not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+                b"connection: close\r\n\r\n%b" % (status, len(body), body)
+            )
+            self.transport.close()
+
+    def _forget(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """A server for the application; it takes no signals, whoever runs it stops it."""
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=65,
+        timeout_graceful_shutdown=3,
+        backlog=4096,
+    )
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield

@@ -1,0 +1,43 @@
+"""API keys: made here, shown once, kept as a hash."""
+
+import zlib
+from hashlib import sha256
+from random import Random
+
+from batchyard.places.store.rows import KeyRow
+
+__all__ = ["DEFAULT_PROJECT", "hash_secret", "key_of", "masked", "new_secret"]
+
+DEFAULT_PROJECT = "proj_default"
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def new_secret(chance: Random) -> str:
+    """A new secret: `by_`, 43 random characters (256 bits), and a checksum for secret scanners."""
+    body = "".join(chance.choices(_ALPHABET, k=43))
+    return f"by_{body}{zlib.crc32(body.encode()):08x}"
+
+
+def key_of(secret: str, name: str, chance: Random, now: int) -> KeyRow:
+    """The row of a new key with this secret."""
+    return KeyRow(
+        id=f"key_{chance.getrandbits(64):016x}",
+        project_id=DEFAULT_PROJECT,
+        name=name,
+        hint=masked(secret),
+        created_at=now,
+        revoked_at=None,
+    )
+
+
+def hash_secret(secret: str) -> str:
+    """What is kept of a secret; it has too much entropy to need a slow hash."""
+    return sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def masked(secret: str) -> str:
+    """A secret as it may be shown."""
+    shown = "".join(one for one in secret if one.isascii() and one.isprintable())
+    if len(shown) < 12:
+        return "*" * len(shown)
+    return f"{shown[:4]}{'*' * 8}{shown[-4:]}"

@@ -1,0 +1,178 @@
+"""Reads the parameters of requests into values, or says in OpenAI's words what is wrong."""
+
+import json
+import re
+from typing import Any
+
+from starlette.requests import Request
+
+from batchyard.rules.limits import (
+    EXPIRES_AFTER_SECONDS,
+    METADATA_KEY_CHARACTERS_MAX,
+    METADATA_KEYS_MAX,
+    METADATA_VALUE_CHARACTERS_MAX,
+)
+from batchyard.wire.errors import ApiError
+
+__all__ = [
+    "expires_after_of",
+    "json_object",
+    "limit_of",
+    "metadata_of",
+    "one_of",
+    "query_of",
+    "string_of",
+]
+
+_BODY_BYTES_MAX = 1 << 20
+_INTEGER = re.compile(r"-?[0-9]{1,400}")
+
+
+def query_of(request: Request, name: str) -> str | None:
+    """A query parameter that may stand once."""
+    values = request.query_params.getlist(name)
+    if len(values) > 1:
+        raise ApiError(
+            400, f"Parameter '{name}' was given more than once.", code="invalid_value", param=name
+        )
+    return values[0] if values else None
+
+
+def limit_of(request: Request, page: tuple[int, int, int]) -> int:
+    """The `limit` of a list, within (least, most, default)."""
+    least, most, default = page
+    text = query_of(request, "limit")
+    if text is None:
+        return default
+    if not _INTEGER.fullmatch(text):
+        raise ApiError.invalid_type("limit", "an integer", "a string")
+    limit = int(text)
+    if limit < least:
+        raise ApiError.below_min("limit", limit, least)
+    if limit > most:
+        raise ApiError.above_max("limit", limit, most)
+    return limit
+
+
+def one_of(request: Request, name: str, choices: tuple[str, ...]) -> str:
+    """A query parameter with few values; the first is the default."""
+    text = query_of(request, name)
+    if text is not None and text not in choices:
+        raise ApiError.invalid_value(name, text, choices)
+    return text or choices[0]
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """The body of a request as a JSON object."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _BODY_BYTES_MAX:
+            raise ApiError(413, f"The request body is larger than {_BODY_BYTES_MAX:,} bytes.")
+    content_type = request.headers.get("content-type", "application/json")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise ApiError(415, "Send the request body as JSON, with 'Content-Type: application/json'.")
+    try:
+        value = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        raise ApiError(400, "We could not parse the JSON body of your request.") from None
+    if not isinstance(value, dict):
+        raise ApiError(400, "The body of the request must be a JSON object.")
+    return value
+
+
+def string_of(body: dict[str, Any], name: str) -> str:
+    """A required string."""
+    value = body.get(name)
+    if value is None:
+        raise ApiError.missing(name)
+    if not isinstance(value, str):
+        raise ApiError.invalid_type(name, "a string", _kind(value))
+    return value
+
+
+def metadata_of(body: dict[str, Any]) -> dict[str, str] | None:
+    """Up to 16 pairs of strings, or null."""
+    value = body.get("metadata")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ApiError.invalid_type("metadata", "an object", _kind(value))
+    if len(value) > METADATA_KEYS_MAX:
+        raise ApiError(
+            400,
+            f"Invalid 'metadata': too many properties. Expected an object with at most "
+            f"{METADATA_KEYS_MAX} properties, but got an object with {len(value)} properties "
+            "instead.",
+            code="object_above_max_properties",
+            param="metadata",
+        )
+    for key, text in value.items():
+        _check_pair(key, text)
+    return value
+
+
+def _check_pair(key: str, text: Any) -> None:
+    param = f"metadata.{key[:METADATA_KEY_CHARACTERS_MAX]}"
+    if len(key) > METADATA_KEY_CHARACTERS_MAX:
+        raise ApiError(
+            400,
+            f"Invalid 'metadata': property name '{key[:METADATA_KEY_CHARACTERS_MAX]}...' is too "
+            f"long. Expected at most {METADATA_KEY_CHARACTERS_MAX} characters, but got "
+            f"{len(key)}.",
+            code="property_name_above_max_length",
+            param="metadata",
+        )
+    if not isinstance(text, str):
+        raise ApiError.invalid_type(param, "a string", _kind(text))
+    if len(text) > METADATA_VALUE_CHARACTERS_MAX:
+        raise ApiError(
+            400,
+            f"Invalid '{param}': string too long. Expected a string with maximum length "
+            f"{METADATA_VALUE_CHARACTERS_MAX}, but got a string with length {len(text)} instead.",
+            code="string_above_max_length",
+            param=param,
+        )
+    if any("\ud800" <= one <= "\udfff" or one == "\x00" for one in key + text):
+        raise ApiError(
+            400,
+            f"Invalid '{param}': NUL and lone surrogates cannot be kept.",
+            code="invalid_value",
+            param=param,
+        )
+
+
+def expires_after_of(name: str, value: Any) -> int | None:
+    """The seconds of an `expires_after` object, whose anchor can only be `created_at`."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ApiError.invalid_type(name, "an object", _kind(value))
+    anchor = value.get("anchor")
+    if anchor is None:
+        raise ApiError.missing(f"{name}.anchor")
+    if anchor != "created_at":
+        raise ApiError.invalid_value(f"{name}.anchor", anchor, ("created_at",))
+    seconds = value.get("seconds")
+    if seconds is None:
+        raise ApiError.missing(f"{name}.seconds")
+    if not isinstance(seconds, int) or isinstance(seconds, bool):
+        raise ApiError.invalid_type(f"{name}.seconds", "an integer", _kind(seconds))
+    least, most = EXPIRES_AFTER_SECONDS
+    if seconds < least:
+        raise ApiError.below_min(f"{name}.seconds", seconds, least)
+    if seconds > most:
+        raise ApiError.above_max(f"{name}.seconds", seconds, most)
+    return seconds
+
+
+def _kind(value: Any) -> str:
+    kinds = {
+        bool: "a boolean",
+        int: "an integer",
+        float: "a decimal",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
+    return kinds.get(type(value), "null")

@@ -1,0 +1,100 @@
+"""Starts workers, rings their bells, and starts anew those that were lost."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from batchyard.worker import Orders
+
+__all__ = ["Supervisor"]
+
+# A worker that was lost is started again after so long, doubling while it is lost at once.
+_RESTART_SECONDS = (0.05, 10.0)
+_LIVED_LONG_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Keeps worker processes running until stopped.
+
+    `orders` makes the orders for a new worker; `lost` is told the name of one that has gone.
+    """
+
+    def __init__(
+        self, count: int, orders: Callable[[], Orders], lost: Callable[[str], object]
+    ) -> None:
+        self._count, self._orders, self._lost = count, orders, lost
+        self._workers: dict[str, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+        self._keepers: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Start the workers and keep them running."""
+        self._keepers = [asyncio.create_task(self._keep_one()) for _ in range(self._count)]
+
+    def ring(self, but: str | None = None) -> None:
+        """Tell the workers that something changed."""
+        for name, process in self._workers.items():
+            if name != but and process.stdin is not None and not process.stdin.is_closing():
+                process.stdin.write(b"\n")
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """The process ids of the workers that run now."""
+        return [process.pid for process in self._workers.values()]
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Let the workers give back what they hold; kill those that take longer."""
+        self._stopping.set()
+        for process in self._workers.values():
+            if process.stdin is not None:
+                process.stdin.close()
+        _, late = await asyncio.wait(self._keepers, timeout=grace_seconds)
+        for process in self._workers.values():
+            if process.returncode is None:
+                process.kill()
+        if late:
+            await asyncio.wait(late)
+
+    async def _keep_one(self) -> None:
+        loop = asyncio.get_running_loop()
+        delay, most = _RESTART_SECONDS
+        while not self._stopping.is_set():
+            began = loop.time()
+            orders = self._orders()
+            code = await self._run_one(orders)
+            if self._stopping.is_set():
+                return
+            log.warning("worker_lost", worker=orders.worker, code=code)
+            self._lost(orders.worker)
+            self.ring()
+            if loop.time() - began > _LIVED_LONG_SECONDS:
+                delay = _RESTART_SECONDS[0]
+            try:
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
+            except TimeoutError:
+                delay = min(most, delay * 2)
+
+    async def _run_one(self, orders: Orders) -> int:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "batchyard.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(msgspec.json.encode(orders) + b"\n")
+        self._workers[orders.worker] = process
+        try:
+            while await process.stdout.read(4096):
+                self.ring(but=orders.worker)
+            return await process.wait()
+        finally:
+            del self._workers[orders.worker]

@@ -1,0 +1,55 @@
+"""Throws away what nothing needs any more: bytes of deleted and expired files, left-overs."""
+
+import asyncio
+
+import structlog
+
+from batchyard.places.blobs import Blobs
+from batchyard.places.clock import Clock
+from batchyard.places.database import Runner
+from batchyard.places.store import Records
+
+__all__ = ["Upkeep"]
+
+# Files expire by the clock; nobody minds when their bytes go an hour later.
+_LOOK_SECONDS = 3_600.0
+
+log = structlog.get_logger()
+
+
+class Upkeep:
+    """Sweeps when the bell rings, and every hour."""
+
+    def __init__(self, records: Records, blobs: Blobs, runner: Runner, clock: Clock) -> None:
+        self._records, self._blobs = records, blobs
+        self._runner, self._clock = runner, clock
+        self._wake = asyncio.Event()
+
+    def ring(self) -> None:
+        """A file may have become superfluous."""
+        self._wake.set()
+
+    def sweep_orphans(self) -> None:
+        """Delete blobs that no row names; only to be called while nobody else writes."""
+        named = self._records.named_blobs()
+        orphans = [name for name in self._blobs.names() if name not in named]
+        self._blobs.delete(orphans)
+        if orphans:
+            log.info("orphans_deleted", blobs=len(orphans))
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            self._wake.clear()
+            await self._runner.run(self._sweep_files)
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _sweep_files(self) -> None:
+        for id, blobs in self._records.discarded(int(self._clock.wall())):
+            # The row goes last: a crash between leaves a row whose bytes are asked away again.
+            self._blobs.delete(blobs)
+            self._records.forget_file(id)

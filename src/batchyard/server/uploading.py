@@ -1,0 +1,186 @@
+"""Takes a multipart upload as it flows: to the disk, through the hash, past the validation.
+
+The loop only cuts the stream into blocks; one thread at a time writes, hashes and validates.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from batchyard.places.blobs import Writing
+from batchyard.places.database import Runner
+from batchyard.rules.limits import Limits
+from batchyard.rules.validate import Scan
+from batchyard.wire.errors import ApiError
+
+__all__ = ["Form", "Upload", "label", "receive"]
+
+# Blocks on their way to the thread: what an upload may hold in memory, beside one line.
+_BLOCK_BYTES = 1 << 20
+_BLOCKS_MAX = 4
+_FIELD_BYTES_MAX = 8_192
+_PARTS_MAX = 32
+
+
+class Upload(NamedTuple):
+    """A file whose bytes are written but not yet named."""
+
+    writing: Writing
+    scan: Scan
+    filename: str
+
+
+class Form(NamedTuple):
+    """What a multipart form held."""
+
+    fields: dict[str, str]
+    upload: Upload
+
+
+async def receive(
+    stream: AsyncIterator[bytes],
+    content_type: str,
+    *,
+    limits: Limits,
+    runner: Runner,
+    create: Callable[[], Writing],
+) -> Form:
+    """Read a form with one file; raises ApiError, and then leaves nothing behind."""
+    reception = _Reception(limits, runner, create)
+    try:
+        return await reception.read(stream, _parser(content_type))
+    except BaseException:
+        await reception.abandon()
+        raise
+
+
+class _Reception:
+    """One form while it comes in."""
+
+    def __init__(self, limits: Limits, runner: Runner, create: Callable[[], Writing]) -> None:
+        self._limits, self._runner, self._create = limits, runner, create
+        self._fields: dict[str, str] = {}
+        self._upload: Upload | None = None
+        self._segment: MultipartSegment | None = None
+        self._field = bytearray()
+        self._block: list[bytes] = []
+        self._block_bytes = self._file_bytes = 0
+        self._blocks: asyncio.Queue[list[bytes]] = asyncio.Queue(_BLOCKS_MAX)
+        self._writer: asyncio.Task[None] | None = None
+
+    async def read(self, stream: AsyncIterator[bytes], parser: PushMultipartParser) -> Form:
+        try:
+            async for chunk in stream:
+                for event in parser.parse(chunk) if chunk else ():
+                    self._take(event)
+                if self._block_bytes >= _BLOCK_BYTES:
+                    await self._pass_on()
+            parser.close()
+        except MultipartError as error:
+            raise ApiError(400, f"Could not parse multipart form: {error}.") from error
+        if self._upload is None:
+            raise ApiError.missing("file")
+        await self._pass_on()
+        await self._blocks.join()
+        assert self._writer is not None
+        self._writer.cancel()
+        await asyncio.wait([self._writer])
+        return Form(self._fields, self._upload)
+
+    async def abandon(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.wait([self._writer])
+        if self._upload is not None:
+            await self._runner.run(self._upload.writing.abandon)
+
+    def _take(self, event: MultipartSegment | bytearray | bytes | None) -> None:
+        if isinstance(event, MultipartSegment):
+            self._begin(event)
+        elif event is None:
+            self._end()
+        elif self._segment is not None and self._segment.name == "file":
+            self._file_bytes += len(event)
+            if self._file_bytes > self._limits.file_bytes_max:
+                raise ApiError(
+                    413,
+                    f"The file is larger than {self._limits.file_bytes_max:,} bytes, the most a "
+                    "file may have.",
+                    param="file",
+                )
+            self._block.append(bytes(event))
+            self._block_bytes += len(event)
+        else:
+            self._field += event
+            if len(self._field) > _FIELD_BYTES_MAX:
+                raise ApiError(400, "A form field is too long.", code="string_above_max_length")
+
+    def _begin(self, segment: MultipartSegment) -> None:
+        name = segment.name or ""
+        if name in self._fields or (name == "file" and self._upload is not None):
+            raise ApiError(400, f"Form field '{name[:64]}' was given more than once.", param=name)
+        self._segment = segment
+        if name == "file":
+            if not segment.filename:
+                raise ApiError(
+                    400,
+                    "The form field 'file' must be a file with a name "
+                    '(Content-Disposition: form-data; name="file"; filename="...").',
+                    param="file",
+                )
+            self._upload = Upload(self._create(), Scan(self._limits), label(segment.filename))
+            self._writer = asyncio.create_task(self._write())
+
+    def _end(self) -> None:
+        segment, self._segment = self._segment, None
+        if segment is not None and segment.name != "file":
+            self._fields[segment.name or ""] = self._field.decode(errors="replace")
+            self._field = bytearray()
+
+    async def _pass_on(self) -> None:
+        block, self._block, self._block_bytes = self._block, [], 0
+        if self._writer is not None and self._writer.done():
+            self._writer.result()
+        await self._blocks.put(block)
+        # The thread must come to its turn even when the stream never makes us wait.
+        await asyncio.sleep(0)
+
+    async def _write(self) -> None:
+        assert self._upload is not None
+        while True:
+            block = await self._blocks.get()
+            try:
+                await self._runner.run(_store_block, self._upload, block)
+            finally:
+                self._blocks.task_done()
+
+
+def _store_block(upload: Upload, block: list[bytes]) -> None:
+    whole = b"".join(block)
+    upload.writing.write(whole)
+    upload.scan.feed(whole)
+
+
+def label(filename: str) -> str:
+    """A file name as a label: the last part of a path, printable, at most 255 characters."""
+    last = re.split(r"[/\\]", filename)[-1]
+    return "".join(one for one in last if one.isprintable())[:255] or "upload"
+
+
+def _parser(content_type: str) -> PushMultipartParser:
+    kind, options = parse_options_header(content_type)
+    if kind != "multipart/form-data":
+        raise ApiError(
+            400,
+            "Send the file as multipart/form-data with the fields 'purpose' and 'file'.",
+        )
+    boundary = options.get("boundary", "")
+    if not 0 < len(boundary) <= 70:
+        raise ApiError(400, "The multipart boundary must have 1 to 70 characters.")
+    try:
+        return PushMultipartParser(boundary, max_segment_count=_PARTS_MAX, strict=True)
+    except MultipartError as error:
+        raise ApiError(400, f"Could not parse multipart form: {error}.") from error

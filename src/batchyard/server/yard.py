@@ -1,0 +1,37 @@
+"""What the doors stand on."""
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from batchyard.places.blobs import Blobs
+from batchyard.places.clock import Clock
+from batchyard.places.database import Runner
+from batchyard.places.store import Records
+from batchyard.rules.limits import Limits
+from batchyard.wire.objects import Model
+
+__all__ = ["Yard"]
+
+
+@dataclass(frozen=True)
+class Yard:
+    """Everything a route may use.
+
+    `store` runs short statements, `disk` what reads and writes bulk; `ring` tells the workers of
+    a change; `models` asks the upstreams what they serve.
+    """
+
+    records: Records
+    blobs: Blobs
+    limits: Limits
+    clock: Clock
+    chance: random.Random
+    store: Runner
+    disk: Runner
+    ring: Callable[[], None]
+    models: Callable[[], Awaitable[Sequence[Model]]]
+
+    def now(self) -> int:
+        """Unix time in whole seconds."""
+        return int(self.clock.wall())
