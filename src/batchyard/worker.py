@@ -85,6 +85,7 @@ async def _work(orders: Orders) -> None:
         upstreams,
         land=shift.land,
         hungry=shift.hungry,
+        quiet=shift.quiet,
         wall=clock.wall,
         chance=Random(secrets.randbits(128)),
     )

@@ -150,6 +150,7 @@ async def _answer(
         upstreams,
         land=course.land,
         hungry=course.hungry,
+        quiet=course.quiet,
         wall=system_clock().wall,
         chance=Random(secrets.randbits(128)),
     )

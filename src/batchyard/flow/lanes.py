@@ -138,10 +138,11 @@ class Lane:
         wall: Callable[[], float],
         chance: Random,
         hungry: Callable[[], None],
+        quiet: Callable[[], None],
     ) -> None:
         self._sender, self._head, self._land = sender, head, land
         self._rules, self._gate, self._wall, self._chance = rules, gate, wall, chance
-        self._hungry = hungry
+        self._hungry, self._quiet = hungry, quiet
         self._loop = asyncio.get_running_loop()
         self._heads: dict[str, bytes] = {}
         self._queue: deque[Line] = deque()
@@ -167,7 +168,7 @@ class Lane:
         queue, crossing = self._queue, self._crossing
         while queue and len(crossing) < limit:
             self._send(queue.popleft(), now)
-        if len(queue) < limit:
+        if len(queue) < self.width.ahead >> 1:
             self._hungry()
 
     @property
@@ -256,6 +257,8 @@ class Lane:
                 self._heed(outcome)
                 self._land(line, Landing(outcome, facts))
                 self.pump()
+                if not crossing:
+                    self._quiet()
                 return
             self._weigh(line, outcome, facts, weigh_status(outcome.status, complete=False))
         elif type(outcome) is Answer:
@@ -264,6 +267,8 @@ class Lane:
             assert isinstance(outcome, Fault)
             self._weigh(line, outcome, None, weigh_fault(outcome.code, sent=outcome.sent))
         self.pump()
+        if not crossing:
+            self._quiet()
 
     def _weigh(
         self,

@@ -15,10 +15,15 @@ def open_lanes(
     *,
     land: Callable[[Line, Landing], None],
     hungry: Callable[[], None],
+    quiet: Callable[[], None],
     wall: Callable[[], float],
     chance: Random,
 ) -> Lanes:
-    """Lanes to these upstreams; needs a running event loop."""
+    """Lanes to these upstreams; needs a running event loop.
+
+    `land` takes a line that came back for good, `hungry` hears that a lane has few lines left, and
+    `quiet` that a lane has none at the upstream.
+    """
     gate = Gate()
 
     def open_lane(_model: str, name: str) -> Lane:
@@ -37,6 +42,7 @@ def open_lanes(
             wall=wall,
             chance=chance,
             hungry=hungry,
+            quiet=quiet,
         )
 
     return Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate)

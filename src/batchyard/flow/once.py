@@ -147,8 +147,11 @@ class Run:
         rendered = render(self._outputs.line_id_prefix, index, line.custom_id, landing)
         facts = landing.facts if landing.succeeded else None
         self._recorder.add(span, line.index, rendered, facts, calls=line.calls)
-        if self._lanes is not None and not self._lanes.in_flight:
-            self._recorder.hurry()
+
+    def quiet(self) -> None:
+        """A lane has no line at the upstream: what has come back need not wait for more."""
+        self._recorder.hurry()
+        self._wake.set()
 
     async def go(
         self,

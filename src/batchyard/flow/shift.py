@@ -265,8 +265,12 @@ class Shift:
         rendered = render(held.lease.line_id_prefix, index, line.custom_id, landing)
         facts = landing.facts if landing.succeeded else None
         self._recorder.add(held, line.index, rendered, facts, calls=line.calls)
-        if held.abort_at is not None or not self._lanes.in_flight:
+        if held.abort_at is not None:
             self._recorder.hurry()
+
+    def quiet(self) -> None:
+        """A lane has no line at the upstream: what has come back need not wait for more."""
+        self._recorder.hurry()
 
     async def _keep(self, piece: dict[HeldShard, Part]) -> None:
         leases = {held: part for held, part in piece.items() if isinstance(held, HeldLease)}

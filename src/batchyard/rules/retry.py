@@ -91,6 +91,8 @@ def asked_pause_seconds(
     the reset of an `x-ratelimit-remaining-*` that has come to 0. The longest of them counts.
     """
     found = {name: value.strip() for name, value in headers if name in _PAUSING}
+    if not found:
+        return None
     asked: list[float] = []
     if status >= 400:
         asked += [_retry_after(value, now) for name, value in headers if name == b"retry-after"]

@@ -31,15 +31,8 @@ class Width:
         self._answers = self._troubles = 0
         self._seconds = 0.0
         self._was_full = False
-        self._mean_seconds: float | None = None
-
-    @property
-    def ahead(self) -> int:
-        """How many lines should wait ready behind those in flight: those of the next 0.2 s."""
-        if self._mean_seconds is None:
-            return _AHEAD_LINES[0]
-        first, most = _AHEAD_LINES
-        return max(first, min(most, int(self.limit * _AHEAD_SECONDS / self._mean_seconds)))
+        # How many lines should wait ready behind those in flight: those of the next 0.2 s.
+        self.ahead = _AHEAD_LINES[0]
 
     def answered(self, seconds: float, *, full: bool) -> None:
         """Count an answer that took so long; `full`: the lane had no room left."""
@@ -62,8 +55,8 @@ class Width:
         if share > _TROUBLE_SHARE:
             self._shrink(0.7)
         elif mean is not None:
-            self._mean_seconds = max(mean, 1e-6)
             self._judge(mean)
+            self._look_ahead(mean)
         self._answers = self._troubles = 0
         self._seconds = 0.0
         self._was_full = False
@@ -80,6 +73,10 @@ class Width:
             self._shrink(0.9)
         elif self._was_full and mean <= best * _SLOW_FACTOR + _SLOW_SECONDS:
             self.limit = min(self._ceiling, self.limit + max(1, self.limit // 16))
+
+    def _look_ahead(self, mean: float) -> None:
+        first, most = _AHEAD_LINES
+        self.ahead = max(first, min(most, int(self.limit * _AHEAD_SECONDS / max(mean, 1e-6))))
 
     def _double(self, mean: float) -> None:
         if self._narrower is not None:

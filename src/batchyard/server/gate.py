@@ -116,7 +116,7 @@ class _Answer:
 
 
 def _secret(scope: Scope) -> str:
-    found = [value for name, value in scope["headers"] if name == b"authorization"]
+    found: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
     if not found:
         raise _refused(
             "You didn't provide an API key. You need to provide your API key in an Authorization "

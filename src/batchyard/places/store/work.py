@@ -11,7 +11,6 @@ import msgspec
 from sqlalchemy import (
     Connection,
     and_,
-    bindparam,
     case,
     delete,
     func,
@@ -23,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.faults import Reach, nothing
+from batchyard.places.store.pieces import holds, record
 from batchyard.places.store.records import content_of, insert_file
 from batchyard.places.store.rows import (
     Content,
@@ -340,10 +340,10 @@ class Work:
             lost = {
                 (mark.batch_id, mark.position)
                 for mark in piece.shards
-                if not _holds(connection, worker, mark.batch_id, mark.position, mark.epoch)
+                if not holds(connection, worker, mark.batch_id, mark.position, mark.epoch)
             }
             if not lost:
-                _record(connection, piece)
+                record(connection, piece)
             self._reach("record.before_commit")
         self._reach("record.after_commit")
         return lost
@@ -360,16 +360,6 @@ _LEASE_OF_BATCH = [
     batches.c.model,
 ]
 _LEASE_OF_SHARD = [shards.c[name] for name in Lease.__struct_fields__ if name in shards.c]
-_TALLY = [
-    "completed",
-    "failed",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "total_tokens",
-    "calls",
-]
 
 
 def _course(row: Any) -> Course:
@@ -404,62 +394,3 @@ def _free_courses(connection: Connection, which: Any) -> None:
 
 def _moved(connection: Connection, statement: Any) -> bool:
     return connection.execute(statement).rowcount == 1
-
-
-def _holds(connection: Connection, worker: str, batch_id: str, position: int, epoch: int) -> bool:
-    found = connection.execute(_HOLDER, {"the_batch": batch_id, "the_position": position}).first()
-    return found is not None and (found.worker, found.epoch) == (worker, epoch)
-
-
-_HOLDER = select(shards.c.worker, shards.c.epoch).where(
-    shards.c.batch_id == bindparam("the_batch"), shards.c.position == bindparam("the_position")
-)
-
-
-def _record(connection: Connection, piece: Recording) -> None:
-    connection.execute(
-        update(shards)
-        .where(
-            shards.c.batch_id == bindparam("the_batch"),
-            shards.c.position == bindparam("the_position"),
-        )
-        .values(
-            answered=bindparam("the_mask"),
-            remaining=bindparam("the_rest"),
-            losses=0,
-            worker=case((bindparam("the_rest") == 0, None), else_=shards.c.worker),
-        ),
-        [
-            {
-                "the_batch": mark.batch_id,
-                "the_position": mark.position,
-                "the_mask": mark.answered,
-                "the_rest": mark.remaining,
-            }
-            for mark in piece.shards
-        ],
-    )
-    for segment in piece.segments:
-        _move_mark(connection, segment)
-    done: dict[str, int] = {}
-    for mark in piece.shards:
-        done[mark.batch_id] = done.get(mark.batch_id, 0) + (mark.remaining == 0)
-    for tally in piece.tallies:
-        added = {name: batches.c[name] + getattr(tally, name) for name in _TALLY}
-        connection.execute(
-            update(batches)
-            .where(batches.c.id == tally.batch_id)
-            .values(open_shards=batches.c.open_shards - done.get(tally.batch_id, 0), **added)
-        )
-
-
-def _move_mark(connection: Connection, segment: SegmentMark) -> None:
-    reached = {"size_bytes": segment.size_bytes, "lines": segment.lines, "sha256": segment.sha256}
-    moved = connection.execute(
-        update(segments)
-        .where(segments.c.batch_id == segment.batch_id, segments.c.blob == segment.blob)
-        .where(segments.c.size_bytes <= segment.size_bytes)
-        .values(**reached)
-    ).rowcount
-    if not moved:
-        connection.execute(insert(segments).values(**msgspec.structs.asdict(segment)))
