@@ -86,6 +86,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Lines in flight at the start; the rest is found out.",
 )
 def run(
+    *,
     source: Path,
     output: Path,
     errors: Path | None,
