@@ -1,0 +1,89 @@
+"""The simulated upstream as a running server: in this loop, or as a process of its own."""
+
+import asyncio
+import gc
+import signal
+import sys
+from typing import Any
+
+import uvloop
+
+from batchyard.places.clock import system_clock
+from batchyard.places.machine import open_files_max
+from batchyard.sim.ledger import Ledger
+from batchyard.sim.options import SimOptions
+from batchyard.sim.protocol import Connection
+from batchyard.sim.site import Site
+
+__all__ = ["Running", "run", "start"]
+
+_BACKLOG = 8192
+
+
+class Running:
+    """A simulated upstream that listens; whoever started it closes it."""
+
+    def __init__(
+        self, server: asyncio.Server, open_ones: set[Connection], ledger: Ledger, host: str
+    ) -> None:
+        self.port: int = server.sockets[0].getsockname()[1]
+        self._server = server
+        self._open_ones = open_ones
+        self._ledger = ledger
+        self._host = f"[{host}]" if ":" in host else host
+
+    @property
+    def base_url(self) -> str:
+        """What a client is given as base URL."""
+        return f"http://{self._host}:{self.port}/v1"
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """What `GET /sim/stats` says."""
+        self._ledger.flush()
+        return self._ledger.stats()
+
+    async def close(self) -> None:
+        """Stop listening, drop every client, complete the log."""
+        self._server.close()
+        await asyncio.gather(*(connection.abort() for connection in tuple(self._open_ones)))
+        await self._server.wait_closed()
+        self._ledger.close()
+
+
+async def start(options: SimOptions) -> Running:
+    """Listen in the running loop."""
+    loop = asyncio.get_running_loop()
+    clock = system_clock()
+    ledger = Ledger(options.log, wall=clock.wall, loop=loop)
+    site = Site(options, ledger, clock)
+    open_ones: set[Connection] = set()
+    server = await loop.create_server(
+        lambda: Connection(site.answer, ledger, open_ones, loop),
+        options.host,
+        options.port,
+        backlog=_BACKLOG,
+    )
+    return Running(server, open_ones, ledger, options.host)
+
+
+def run(options: SimOptions) -> None:
+    """Serve until SIGTERM or SIGINT; one line on stdout says where, once it listens."""
+    open_files_max()
+    uvloop.run(_serve(options))
+
+
+async def _serve(options: SimOptions) -> None:
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, over.set)
+    running = await start(options)
+    # What stands now lives to the end: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    sys.stdout.write(f"simulated upstream on {running.base_url}\n")
+    sys.stdout.flush()
+    await over.wait()
+    await running.close()
