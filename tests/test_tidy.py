@@ -22,11 +22,17 @@ BANNED = set(
 )
 # Words that others gave us: asyncio calls `data_received`, OpenAI's lists have a key `data`, and
 # `--data` names the folder that a server keeps.
-ALLOWED = dict.fromkeys(
-    ["config.py", "connection.py", "http.py", "keys.py", "objects.py", "protocol.py", "serve.py"]
-    + ["upstreams.py", "worker.py"],
-    {"data"},
-)
+ALLOWED = {
+    "config.py": {"data"},
+    "connection.py": {"data"},
+    "http.py": {"data"},
+    "keys.py": {"data"},
+    "objects.py": {"data"},
+    "protocol.py": {"data"},
+    "serve.py": {"data"},
+    "upstreams.py": {"data"},
+    "worker.py": {"data"},
+}
 # Where a broad except may stand: at the edge of a lane, of a worker, of a door; each logs.
 BROAD = {"flow/shift.py", "server/gate.py", "sim/protocol.py"}
 

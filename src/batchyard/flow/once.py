@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.flow.lanes import Landing, Line
-from batchyard.flow.recording import HeldShard, Part, Recorder, Tally
+from batchyard.flow.recording import HeldShard, Part, Recorder, Tally, within
 from batchyard.flow.rendering import render
 from batchyard.flow.routing import Lanes
 from batchyard.flow.source import lines_of, request_lines
@@ -26,6 +26,8 @@ from batchyard.wire.lines import line_id, read_line, read_result, render_failure
 __all__ = ["OtherInputError", "Outputs", "Run"]
 
 _LINES_HELD_MAX = 20_000
+# Input bytes of the spans that are open, at most; one span is taken in any case.
+_HELD_BYTES_MAX = 32 << 20
 _CHUNK_BYTES = 1 << 20
 
 
@@ -201,7 +203,7 @@ class Run:
 
     async def _feed(self, lanes: Lanes, deadline: float) -> None:
         for span in self._unanswered():
-            while lanes.held >= _LINES_HELD_MAX or not self._wanted(lanes):
+            while not self._wanted(lanes):
                 self._wake.clear()
                 await self._wake.wait()
             text = await self._runner.run(self._read, span)
@@ -214,7 +216,10 @@ class Run:
             await self._wake.wait()
 
     def _wanted(self, lanes: Lanes) -> bool:
-        return lanes.hungry or not lanes.held
+        if not lanes.held:
+            return True
+        held_bytes = sum(span.size_bytes * span.remaining // span.lines for span in self._open)
+        return lanes.hungry and lanes.held < _LINES_HELD_MAX and held_bytes < _HELD_BYTES_MAX
 
     def _unanswered(self) -> Iterator["_Span"]:
         for span in self._spans:
@@ -246,11 +251,8 @@ class Run:
         until = loop.time() + grace
         while lanes.in_flight and loop.time() < until:
             self._wake.clear()
-            try:
-                async with asyncio.timeout(until - loop.time()):
-                    await self._wake.wait()
-            except TimeoutError:
-                break
+            await within(self._wake.wait(), until - loop.time())
+            lanes.withdraw(lambda _line: True, abort=False)
         lanes.withdraw(lambda _line: True, abort=True)
 
     def _expire(self) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from batchyard.flow.lanes import Gate
 from batchyard.wire.lines import AnswerFacts
 
-__all__ = ["HeldShard", "Part", "Recorder", "Tally"]
+__all__ = ["HeldShard", "Part", "Recorder", "Tally", "within"]
 
 # Results that wait beyond this hold all lanes: the disk is slow, or full.
 _PENDING_BYTES_MAX = 24 << 20
@@ -155,7 +155,7 @@ class Recorder:
         while True:
             await self._filled.wait()
             if not self._due.is_set():
-                await _within(self._due.wait(), self._delay_seconds)
+                await within(self._due.wait(), self._delay_seconds)
             self._idle.clear()
             try:
                 await self._record()
@@ -185,7 +185,8 @@ class Recorder:
             self._release()
 
 
-async def _within(event: Awaitable[object], seconds: float) -> None:
+async def within(event: Awaitable[object], seconds: float) -> None:
+    """Wait for an event, but no longer than that."""
     try:
         async with asyncio.timeout(seconds):
             await event

@@ -14,7 +14,7 @@ from msgspec import Struct
 from batchyard.flow.course import Desk, take_step
 from batchyard.flow.keeping import HeldLease, Ledger
 from batchyard.flow.lanes import Landing, Line
-from batchyard.flow.recording import HeldShard, Part, Recorder
+from batchyard.flow.recording import HeldShard, Part, Recorder, within
 from batchyard.flow.rendering import render
 from batchyard.flow.routing import Lanes
 from batchyard.flow.source import lines_of
@@ -31,6 +31,11 @@ from batchyard.wire.lines import line_id, render_failure
 
 __all__ = ["Shift", "ShiftRules", "Tools"]
 
+# Input bytes of leased shards, at most; one shard is taken in any case.
+_HELD_BYTES_MAX = 48 << 20
+_SHARDS_AT_ONCE_MAX = 8
+_STEP_AGAIN_SECONDS = 2.0
+
 log = structlog.get_logger()
 
 
@@ -39,6 +44,7 @@ class ShiftRules(Struct, frozen=True):
 
     lease_seconds: float = 30.0
     cancel_grace_seconds: float = 20.0
+    leave_grace_seconds: float = 4.0
     losses_max: int = 3
     lines_held_max: int = 20_000
     piece_delay_seconds: float = 0.2
@@ -69,6 +75,7 @@ class Shift:
         self._steps: set[asyncio.Task[None]] = set()
         self._ledger = Ledger(worker, tools.work, tools.blobs)
         self._renewed_until = 0.0
+        self._faults: tuple[type[Exception], ...] = (OSError, *tools.work.faults)
 
     def ring(self) -> None:
         """Something changed in the store that this worker did not change itself."""
@@ -87,7 +94,7 @@ class Shift:
             gate=lanes.gate,
             release=lanes.pump,
             delay_seconds=self._rules.piece_delay_seconds,
-            faults=(OSError, *self._tools.work.faults),
+            faults=self._faults,
         )
         recording = asyncio.create_task(self._recorder.run())
         stopping = asyncio.create_task(stop.wait())
@@ -157,12 +164,16 @@ class Shift:
         try:
             await self._lanes.look_around()
             await tools.heavy.run(take_step, desk, course, int(tools.clock.wall()))
+        except self._faults as fault:
+            # A full disk or a database that is away: the step is taken again from its start.
+            log.error("batch_step_postponed", batch=course.id, fault=str(fault))
+            await asyncio.sleep(_STEP_AGAIN_SECONDS)
         except Exception:
-            # The batch stays as it is; it is taken up again with the next bell or restart.
+            # A broken promise: this batch stands still for somebody to look at; others go on.
             log.exception("batch_step_failed", batch=course.id, status=course.status)
             return
         await tools.hot.run(tools.work.leave_course, course.id, self.worker)
-        await tools.heavy.run(self._ledger.close_batch, course.id)
+        await tools.hot.run(self._ledger.close_batch, course.id)
 
     def _stepped(self, step: asyncio.Task[None]) -> None:
         self._steps.discard(step)
@@ -210,20 +221,23 @@ class Shift:
     async def _feed(self) -> None:
         tools = self._tools
         room = self._rules.lines_held_max - self._lanes.held
-        if room <= 0:
+        if room <= 0 or self._held_bytes() >= _HELD_BYTES_MAX:
             return
         now = int(tools.clock.wall())
         for turn in in_turn(await tools.hot.run(tools.work.waiting, now)):
             want = min(room, self._lanes.appetite(turn.model))
             if want <= 0:
                 continue
-            most = max(1, -(-want // 500))
+            most = max(1, min(-(-want // 500), _SHARDS_AT_ONCE_MAX))
             leases = await tools.hot.run(
                 tools.work.lease, self.worker, turn.batch_id, turn.model, most, now
             )
             for lease in leases:
                 room -= lease.remaining
                 await self._load(lease)
+
+    def _held_bytes(self) -> int:
+        return sum(held.lease.size_bytes * held.remaining // held.lines for held in self._held)
 
     async def _load(self, lease: Lease) -> None:
         tools = self._tools
@@ -271,6 +285,7 @@ class Shift:
     def quiet(self) -> None:
         """A lane has no line at the upstream: what has come back need not wait for more."""
         self._recorder.hurry()
+        self._wake.set()
 
     async def _keep(self, piece: dict[HeldShard, Part]) -> None:
         leases = {held: part for held, part in piece.items() if isinstance(held, HeldLease)}
@@ -312,8 +327,15 @@ class Shift:
         return max(0.001, min(moments))
 
     async def _leave(self) -> None:
-        """Give back at once what has not left, take no more, keep what has come."""
+        """Give back what has not left, let the rest land for a while, keep what has come."""
+        self._lanes.withdraw(lambda _line: True, abort=False)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._rules.leave_grace_seconds
+        while self._lanes.in_flight and loop.time() < until:
+            self._wake.clear()
+            await within(self._wake.wait(), until - loop.time())
+            self._lanes.withdraw(lambda _line: True, abort=False)
         self._lanes.withdraw(lambda _line: True, abort=True)
-        await asyncio.gather(*self._steps, return_exceptions=True)
+        await within(asyncio.gather(*self._steps, return_exceptions=True), 1.0)
         await self._recorder.drained()
         await self._tools.hot.run(self._tools.work.sign_off, self.worker)

@@ -22,6 +22,9 @@ _OPEN = {"/healthz": b'{"status":"ok"}\n'}
 # A key that was good is asked for again when this is over, so that a revocation bites soon.
 _KEY_SECONDS = 0.5
 _KEYS_REMEMBERED_MAX = 10_000
+_NO_STORAGE = ApiError.unavailable(
+    "The server cannot store anything now: its disk may be full.", retry_after_seconds=5
+)
 _OUR_FAULT = ApiError(
     500, "The server had an error while processing your request.", type="server_error"
 )
@@ -40,6 +43,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, yard: Yard) -> None:
         self._app, self._yard = app, yard
+        self._storage_faults: tuple[type[Exception], ...] = (OSError, *yard.records.faults)
         self._good: dict[str, tuple[float, KeyRow]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,6 +62,9 @@ class Gate:
             await answer.whole(error.status, error.body(), _headers_of(error))
         except ClientDisconnect:
             pass
+        except self._storage_faults as fault:
+            log.error("storage_failed", request_id=answer.request_id, fault=str(fault))
+            await answer.whole(503, _NO_STORAGE.body(), _NO_STORAGE.headers)
         except Exception:
             log.exception("request_failed", request_id=answer.request_id, path=scope["path"])
             await answer.whole(500, _OUR_FAULT.body(), {})

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Column, Connection, Row, Table, and_, exists, insert, or_, select, update
+from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.rows import Content, FileRow, KeyRow, NewBatch, Part
@@ -27,6 +28,9 @@ TERMINAL = ("failed", "completed", "expired", "cancelled")
 
 class Records:
     """The rows behind the API's objects; another project's row is as good as none."""
+
+    # What a statement raises when the disk is full or the database is away: nothing was done.
+    faults: tuple[type[Exception], ...] = (DBAPIError,)
 
     def __init__(self, store: Store, reach: Reach = nothing) -> None:
         self._store, self._reach = store, reach
