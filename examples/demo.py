@@ -39,7 +39,7 @@ def main() -> None:
         folder = Path(place)
         key = secrets.token_urlsafe(16)
         with (
-            started("sim", "--port", "0") as upstream,
+            started("sim", "--port", "0", "--latency", "lognormal:0.2") as upstream,
             started(
                 *("serve", "--port", "0", "--data", str(folder / "data"), "--upstream", upstream),
                 key=key,

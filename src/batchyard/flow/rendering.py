@@ -13,9 +13,9 @@ def render(prefix: str, index: int, custom_id: str, landing: Landing) -> bytes:
     if answer is None:
         assert landing.fault is not None
         return render_failure(line, custom_id, landing.fault.code, landing.fault.detail)
+    request = f"req_{line[10:]}"
     for name, value in answer.headers:
         if name == b"x-request-id":
-            return render_answer(
-                line, custom_id, answer.status, value.decode("latin-1"), answer.body
-            )
-    return render_answer(line, custom_id, answer.status, f"req_{line[10:]}", answer.body)
+            request = value.decode("latin-1")
+            break
+    return render_answer(line, custom_id, answer.status, request, answer.body)

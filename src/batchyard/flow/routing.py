@@ -21,16 +21,21 @@ class Lanes:
         look: Callable[[], Awaitable[None]],
         *,
         gate: Gate,
-        held_bytes_max: int = 48 << 20,
     ) -> None:
-        self._routes, self._open_lane, self.look_around = routes, open_lane, look
+        self._routes, self._open_lane, self._look = routes, open_lane, look
         self.gate = gate
-        self._held_bytes_max = held_bytes_max
         self._lanes: dict[tuple[str, str], Lane] = {}
+        # The lanes of each model as they were found when the upstreams were last looked at.
+        self._found: dict[str, list[Lane]] = {}
+
+    async def look_around(self) -> None:
+        """Ask the upstreams what they serve now; lines may take other lanes from then on."""
+        await self._look()
+        self._found.clear()
 
     def offer(self, model: str, line: Line) -> None:
         """Take a line to the lane that has the most room for it."""
-        lanes = self._of(model)
+        lanes = self._found.get(model) or self._of(model)
         (lanes[0] if len(lanes) == 1 else max(lanes, key=_room)).offer(line)
 
     @property
@@ -85,6 +90,7 @@ class Lanes:
             if lane is None:
                 lane = self._lanes[key] = self._open_lane(model, route)
             lanes.append(lane)
+        self._found[model] = lanes
         return lanes
 
 

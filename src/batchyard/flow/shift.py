@@ -12,6 +12,7 @@ import structlog
 from msgspec import Struct
 
 from batchyard.flow.course import Desk, take_step
+from batchyard.flow.drawing import Turn, draw
 from batchyard.flow.keeping import HeldLease, Ledger
 from batchyard.flow.lanes import Landing, Line
 from batchyard.flow.recording import HeldShard, Part, Recorder, within
@@ -24,7 +25,7 @@ from batchyard.places.clock import Clock
 from batchyard.places.database import Runner
 from batchyard.places.store import Work
 from batchyard.places.store.rows import Course, Lease
-from batchyard.rules.limits import Limits
+from batchyard.rules.limits import SHARD_LINES, Limits
 from batchyard.rules.schedule import in_turn
 from batchyard.rules.settle import WORKER_LOST
 from batchyard.wire.lines import line_id, render_failure
@@ -75,6 +76,8 @@ class Shift:
         self._steps: set[asyncio.Task[None]] = set()
         self._ledger = Ledger(worker, tools.work, tools.blobs)
         self._renewed_until = 0.0
+        # When the next batch expires (wall clock), and the next worker is given up (steady).
+        self._moments: tuple[int | None, float | None] = (None, None)
         self._faults: tuple[type[Exception], ...] = (OSError, *tools.work.faults)
 
     def ring(self) -> None:
@@ -102,13 +105,13 @@ class Shift:
         try:
             while stop.reason is None:
                 self._wake.clear()
-                await self._renew()
-                if self._rung:
-                    self._rung = False
-                    await self._tools.hot.run(self._tools.work.bury, self._tools.clock.steady())
-                    await self._take_courses()
-                    await self._end_batches()
-                await self._feed()
+                try:
+                    await self._turn()
+                except self._faults as fault:
+                    # What is in flight goes on and is recorded when that is possible again.
+                    log.error("store_unavailable", worker=self.worker, fault=str(fault))
+                    self._rung = True
+                    await within(stop.wait(), _STEP_AGAIN_SECONDS)
                 await self._rest(recording)
             await self._leave()
         finally:
@@ -119,6 +122,17 @@ class Shift:
                 step.cancel()
             await asyncio.gather(stopping, recording, *self._steps, return_exceptions=True)
             self._ledger.close()
+
+    async def _turn(self) -> None:
+        await self._renew()
+        if self._rung:
+            self._rung = False
+            tools = self._tools
+            await tools.hot.run(tools.work.bury, tools.clock.steady())
+            await self._take_courses()
+            await self._end_batches()
+            self._moments = await tools.hot.run(_moments, tools.work, int(tools.clock.wall()))
+        await self._feed()
 
     # Leases
 
@@ -224,37 +238,31 @@ class Shift:
         if room <= 0 or self._held_bytes() >= _HELD_BYTES_MAX:
             return
         now = int(tools.clock.wall())
-        for turn in in_turn(await tools.hot.run(tools.work.waiting, now)):
-            want = min(room, self._lanes.appetite(turn.model))
-            if want <= 0:
-                continue
-            most = max(1, min(-(-want // 500), _SHARDS_AT_ONCE_MAX))
-            leases = await tools.hot.run(
-                tools.work.lease, self.worker, turn.batch_id, turn.model, most, now
-            )
-            for lease in leases:
-                room -= lease.remaining
-                await self._load(lease)
+        turns: list[Turn] = []
+        for waiting in in_turn(await tools.hot.run(tools.work.waiting, now)):
+            want = min(room, self._lanes.appetite(waiting.model))
+            if want > 0:
+                shards = min(-(-want // SHARD_LINES), _SHARDS_AT_ONCE_MAX, waiting.shards)
+                turns.append(Turn(waiting.batch_id, waiting.model, shards))
+                room -= shards * SHARD_LINES
+        if turns:
+            drawn = await tools.hot.run(draw, tools.work, tools.blobs, self.worker, turns, now)
+            for lease, span in drawn:
+                self._load(lease, span)
+            self._lanes.pump()
 
     def _held_bytes(self) -> int:
         return sum(held.lease.size_bytes * held.remaining // held.lines for held in self._held)
 
-    async def _load(self, lease: Lease) -> None:
-        tools = self._tools
+    def _load(self, lease: Lease, span: bytes) -> None:
         held = HeldLease(lease)
-        content = await tools.hot.run(tools.work.input_parts, lease.project_id, lease.input_file_id)
-        assert content is not None, "a running batch keeps its input"
-        (part,) = content.parts
-        span = await tools.hot.run(tools.blobs.read, part.blob, lease.start, lease.size_bytes)
         self._held.add(held)
-        deadline = self._deadline(lease)
-        lines = lines_of(held, span, lease.model, deadline)
+        lines = lines_of(held, span, lease.model, self._deadline(lease))
         if lease.losses >= self._rules.losses_max:
             self._give_up(held, [line for _, line in lines])
             return
         for model, line in lines:
             self._lanes.offer(model, line)
-        self._lanes.pump()
 
     def _give_up(self, held: HeldLease, lines: Iterable[Line]) -> None:
         lease = held.lease
@@ -303,7 +311,7 @@ class Shift:
     async def _rest(self, recording: asyncio.Task[None]) -> None:
         if recording.done():
             recording.result()
-        wait = await self._rest_seconds()
+        wait = self._rest_seconds()
         waker = asyncio.create_task(self._wake.wait())
         done, _ = await asyncio.wait(
             (waker, recording), timeout=wait, return_when=asyncio.FIRST_COMPLETED
@@ -312,16 +320,14 @@ class Shift:
             self._rung = True
         waker.cancel()
 
-    async def _rest_seconds(self) -> float:
-        """How long nothing needs this worker, as far as can be known now."""
-        tools = self._tools
-        wall, steady = tools.clock.wall(), tools.clock.steady()
+    def _rest_seconds(self) -> float:
+        """How long nothing needs this worker, as far as could be known at the last bell."""
+        wall, steady = self._tools.clock.wall(), self._tools.clock.steady()
         moments = [self._renewed_until - self._rules.lease_seconds * 2 / 3 - steady]
         moments += [held.abort_at - steady for held in self._held if held.abort_at is not None]
-        expiry = await tools.hot.run(tools.work.next_expiry, int(wall))
+        expiry, death = self._moments
         if expiry is not None:
             moments.append(expiry - wall)
-        death = await tools.hot.run(tools.work.first_death_due)
         if death is not None:
             moments.append(death - steady)
         return max(0.001, min(moments))
@@ -339,3 +345,7 @@ class Shift:
         await within(asyncio.gather(*self._steps, return_exceptions=True), 1.0)
         await self._recorder.drained()
         await self._tools.hot.run(self._tools.work.sign_off, self.worker)
+
+
+def _moments(work: Work, now: int) -> tuple[int | None, float | None]:
+    return work.next_expiry(now), work.first_death_due()

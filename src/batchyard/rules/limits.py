@@ -16,6 +16,7 @@ __all__ = [
     "METADATA_VALUE_CHARACTERS_MAX",
     "OUTPUT_EXPIRES_SECONDS",
     "RELAXED",
+    "SHARD_LINES",
     "STRICT",
     "Limits",
     "window_seconds",
@@ -32,6 +33,9 @@ BATCHES_PAGE = (1, 100, 20)
 # Batch input files expire after 30 days, results 30 days after the batch has ended.
 INPUT_EXPIRES_SECONDS = 2_592_000
 OUTPUT_EXPIRES_SECONDS = 2_592_000
+
+# A shard, the unit of lease, has at most so many lines (fewer where lines are long).
+SHARD_LINES = 500
 
 _MIB = 1 << 20
 

@@ -1,6 +1,6 @@
 """Final or again: what an upstream's answer, or its silence, means for a line and for its lane."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from random import Random
 from typing import Literal
@@ -83,16 +83,19 @@ def backoff_seconds(tries: int, chance: Random) -> float:
 
 
 def asked_pause_seconds(
-    status: int, headers: Iterable[tuple[bytes, bytes]], now: float
+    status: int, headers: Sequence[tuple[bytes, bytes]], now: float
 ) -> float | None:
     """How long the upstream asks its callers to wait, 0 to 600 seconds; None if it does not.
 
     Reads `retry-after-ms`, `retry-after` as seconds or as an HTTP date (`now` is Unix time), and
     the reset of an `x-ratelimit-remaining-*` that has come to 0. The longest of them counts.
     """
-    found = {name: value.strip() for name, value in headers if name in _PAUSING}
-    if not found:
+    for name, _ in headers:
+        if name in _PAUSING:
+            break
+    else:
         return None
+    found = {name: value.strip() for name, value in headers if name in _PAUSING}
     asked: list[float] = []
     if status >= 400:
         asked += [_retry_after(value, now) for name, value in headers if name == b"retry-after"]
