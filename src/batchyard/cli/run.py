@@ -129,7 +129,7 @@ async def _run(
         if not fits(digest, endpoint=None, limits=LOCAL, known_model=known):
             found = explain(lambda: _chunks(source), endpoint=None, limits=LOCAL, known_model=known)
             if found:
-                _list_errors(source, found)
+                _list_errors(source, found, upstreams)
                 return _INVALID
         outputs = _open_outputs(output, errors, digest, input_sha256)
         runner = BlockingThread()
@@ -254,10 +254,12 @@ def _open_outputs(output: Path, errors: Path, digest: Digest, input_sha256: str)
         ) from error
 
 
-def _list_errors(source: Path, found: tuple[BatchError, ...]) -> None:
+def _list_errors(source: Path, found: tuple[BatchError, ...], upstreams: Upstreams) -> None:
     for error in found:
         place = f"{source}:{error.line}" if error.line is not None else str(source)
         _say(f"{place}: {error.code}: {error.message}")
+    if any(error.code == "model_not_found" for error in found):
+        _say("The upstream serves: " + ", ".join(one.id for one in upstreams.models()))
     count = f"{len(found):,} error" + ("s" if len(found) > 1 else "")
     _say(f"{count}; nothing was asked. Mend the input and run again.")
 

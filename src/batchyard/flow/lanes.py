@@ -277,6 +277,10 @@ class Lane:
         facts: AnswerFacts | None,
         verdict: Verdict,
     ) -> None:
+        if self._loop.time() >= line.deadline:
+            # Its time is over, which says nothing of the upstream; whoever set it takes it back.
+            self._waiting.add(line)
+            return
         lane_is_to_blame = self._strain(outcome, verdict)
         if verdict.tries_max is not None and not lane_is_to_blame:
             line.tries += 1

@@ -175,12 +175,9 @@ class Run:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + window_seconds
         recording = asyncio.create_task(self._recorder.run())
-        ends = [
-            asyncio.create_task(stop.wait()),
-            asyncio.create_task(self._expired(deadline)),
-            asyncio.create_task(self._feed(lanes, deadline)),
-            recording,
-        ]
+        feeding = asyncio.create_task(self._feed(lanes, deadline))
+        expiring = asyncio.create_task(_sleep_until(deadline))
+        ends = [asyncio.create_task(stop.wait()), expiring, feeding, recording]
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in done:
@@ -189,10 +186,14 @@ class Run:
                 await self._let_land(lanes, grace_seconds)
                 await self._recorder.drained()
                 return False
-            if ends[1] in done:
+            if expiring in done:
+                feeding.cancel()
+                await asyncio.wait([feeding])
                 lanes.withdraw(lambda _line: True, abort=True)
                 self._expire()
             await self._recorder.drained()
+            counted = self.tally.completed + self.tally.failed
+            assert counted == self.total, f"{counted} results for {self.total} lines"
             return True
         finally:
             for end in ends:
@@ -202,16 +203,22 @@ class Run:
             self._source.close()
 
     async def _feed(self, lanes: Lanes, deadline: float) -> None:
+        await self._until_wanted(lanes)
         for span in self._unanswered():
-            while not self._wanted(lanes):
-                self._wake.clear()
-                await self._wake.wait()
-            text = await self._runner.run(self._read, span)
             self._open.add(span)
+            text = await self._runner.run(self._read, span)
             for model, line in lines_of(span, text, self._model, deadline):
                 lanes.offer(model, line)
             lanes.pump()
+            await self._until_wanted(lanes)
         while self._open:
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _until_wanted(self, lanes: Lanes) -> None:
+        # A span is taken only when it can be opened at once: what is neither open nor in the
+        # iterator would be forgotten when the window ends.
+        while not self._wanted(lanes):
             self._wake.clear()
             await self._wake.wait()
 
@@ -241,9 +248,6 @@ class Run:
                 self._open.discard(span)
         self._progress(self.tally)
         self._wake.set()
-
-    async def _expired(self, deadline: float) -> None:
-        await asyncio.sleep(deadline - asyncio.get_running_loop().time())
 
     async def _let_land(self, lanes: Lanes, grace: float) -> None:
         lanes.withdraw(lambda _line: True, abort=False)
@@ -314,3 +318,7 @@ def _append(descriptor: int, text: bytes) -> None:
     except OSError:
         os.ftruncate(descriptor, start)
         raise
+
+
+async def _sleep_until(moment: float) -> None:
+    await asyncio.sleep(moment - asyncio.get_running_loop().time())
