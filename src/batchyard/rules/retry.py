@@ -1,5 +1,6 @@
 """Final or again: what an upstream's answer, or its silence, means for a line and for its lane."""
 
+import re
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from random import Random
@@ -138,12 +139,11 @@ def _number(value: bytes) -> float:
 
 def _span(value: bytes) -> float:
     """Read a reset as OpenAI writes it, such as `6m0s`, `1s` or `20ms`; -1 if it is none."""
-    seconds, rest = 0.0, value.decode("latin-1")
-    for unit, length in (("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001)):
-        number, found, after = rest.partition(unit)
-        if found and not (unit == "m" and after.startswith("s")):
-            part = _number(number.encode())
-            if part < 0:
-                return -1.0
-            seconds, rest = seconds + part * length, after
-    return seconds if not rest and value else _number(value)
+    parts = _SPAN_PART.findall(value)
+    if not parts or b"".join(number + unit for number, unit in parts) != value:
+        return _number(value)
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+_SPAN_PART = re.compile(rb"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|h|m|s)")
+_UNIT_SECONDS = {b"h": 3600.0, b"m": 60.0, b"s": 1.0, b"ms": 0.001}
