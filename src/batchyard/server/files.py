@@ -24,7 +24,7 @@ __all__ = ["content", "delete", "list_", "retrieve", "upload"]
 
 _PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 _KEPT_BACK = ("assistants", "user_data")
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 async def upload(request: Request, yard: Yard) -> Response:
@@ -133,6 +133,8 @@ async def content(request: Request, yard: Yard) -> Response:
     headers["content-length"] = str(span.end - span.start)
     if span.partial:
         headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{found.size_bytes}"
+    if request.method == "HEAD":
+        return Response(status_code=206 if span.partial else 200, headers=headers)
     return StreamingResponse(
         _bytes(yard, found, span), status_code=206 if span.partial else 200, headers=headers
     )
@@ -185,6 +187,6 @@ def _bracketed(fields: dict[str, str], name: str) -> dict[str, object] | None:
     for field, text in fields.items():
         found = re.fullmatch(rf"{name}(?:\[(\w+)\]|\.(\w+))", field)
         if found:
-            digits = re.fullmatch(r"-?\d{1,30}", text)
+            digits = re.fullmatch(r"-?[0-9]{1,30}", text)
             nested[found[1] or found[2]] = int(text) if digits else text
     return nested or None

@@ -3,7 +3,9 @@
 It decides on `scope["path"]` and the headers alone, before a byte of the body is read.
 """
 
+import asyncio
 import time
+from contextlib import suppress
 
 import structlog
 from starlette.datastructures import State
@@ -18,13 +20,17 @@ from batchyard.wire.ids import request_id
 
 __all__ = ["Gate", "project_of"]
 
-_OPEN = {"/healthz": b'{"status":"ok"}\n'}
+# Whoever is answered at all is answered by a server whose store is open.
+_OPEN = dict.fromkeys(("/healthz", "/readyz"), b'{"status":"ok"}\n')
 # A key that was good is asked for again when this is over, so that a revocation bites soon.
 _KEY_SECONDS = 0.5
 _KEYS_REMEMBERED_MAX = 10_000
 _NO_STORAGE = ApiError.unavailable(
     "The server cannot store anything now: its disk may be full.", retry_after_seconds=5
 )
+# After these answers nobody reads the rest of the request's body, which may be long.
+_CLOSING = (401, 408, 413, 415)
+_DISCARDED_BYTES_MAX, _DISCARDING_SECONDS = 16 << 20, 2.0
 _OUR_FAULT = ApiError(
     500, "The server had an error while processing your request.", type="server_error"
 )
@@ -52,14 +58,17 @@ class Gate:
             return
         answer = _Answer(send, request_id(self._yard.chance))
         try:
-            if scope["path"] in _OPEN and scope["method"] == "GET":
+            if scope["path"] in _OPEN and scope["method"] in ("GET", "HEAD"):
                 await answer.whole(200, _OPEN[scope["path"]], {})
                 return
             scope["state"] = State({"project_id": (await self._key(scope)).project_id})
             _refuse_encoded(scope)
             await self._app(scope, receive, answer.send)
         except ApiError as error:
-            await answer.whole(error.status, error.body(), _headers_of(error))
+            closing = error.status in _CLOSING and _has_body(scope)
+            await answer.whole(
+                error.status, error.body(), error.headers, rest=receive if closing else None
+            )
         except ClientDisconnect:
             pass
         except self._storage_faults as fault:
@@ -107,11 +116,18 @@ class _Answer:
             ]
         await self._send(message)
 
-    async def whole(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        """Send all of an answer, unless one has begun already."""
+    async def whole(
+        self, status: int, body: bytes, headers: dict[str, str], *, rest: Receive | None = None
+    ) -> None:
+        """Send all of an answer, unless one has begun already.
+
+        With `rest`, the connection closes, and the body of the request may still be under way.
+        """
         if self._started:
             return
         fields = {"content-type": "application/json", "content-length": str(len(body))} | headers
+        if rest is not None:
+            fields["connection"] = "close"
         await self.send(
             {
                 "type": "http.response.start",
@@ -119,7 +135,25 @@ class _Answer:
                 "headers": [(name.encode(), text.encode()) for name, text in fields.items()],
             }
         )
-        await self.send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.body", "body": body, "more_body": rest is not None})
+        if rest is not None:
+            await _discard(rest)
+            await self.send({"type": "http.response.body", "body": b""})
+
+
+async def _discard(receive: Receive) -> None:
+    """Take no notice of a body for a while.
+
+    Who still writes when the connection closes would never come to read the answer.
+    """
+    left_bytes = _DISCARDED_BYTES_MAX
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARDING_SECONDS):
+            while left_bytes > 0:
+                message = await receive()
+                left_bytes -= len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 def _secret(scope: Scope) -> str:
@@ -142,10 +176,12 @@ def _refused(message: str, *, code: str | None) -> ApiError:
     return ApiError(401, message, code=code)
 
 
-def _headers_of(error: ApiError) -> dict[str, str]:
-    # What was refused may still have a long body on its way; nobody will read it.
-    closing = {"connection": "close"} if error.status in (401, 408, 413, 415) else {}
-    return error.headers | closing
+def _has_body(scope: Scope) -> bool:
+    fields = dict(scope["headers"])
+    if b"expect" in fields:
+        # It is sent when we ask for it, which we do not.
+        return False
+    return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
 
 
 def _refuse_encoded(scope: Scope) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,8 +16,8 @@ __all__ = ["make_server"]
 _HEAD_BYTES_MAX = 16_384
 _URL_BYTES_MAX = 8_192
 _HEAD_SECONDS_MAX = 10.0
-# After this time a request body must have come at this rate at least.
-_BODY_GRACE_SECONDS, _BODY_BYTES_PER_SECOND_MIN = 30.0, 1_024
+# In each such time so much of a request's body must come: 1 KiB a second.
+_BODY_GRACE_SECONDS, _BODY_GRACE_BYTES_MIN = 30.0, 30 * 1_024
 
 
 class _Protocol(HttpToolsProtocol):
@@ -24,8 +25,11 @@ class _Protocol(HttpToolsProtocol):
 
     _watch: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _url_bytes = 0
+    _field_bytes = 0
     _body_bytes = 0
     _in_body = False
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -36,13 +40,19 @@ class _Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if not self._in_body:
             self._head_bytes += len(data)
             if self._watch is None:
                 self._expect_head()
         super().data_received(data)
         if not self._in_body and self._head_bytes > _HEAD_BYTES_MAX + _URL_BYTES_MAX:
-            self._refuse(b"431 Request Header Fields Too Large", "The headers are too large.")
+            self._refuse(431, "The headers of the request are too large.")
+
+    def send_400_response(self, _msg: str) -> None:
+        """Answer what is no HTTP in the one envelope that errors have."""
+        self._refuse(400, "The request is not valid HTTP.")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -59,49 +69,58 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._forget()
         if self._url_bytes > _URL_BYTES_MAX:
-            self._refuse(b"414 URI Too Long", "The URL is too long.")
+            self._refuse(414, "The URL of the request is too long.")
         elif self._field_bytes > _HEAD_BYTES_MAX:
-            self._refuse(b"431 Request Header Fields Too Large", "The headers are too large.")
-        else:
-            self._in_body, self._body_bytes = True, 0
-            self._watch = self.loop.call_later(_BODY_GRACE_SECONDS, self._check_rate)
-            super().on_headers_complete()
+            self._refuse(431, "The headers of the request are too large.")
+        if self._refused:
+            return
+        super().on_headers_complete()
+        self._in_body, self._body_bytes = True, 0
+        self._watch = self.loop.call_later(_BODY_GRACE_SECONDS, self._check_rate)
 
     def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        super().on_body(body)
+        if not self._refused:
+            self._body_bytes += len(body)
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._forget()
-        self._in_body, self._head_bytes = False, 0
-        super().on_message_complete()
+        if not self._refused:
+            self._forget()
+            self._in_body, self._head_bytes = False, 0
+            super().on_message_complete()
 
     def _expect_head(self) -> None:
         self._watch = self.loop.call_later(_HEAD_SECONDS_MAX, self._too_slow)
 
     def _check_rate(self) -> None:
-        if self._body_bytes < _BODY_GRACE_SECONDS * _BODY_BYTES_PER_SECOND_MIN:
-            self._too_slow()
-        else:
+        # Who waits because we do not read is not slow.
+        if self.flow.read_paused or self._body_bytes >= _BODY_GRACE_BYTES_MIN:
             self._body_bytes = 0
             self._watch = self.loop.call_later(_BODY_GRACE_SECONDS, self._check_rate)
+        else:
+            self._too_slow()
 
     def _too_slow(self) -> None:
-        self._watch = None
         if self._head_bytes or self._in_body:
-            self._refuse(b"408 Request Timeout", "The request came too slowly.")
+            self._refuse(408, "The request came too slowly.")
         else:
+            self._forget()
             self.transport.close()
 
-    def _refuse(self, status: bytes, message: str) -> None:
+    def _refuse(self, status: int, message: str) -> None:
         self._forget()
-        body = ApiError(int(status[:3]), message).body()
-        if not self.transport.is_closing():
+        self._refused = True
+        if self.transport.is_closing():
+            return
+        began = getattr(self.cycle, "response_started", False)
+        if not began or self.cycle.response_complete:
+            body = ApiError(status, message).body()
             self.transport.write(
-                b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-                b"connection: close\r\n\r\n%b" % (status, len(body), body)
+                b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+                b"connection: close\r\n\r\n%b"
+                % (status, HTTPStatus(status).phrase.encode(), len(body), body)
             )
-            self.transport.close()
+        self.transport.close()
 
     def _forget(self) -> None:
         if self._watch is not None:

@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
@@ -18,11 +19,12 @@ from batchyard.wire.errors import ApiError
 
 __all__ = ["Form", "Upload", "label", "receive"]
 
-# Blocks on their way to the thread: what an upload may hold in memory, beside one line.
+# Twice this is what an upload holds in memory, beside one line.
 _BLOCK_BYTES = 1 << 20
-_BLOCKS_MAX = 4
 _FIELD_BYTES_MAX = 8_192
 _PARTS_MAX = 32
+# All that is not the file's content: fields, headers of parts, what surrounds the boundaries.
+_FORM_BYTES_MAX = 1 << 20
 
 
 class Upload(NamedTuple):
@@ -58,7 +60,7 @@ async def receive(
 
 
 class _Reception:
-    """One form while it comes in."""
+    """One form while it comes in: one block is gathered while the one before it is stored."""
 
     def __init__(self, limits: Limits, runner: Runner, create: Callable[[], Writing]) -> None:
         self._limits, self._runner, self._create = limits, runner, create
@@ -68,14 +70,17 @@ class _Reception:
         self._field = bytearray()
         self._block: list[bytes] = []
         self._block_bytes = self._file_bytes = 0
-        self._blocks: asyncio.Queue[list[bytes]] = asyncio.Queue(_BLOCKS_MAX)
-        self._writer: asyncio.Task[None] | None = None
+        self._storing: asyncio.Task[None] | None = None
 
     async def read(self, stream: AsyncIterator[bytes], parser: PushMultipartParser) -> Form:
+        received_bytes = 0
         try:
             async for chunk in stream:
+                received_bytes += len(chunk)
                 for event in parser.parse(chunk) if chunk else ():
                     self._take(event)
+                if received_bytes - self._file_bytes > _FORM_BYTES_MAX:
+                    raise ApiError(400, "The form is too long beside its file.")
                 if self._block_bytes >= _BLOCK_BYTES:
                     await self._pass_on()
             parser.close()
@@ -84,16 +89,13 @@ class _Reception:
         if self._upload is None:
             raise ApiError.missing("file")
         await self._pass_on()
-        await self._blocks.join()
-        assert self._writer is not None
-        self._writer.cancel()
-        await asyncio.wait([self._writer])
+        await self._stored()
         return Form(self._fields, self._upload)
 
     async def abandon(self) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.wait([self._writer])
+        """Leave nothing behind."""
+        if self._storing is not None:
+            await asyncio.gather(self._storing, return_exceptions=True)
         if self._upload is not None:
             await self._runner.run(self._upload.writing.abandon)
 
@@ -121,18 +123,19 @@ class _Reception:
     def _begin(self, segment: MultipartSegment) -> None:
         name = segment.name or ""
         if name in self._fields or (name == "file" and self._upload is not None):
-            raise ApiError(400, f"Form field '{name[:64]}' was given more than once.", param=name)
+            shown = name[:64]
+            raise ApiError(400, f"Form field '{shown}' was given more than once.", param=shown)
         self._segment = segment
         if name == "file":
-            if not segment.filename:
+            filename = _filename(segment)
+            if not filename:
                 raise ApiError(
                     400,
                     "The form field 'file' must be a file with a name "
                     '(Content-Disposition: form-data; name="file"; filename="...").',
                     param="file",
                 )
-            self._upload = Upload(self._create(), Scan(self._limits), label(segment.filename))
-            self._writer = asyncio.create_task(self._write())
+            self._upload = Upload(self._create(), Scan(self._limits), label(filename))
 
     def _end(self) -> None:
         segment, self._segment = self._segment, None
@@ -142,26 +145,29 @@ class _Reception:
 
     async def _pass_on(self) -> None:
         block, self._block, self._block_bytes = self._block, [], 0
-        if self._writer is not None and self._writer.done():
-            self._writer.result()
-        await self._blocks.put(block)
+        await self._stored()
+        assert self._upload is not None
+        self._storing = asyncio.create_task(self._runner.run(_store_block, self._upload, block))
         # The thread must come to its turn even when the stream never makes us wait.
         await asyncio.sleep(0)
 
-    async def _write(self) -> None:
-        assert self._upload is not None
-        while True:
-            block = await self._blocks.get()
-            try:
-                await self._runner.run(_store_block, self._upload, block)
-            finally:
-                self._blocks.task_done()
+    async def _stored(self) -> None:
+        if self._storing is not None:
+            # Unlike a plain await, this does not cancel what a thread is doing.
+            await asyncio.wait([self._storing])
+            self._storing.result()
 
 
 def _store_block(upload: Upload, block: list[bytes]) -> None:
     whole = b"".join(block)
     upload.writing.write(whole)
     upload.scan.feed(whole)
+
+
+def _filename(segment: MultipartSegment) -> str:
+    # Not meant for forms, yet some clients send names beyond ASCII in this way.
+    extended = re.search(r"filename\*=utf-8''([^\s;]+)", segment["Content-Disposition"], re.I)
+    return unquote(extended[1]) if extended else segment.filename or ""
 
 
 def label(filename: str) -> str:
@@ -181,6 +187,6 @@ def _parser(content_type: str) -> PushMultipartParser:
     if not 0 < len(boundary) <= 70:
         raise ApiError(400, "The multipart boundary must have 1 to 70 characters.")
     try:
-        return PushMultipartParser(boundary, max_segment_count=_PARTS_MAX, strict=True)
+        return PushMultipartParser(boundary, max_segment_count=_PARTS_MAX)
     except MultipartError as error:
         raise ApiError(400, f"Could not parse multipart form: {error}.") from error

@@ -1,0 +1,1 @@
+"""The HTTP door, by real clients and raw sockets."""

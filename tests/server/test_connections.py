@@ -1,0 +1,173 @@
+"""What a connection may do: table M of the faults below HTTP's surface."""
+
+import json
+import socket
+
+import pytest
+from openai import AuthenticationError
+
+from batchyard.server import http
+from tests.server.door import LINE, Caller, Door, form
+
+FORM = form((b'name="purpose"', b"batch"), (b'name="file"; filename="a.jsonl"', LINE))
+FORM_TYPE = "content-type: multipart/form-data; boundary=B"
+
+
+def error_of(answer: bytes) -> tuple[int, str]:
+    """Status and type of the only answer on a connection that was closed behind it."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"connection: close" in head.lower()
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return int(head.split()[1]), error["type"]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /v1/files HTTP/1.1\r\nhost: x\r\na: " + b"b" * 17_000 + b"\r\n\r\n", 431),
+        (b"GET /v1/files HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 4_000 + b"\r\n", 431),
+        (b"GET /v1/files HTTP/1.1\r\nhost: x\r\na: " + b"b" * 10_000_000, 431),
+        (b"GET /v1/files?" + b"a" * 9_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 414),
+        (b"GET /" + b"a" * 100_000, 431),
+    ],
+    ids=["one long header", "many headers", "endless header", "long URL", "endless URL"],
+)
+def test_the_head_of_a_request_is_bounded(door: Door, head: bytes, status: int) -> None:
+    """M13: 431 above 16 KiB of headers, 414 above 8 KiB of URL; who never ends is cut off."""
+    with door.connect() as connection:
+        try:
+            connection.sendall(head)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        answer = b"".join(iter(lambda: _received(connection), b""))
+    assert not answer or (status, "invalid_request_error") == error_of(answer)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"nonsense\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /v1/f\xffles HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx",
+        b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n"
+        b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /v1/files HTTP/1.1\r\nhost : x\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused(door: Door, head: bytes) -> None:
+    """M9: 400 in the envelope, and the connection is over."""
+    assert error_of(door.send(head)) == (400, "invalid_request_error")
+
+
+def test_a_body_that_is_shorter_than_its_length_is_too_slow(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M9, M11: who does not send what was announced is told so, and leaves nothing behind."""
+    monkeypatch.setattr(http, "_BODY_GRACE_SECONDS", 0.2)
+    head = caller.head_of("POST", "/v1/files", FORM_TYPE, f"content-length: {len(FORM) + 1}")
+    assert error_of(caller.door.send(head, FORM)) == (408, "invalid_request_error")
+    assert caller.ask("GET", "/v1/files").json["data"] == []
+
+
+def test_a_body_that_is_longer_than_its_length_is_cut(caller: Caller) -> None:
+    """M9: what follows the announced length is another request, and no good one."""
+    head = caller.head_of("POST", "/v1/files", FORM_TYPE, f"content-length: {len(FORM)}")
+    answer = caller.door.send(head, FORM + b"and more\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 ") <= 2
+    assert len(caller.ask("GET", "/v1/files").json["data"]) <= 1
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /v1/files HTTP/1.1\r\nhost: x\r\n", b"\r\n"])
+def test_half_a_head_does_not_stay(
+    door: Door, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    """M12: a connection on which no whole head comes is closed."""
+    monkeypatch.setattr(http, "_HEAD_SECONDS_MAX", 0.2)
+    answer = door.send(begun)
+    assert answer == b"" if not begun else error_of(answer) == (408, "invalid_request_error")
+
+
+def test_a_head_that_drips_does_not_stay(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M12: the time is that of the whole head, not of one byte after the other."""
+    monkeypatch.setattr(http, "_HEAD_SECONDS_MAX", 0.2)
+    with door.connect() as connection:
+        connection.settimeout(0.02)
+        answer = b""
+        connection.sendall(b"GET /v1/files HTTP/1.1\r\na: ")
+        while not answer:
+            try:
+                connection.sendall(b"b")
+                answer = connection.recv(65_536)
+            except TimeoutError:
+                continue
+    assert error_of(answer)[0] == 408
+
+
+@pytest.mark.parametrize("key", ["", "authorization: Bearer by_wrong"])
+def test_without_a_key_the_body_is_not_waited_for(door: Door, key: str) -> None:
+    """M14: 401 comes at the head; of a long body only the beginning is taken and forgotten."""
+    head = ["POST /v1/files HTTP/1.1", "host: x", FORM_TYPE, "content-length: 150000000", key]
+    with door.connect() as connection:
+        connection.sendall("\r\n".join([*filter(None, head), "", ""]).encode())
+        answer = connection.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        sent = 0
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            while sent < 150_000_000:
+                sent += connection.send(bytes(1 << 20))
+    assert sent < 40_000_000
+
+
+def test_who_uploads_with_a_wrong_key_learns_it(door: Door) -> None:
+    """M14: the official client raises what a wrong key is, not that the connection broke."""
+    stranger = Caller(door, "by_0123456789abcdef", "").sdk()
+    with pytest.raises(AuthenticationError):
+        stranger.files.create(file=("a.jsonl", bytes(60_000_000)), purpose="batch")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity", "x"])
+def test_encoded_bodies_are_refused(caller: Caller, encoding: str) -> None:
+    """M15: 415; sizes are those of what is sent."""
+    for path in ("/v1/files", "/v1/batches"):
+        answer = caller.ask("POST", path, b"x", {"content-encoding": encoding})
+        assert answer.error == (415, None, None)
+
+
+def test_a_body_is_asked_for_only_with_a_key(caller: Caller) -> None:
+    """M16: no 100 before a 401, but one for who may send."""
+    length = f"content-length: {len(FORM)}"
+    expect = (FORM_TYPE, length, "expect: 100-continue", "connection: close")
+    stranger = Caller(caller.door, "by_wrong", "")
+    refused = caller.door.send(stranger.head_of("POST", "/v1/files", *expect))
+    assert refused.startswith(b"HTTP/1.1 401 ")
+    with caller.door.connect() as connection:
+        connection.sendall(caller.head_of("POST", "/v1/files", *expect))
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(FORM)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_connection_serves_one_request_after_the_other(caller: Caller) -> None:
+    """Errors do not cost a connection, nor do requests that are sent ahead."""
+    heads = [
+        caller.head_of("GET", "/v1/files"),
+        caller.head_of("GET", "/v1/nothing"),
+        caller.head_of("POST", "/v1/batches", "content-length: 2") + b"[]",
+        caller.head_of("GET", "/v1/models", "connection: close"),
+    ]
+    answer = caller.door.send(b"".join(heads))
+    found = [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+    assert found == [200, 404, 400, 200]
+
+
+def _received(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(65_536)
+    except ConnectionResetError:
+        return b""
