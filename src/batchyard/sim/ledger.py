@@ -13,6 +13,7 @@ from batchyard.sim.messages import Request
 __all__ = ["KEY_HEADER", "Ledger"]
 
 KEY_HEADER = b"x-sim-key"
+_COUNTED = "/v1/"
 _FLUSH_SECONDS = 0.1
 
 
@@ -33,15 +34,19 @@ class Ledger:
         self._tokens = 0
         self.connections = 0
 
-    def begin(self) -> None:
-        """A request is here."""
+    def begin(self, request: Request) -> None:
+        """A request is here; those that only look at the simulation are not counted."""
+        if not request.path.startswith(_COUNTED):
+            return
         self._received += 1
-        in_flight = self.in_flight
+        in_flight = self._received - self._ended_count
         if in_flight > self._in_flight_max:
             self._in_flight_max = in_flight
 
     def end(self, request: Request, answered: int | str, tokens: int = 0) -> None:
         """The request has its answer, or its fault, or its client has left."""
+        if not request.path.startswith(_COUNTED):
+            return
         self._ended[request.path, answered] += 1
         self._ended_count += 1
         self._tokens += tokens

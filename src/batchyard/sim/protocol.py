@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 import httptools
+import structlog
 
 from batchyard.sim.breakage import BREAKAGES
 from batchyard.sim.ledger import KEY_HEADER, Ledger
@@ -17,6 +18,8 @@ from batchyard.sim.messages import Reply, Request, render
 from batchyard.wire.errors import ApiError
 
 __all__ = ["Connection"]
+
+log = structlog.get_logger()
 
 _CONTENT_TYPE, _EXPECT = b"content-type", b"expect"
 _HEADERS_KEPT = frozenset({KEY_HEADER, _CONTENT_TYPE, _EXPECT})
@@ -115,12 +118,6 @@ class Connection(asyncio.Protocol):
         """From asyncio: the client has caught up."""
         self._writable.set()
 
-    def on_message_begin(self) -> None:
-        """From the parser: a new request."""
-        self._url = b""
-        self._headers = {}
-        self._parts = []
-
     def on_url(self, url: bytes) -> None:
         """From the parser: a part of the request's target."""
         self._url += url
@@ -140,15 +137,17 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """From the parser: the request is whole."""
         body = b"".join(self._parts)
+        path, headers = self._url.partition(b"?")[0], self._headers
+        self._url, self._headers, self._parts = b"", {}, []
         request = Request(
             self._parser.get_method().decode(),
-            self._url.partition(b"?")[0].decode("latin-1"),
-            self._headers,
+            path.decode("latin-1"),
+            headers,
             body,
             sha256(body).digest(),
             self._loop.time(),
         )
-        self._ledger.begin()
+        self._ledger.begin(request)
         keep_alive = self._parser.should_keep_alive()
         if self._now is None:
             self._begin(request, keep_alive)
@@ -157,7 +156,13 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, request: Request, keep_alive: bool) -> None:
         self._now = request
-        reply = self._answer(request)
+        try:
+            reply = self._answer(request)
+        except Exception:
+            # A mistake of the simulation, not a simulated fault: one request is enough for it.
+            log.exception("sim_failed", path=request.path)
+            error = ApiError(500, "The simulation itself failed.", type="server_error")
+            reply = Reply(error.body(), 500)
         if reply.is_broken:
             self._breaking = self._loop.create_task(self._break(request, reply))
         elif reply.delay_seconds > 0:
@@ -169,13 +174,14 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, request: Request, reply: Reply, keep_alive: bool) -> None:
         self._transport.write(render(reply, keep_alive=keep_alive))
+        self._now = None
         self._ledger.end(request, reply.fault or reply.status, reply.tokens)
         if not keep_alive:
             self._transport.close()
-        self._rest()
+        elif self._waiting:
+            self._go_on()
 
-    def _rest(self) -> None:
-        self._now = None
+    def _go_on(self) -> None:
         if self._waiting and not self._transport.is_closing():
             self._begin(*self._waiting.popleft())
 
@@ -185,7 +191,8 @@ class Connection(asyncio.Protocol):
         self._ledger.end(request, reply.fault)
         await BREAKAGES[reply.fault](_Outlet(self._transport, self._writable), reply)
         self._breaking = None
-        self._rest()
+        self._now = None
+        self._go_on()
 
     def _refuse(self, message: str) -> None:
         if self._now is None:

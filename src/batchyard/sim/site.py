@@ -1,6 +1,7 @@
 """Which path is answered by what, and the switches that change it while it runs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -56,9 +57,9 @@ class Site:
     def _answer_line(self, request: Request) -> Reply:
         number = mix(self._seed, int.from_bytes(request.digest[:8], "big"))
         fault = self._luck.draw(request.path, number)
-        if fault is not None:
-            return self._mischief.reply(fault, lambda: self._sound(request, number))
-        return self._sound(request, number)
+        if fault is None:
+            return self._sound(request, number)
+        return self._mischief.reply(fault, partial(self._sound, request, number))
 
     def _sound(self, request: Request, number: int) -> Reply:
         fields = read_fields(request, ENDPOINTS[request.path].required)

@@ -53,7 +53,7 @@ def count_tokens(text: str) -> int:
 
 def cut(text: str, tokens_max: int | None) -> tuple[str, int, bool]:
     """As much of the text as may be written, its tokens, and whether it is all of it."""
-    tokens = count_tokens(text)
+    tokens = _quarter(_count_bytes(text))
     if tokens_max is None or tokens <= tokens_max:
         return text, tokens, True
     shorter = text.encode("utf-8", "replace")[: 4 * tokens_max].decode("utf-8", "ignore")
@@ -71,12 +71,16 @@ def _bytes_within(value: Any) -> int:
     if isinstance(value, list):
         return sum(map(_bytes_within, value))
     if isinstance(value, dict):
-        return sum(_bytes_within(value[key]) for key in _TEXT_KEYS if key in value)
+        # Mostly there is the first alone; a generator would cost more than the rest.
+        size = _bytes_within(value["content"]) if "content" in value else 0
+        for key in _OTHER_TEXT_KEYS.intersection(value):
+            size += _bytes_within(value[key])
+        return size
     # A token id is one token, which is four bytes here.
     return 4 if isinstance(value, int) else 0
 
 
-_TEXT_KEYS = ("content", "text", "output", "arguments")
+_OTHER_TEXT_KEYS = frozenset({"text", "output", "arguments"})
 
 
 def _count_bytes(text: str) -> int:

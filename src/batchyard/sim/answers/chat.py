@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import UNSET, Struct, UnsetType
+
 from batchyard.sim.answers.reading import CREATED, Reading, answer_json
 from batchyard.sim.answers.structured import instance_text
 from batchyard.sim.chance import mix
@@ -23,59 +25,83 @@ def answer_chat(reading: Reading) -> tuple[bytes, int]:
         choices.append(choice)
         written += tokens
     read = input_tokens(fields["messages"])
-    answer = {
-        "id": f"chatcmpl-{reading.number:016x}",
-        "object": "chat.completion",
-        "created": CREATED,
-        "model": fields["model"],
-        "choices": choices,
-        "usage": {
-            "prompt_tokens": read,
-            "completion_tokens": written,
-            "total_tokens": read + written,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": 0,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        },
-        "service_tier": "default",
-        "system_fingerprint": "simulated",
-    }
+    answer = _ChatCompletion(
+        f"chatcmpl-{reading.number:016x}",
+        fields["model"],
+        choices,
+        _Usage(read, written, read + written),
+    )
     return answer_json(answer), written
 
 
-def _choose(reading: Reading, index: int, tokens_max: int | None) -> tuple[dict[str, Any], int]:
-    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+class _Message(Struct, gc=False):
+    content: str | None
+    role: str = "assistant"
+    refusal: None = None
+    annotations: tuple[()] = ()
+    tool_calls: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class _Choice(Struct, gc=False):
+    index: int
+    message: _Message
+    finish_reason: str
+    logprobs: None = None
+
+
+class _InputDetails(Struct, frozen=True):
+    cached_tokens: int = 0
+    audio_tokens: int = 0
+
+
+class _OutputDetails(Struct, frozen=True):
+    reasoning_tokens: int = 0
+    audio_tokens: int = 0
+    accepted_prediction_tokens: int = 0
+    rejected_prediction_tokens: int = 0
+
+
+class _Usage(Struct, gc=False):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: _InputDetails = _InputDetails()
+    completion_tokens_details: _OutputDetails = _OutputDetails()
+
+
+class _ChatCompletion(Struct, gc=False):
+    """Structs, where other answers are dicts: this one has to be fast."""
+
+    id: str
+    model: str
+    choices: list[_Choice]
+    usage: _Usage
+    object: str = "chat.completion"
+    created: int = CREATED
+    service_tier: str = "default"
+    system_fingerprint: str = "simulated"
+
+
+def _choose(reading: Reading, index: int, tokens_max: int | None) -> tuple[_Choice, int]:
     tool = _tool_to_call(reading.fields)
-    if tool is not None:
-        arguments = instance_text(tool.get("parameters") or {"type": "object"}, reading, index)
-        text, tokens, is_whole = cut(arguments, tokens_max)
-        call = {
-            "id": f"call_{mix(index, reading.number):016x}",
-            "type": "function",
-            "function": {"name": tool["name"], "arguments": text},
-        }
-        message["tool_calls"] = [call]
-        finish = "tool_calls"
-    else:
+    if tool is None:
         text, tokens, is_whole = cut(_content(reading, index), tokens_max)
-        message["content"] = text
-        message["annotations"] = []
-        finish = "stop"
-    choice = {
-        "index": index,
-        "message": message,
-        "logprobs": None,
-        "finish_reason": finish if is_whole else "length",
+        return _Choice(index, _Message(text), "stop" if is_whole else "length"), tokens
+    arguments = instance_text(tool.get("parameters") or {"type": "object"}, reading, index)
+    text, tokens, is_whole = cut(arguments, tokens_max)
+    call = {
+        "id": f"call_{mix(index, reading.number):016x}",
+        "type": "function",
+        "function": {"name": tool["name"], "arguments": text},
     }
-    return choice, tokens
+    message = _Message(None, tool_calls=[call])
+    return _Choice(index, message, "tool_calls" if is_whole else "length"), tokens
 
 
 def _content(reading: Reading, index: int) -> str:
     form = reading.fields.get("response_format")
+    if form is None:
+        return reading.texts.answer(mix(index, reading.number) if index else reading.number)
     if isinstance(form, dict) and form.get("type") in ("json_schema", "json_object"):
         schema = None
         if form["type"] == "json_schema":

@@ -25,7 +25,7 @@ def answer_embeddings(reading: Reading) -> tuple[bytes, int]:
     form = reading.text("encoding_format", "float")
     if form not in ("float", "base64"):
         raise ApiError.invalid_value("encoding_format", form, ("float", "base64"))
-    salt = reading.seed.to_bytes(16, "big", signed=True)
+    salt = b"%d " % reading.seed
     embeddings = []
     for index, one in enumerate(inputs):
         vector = _vector(salt + msgspec.json.encode(one), dimensions)

@@ -48,13 +48,12 @@ class Reading(Struct, frozen=True, gc=False):
 
     def choices(self) -> int:
         """How many answers to one question are asked for: `n`."""
-        return self.integer("n", 1, 1, _COUNT_MAX) or 1
+        return (self.integer("n", 1, 1, _COUNT_MAX) or 1) if "n" in self.fields else 1
 
     def tokens_max(self, *names: str) -> int | None:
         """The first limit of tokens that is given under one of these names."""
         for name in names:
-            limit = self.integer(name, None, 1, 1 << 40)
-            if limit is not None:
+            if name in self.fields and (limit := self.integer(name, None, 1, 1 << 40)):
                 return limit
         return None
 
@@ -85,13 +84,13 @@ def read_fields(request: Request, required: Sequence[str]) -> dict[str, Any]:
     return fields
 
 
-def answer_json(answer: dict[str, Any]) -> bytes:
+def answer_json(answer: Any) -> bytes:
     """The answer as compact JSON."""
     try:
         return msgspec.json.encode(answer)
     except UnicodeEncodeError:
         # Something echoed has a lone surrogate, which JSON can only say in escapes.
-        return json.dumps(answer, separators=(",", ":")).encode()
+        return json.dumps(msgspec.to_builtins(answer), separators=(",", ":")).encode()
 
 
 def _read_json(body: bytes) -> dict[str, Any]:
@@ -107,21 +106,25 @@ def _read_json(body: bytes) -> dict[str, Any]:
 def _read_odd_json(body: bytes) -> Any:
     """Read JSON that has lone surrogates in escapes, if it is JSON at all."""
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ApiError(
             400, "We could not parse the JSON body of your request.", code="invalid_json"
         ) from error
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
 def _read_form(body: bytes, media_type: str) -> dict[str, Any]:
-    _, options = parse_options_header(media_type)
+    boundary = parse_options_header(media_type)[1].get("boundary", "")
+    # Nothing is spooled to disk: the whole body is in memory already.
+    size = len(body) + 1
+    parser = MultipartParser(BytesIO(body), boundary, spool_limit=size, memory_limit=size)
     try:
-        with MultipartParser(
-            BytesIO(body), options.get("boundary", ""), content_length=len(body)
-        ) as parser:
-            return {part.name.removesuffix("[]"): part.value for part in parser if part.name}
-    except (MultipartError, ValueError) as error:
+        return {part.name.removesuffix("[]"): part.filename or part.value for part in parser}
+    except (MultipartError, UnicodeDecodeError) as error:
         raise ApiError(400, f"Could not parse multipart form: {error}") from error
 
 
