@@ -56,6 +56,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     window_seconds_range: tuple[int, int] | None = None
     line_bytes_max: int = 10 * _MIB
     custom_id_bytes_max: int = 1_024
+    model_bytes_max: int = 1_024
     nesting_max: int = 128
     errors_max: int = 1_000
     models_max: int = 1_000

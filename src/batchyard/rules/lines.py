@@ -1,6 +1,7 @@
 """The exact examination of one request line: what it asks for, or the first thing wrong with it."""
 
 import json
+import re
 from json.decoder import JSONDecodeError
 from typing import Any
 
@@ -11,7 +12,7 @@ from batchyard.rules.limits import Limits
 from batchyard.wire.lines import split_object
 from batchyard.wire.objects import BatchError
 
-__all__ = ["Examined", "examine"]
+__all__ = ["Examined", "depth", "examine"]
 
 
 class Examined(Struct, frozen=True):
@@ -33,7 +34,7 @@ def examine(line: bytes, number: int, limits: Limits) -> Examined | BatchError:
     envelope, doubled = _unique(pairs)
     if doubled is not None:
         return _doubled(number, doubled)
-    fault = _envelope_fault(envelope, limits) or _body_fault(envelope)
+    fault = _envelope_fault(envelope, limits) or _body_fault(envelope, limits)
     if fault is not None:
         code, message, param = fault
         return _error(number, code, message, param)
@@ -48,21 +49,36 @@ def examine(line: bytes, number: int, limits: Limits) -> Examined | BatchError:
     )
 
 
-Fault = tuple[str, str, str | None]
+def depth(text: bytes) -> int:
+    """How deep objects and arrays nest in a JSON text, up to 1,000; other text counts somehow."""
+    level = deepest = 0
+    for bracket in _STRING.sub(b"", text).translate(None, _NO_BRACKETS):
+        if bracket in b"[{":
+            level += 1
+            if level > deepest:
+                deepest = level
+                if deepest == 1_000:
+                    break
+        else:
+            level -= 1
+    return deepest
 
 
-def _envelope_fault(envelope: dict[str, Any], limits: Limits) -> Fault | None:
+# Possessive, so that a string without an end costs no backtracking.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+_Fault = tuple[str, str, str | None]
+
+
+def _envelope_fault(envelope: dict[str, Any], limits: Limits) -> _Fault | None:
     for name in ("custom_id", "method", "url", "body"):
         if name not in envelope:
             return _missing(name, name)
     custom_id = envelope["custom_id"]
     if not isinstance(custom_id, str):
         return ("invalid_custom_id", "The custom_id must be a string.", "custom_id")
-    try:
-        size_bytes = len(custom_id.encode())
-    except UnicodeEncodeError:
-        size_bytes = 0
-    if not 0 < size_bytes <= limits.custom_id_bytes_max or _has_controls(custom_id):
+    if not 0 < _size_bytes(custom_id) <= limits.custom_id_bytes_max or _has_controls(custom_id):
         message = (
             f"The custom_id must have 1 to {limits.custom_id_bytes_max} bytes in UTF-8 and no "
             "control characters."
@@ -78,7 +94,7 @@ def _envelope_fault(envelope: dict[str, Any], limits: Limits) -> Fault | None:
     return None
 
 
-def _body_fault(envelope: dict[str, Any]) -> Fault | None:
+def _body_fault(envelope: dict[str, Any], limits: Limits) -> _Fault | None:
     if not isinstance(envelope["body"], _Pairs):
         return ("invalid_request", "The body must be a JSON object.", "body")
     body, doubled = _unique(envelope["body"])
@@ -90,10 +106,11 @@ def _body_fault(envelope: dict[str, Any]) -> Fault | None:
         if name not in body:
             return _missing(name, f"body.{name}")
     model = body.get("model", "none")
-    if not isinstance(model, str) or not model:
-        return ("invalid_request", "The model must be a non-empty string.", "body.model")
-    stream = body.get("stream")
-    if stream is True:
+    if not isinstance(model, str) or not 0 < _size_bytes(model) <= limits.model_bytes_max:
+        message = f"The model must be a string of 1 to {limits.model_bytes_max} bytes in UTF-8."
+        return ("invalid_request", message, "body.model")
+    # Servers read many a value as true, "1" for one.
+    if body.get("stream") not in (None, False):
         message = f"{endpoint.name}: Streaming is not supported in the Batch API."
         return ("streaming_unsupported", message, "body.stream")
     return None
@@ -112,14 +129,15 @@ def _parse(line: bytes, limits: Limits) -> _Pairs:
         text = line.decode()
     except UnicodeDecodeError:
         raise _NotJson(_encoding_hint(line)) from None
-    if _depth(line) > limits.nesting_max:
+    brackets = line.count(b"[") + line.count(b"{")
+    if brackets > limits.nesting_max and depth(line) > limits.nesting_max:
         raise _NotJson(f"it is nested more than {limits.nesting_max} levels deep")
     try:
-        # Numbers stay text: none is too long, and none loses a digit.
+        # Numbers are not converted: that would refuse long ones, and take time.
         value = json.loads(
             text,
             object_pairs_hook=_Pairs,
-            parse_int=str,
+            parse_int=_Number,
             parse_float=_Number,
             parse_constant=_refuse_constant,
         )
@@ -130,38 +148,17 @@ def _parse(line: bytes, limits: Limits) -> _Pairs:
     return value
 
 
-class _Number(str):
-    """A number as it was written, which is no JSON string."""
+class _Number:
+    """A number; what it is does not matter, but that it is no string."""
 
     __slots__ = ()
+
+    def __init__(self, _text: str) -> None:
+        pass
 
 
 def _refuse_constant(name: str) -> None:
     raise _NotJson(f"{name} is no JSON number")
-
-
-def _depth(line: bytes) -> int:
-    """How deep objects and arrays nest; cheap where few brackets rule out great depth."""
-    if line.count(b"[") + line.count(b"{") <= 128:
-        return 0
-    depth = deepest = 0
-    in_string = escaped = False
-    for byte in line:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
 
 
 def _unique(pairs: _Pairs) -> tuple[dict[str, Any], str | None]:
@@ -175,16 +172,24 @@ def _unique(pairs: _Pairs) -> tuple[dict[str, Any], str | None]:
     return found, doubled
 
 
+def _size_bytes(text: str) -> int:
+    """The size in UTF-8; 0 where lone surrogates make it impossible."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return 0
+
+
 def _has_controls(text: str) -> bool:
     return any(ord(one) < 0x20 or 0x7F <= ord(one) < 0xA0 for one in text)
 
 
-def _missing(name: str, param: str) -> Fault:
+def _missing(name: str, param: str) -> _Fault:
     return ("missing_required_parameter", f"Missing required parameter: '{name}'.", param)
 
 
 def _doubled(number: int, name: str) -> BatchError:
-    message = _unparseable(f"the key '{name[:50]}' stands twice in the request")
+    message = _unparseable(f"the key {_shown(name)} stands twice in the request")
     return _error(number, "invalid_json_line", message, None)
 
 
@@ -197,14 +202,19 @@ def _error(number: int, code: str, message: str, param: str | None) -> BatchErro
 
 
 def _shown(value: Any) -> str:
-    return f"'{value[:100]}'" if isinstance(value, str) else "of this request"
+    if not isinstance(value, str):
+        return "of this request"
+    return f"'{value[:100]}'".encode(errors="replace").decode()
+
+
+_ARCHIVE = "it is an archive; upload the JSONL file itself"
 
 
 def _encoding_hint(line: bytes) -> str:
     if line.startswith(b"\x1f\x8b"):
         return "it is gzip data; upload the file uncompressed"
     if line.startswith((b"PK\x03\x04", b"\x28\xb5\x2f\xfd")):
-        return "it is an archive; upload the JSONL file itself"
+        return _ARCHIVE
     if b"\x00" in line[:8] or line.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "it is not UTF-8 but looks like UTF-16; save the file as UTF-8"
     return "it is not UTF-8; save the file as UTF-8"
@@ -216,6 +226,8 @@ def _hint(text: str) -> str | None:
         return "it begins an array; write one JSON object per line, without brackets around them"
     if head.startswith("\ufeff"):
         return "it has a byte order mark, which may only stand at the start of the file"
+    if head.startswith("PK\x03\x04"):
+        return _ARCHIVE
     if "\x00" in text[:8]:
         return "it is not UTF-8 but looks like UTF-16; save the file as UTF-8"
     if head.strip() == "{":

@@ -1,0 +1,399 @@
+"""One pass over a file of requests, whose bytes may be cut anywhere.
+
+Lines of one file mostly differ in two places: the custom_id and the text. What stands around
+these two is a line's shape; of lines of one shape, only the first is looked at closely. What no
+quick test can accept goes to `rules/lines`, which is exact and says what is wrong.
+"""
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import replace
+
+from batchyard.rules.endpoints import ENDPOINTS
+from batchyard.rules.limits import Limits
+from batchyard.rules.lines import depth, examine
+from batchyard.wire.objects import BatchError
+
+__all__ = ["Digest", "Scan", "ShardSpan"]
+
+_BOM = b"\xef\xbb\xbf"
+_SHARD_BYTES, _SHARD_LINES = 2 << 20, 500
+_PARTITIONS = 64
+# How a line begins that is read quickly, and how many shapes are remembered.
+_HEADS = (b'{"custom_id":"', b'{"custom_id": "')
+_SHAPES_MAX, _SHAPE_BYTES_MAX = 64, 64 << 10
+# Nesting that text and shape may have each.
+_TEXT_DEPTH_MAX = 48
+# The shortest envelope, and how much longer one may be in which no key stands twice for sure: the
+# shortest of the four keys, with a value, would need a byte more.
+_ENVELOPE_BYTES = len('{"custom_id":"","method":"POST","url":"","body":}')
+_ENVELOPE_SLACK = 8
+
+
+class ShardSpan(Struct, frozen=True, array_like=True):
+    """A run of request lines; indexes count request lines from 0, blank lines do not count."""
+
+    offset: int
+    bytes: int
+    first_index: int
+    lines: int
+
+    @property
+    def end(self) -> int:
+        """Where the next span may begin."""
+        return self.offset + self.bytes
+
+
+class Digest(Struct, frozen=True, kw_only=True):
+    """What one pass over a file has learned.
+
+    `shards` follow one another; nothing but long runs of blank lines lies between them. `urls`
+    and `models` count lines ("" stands for no model); `suspects` tells that two lines may share a
+    custom_id, which only `explain` decides; `input_tokens` is an estimate (bytes / 4).
+    """
+
+    bytes: int
+    lines: int
+    shards: tuple[ShardSpan, ...]
+    urls: dict[str, int]
+    models: dict[str, int]
+    embedding_inputs: int
+    input_tokens: int
+    errors: tuple[BatchError, ...]
+    errors_total: int
+    suspects: bool
+
+
+class _Kind(Struct):
+    """Lines of one url and one model, which fit the batch."""
+
+    url: str
+    model: str
+    lines: int = 0
+
+
+class _Shape(Struct, gc=False):
+    """Lines that are alike but for custom_id and text; `envelope_bytes` is all but id and body."""
+
+    kind: _Kind
+    envelope_bytes: int
+
+
+class _Body(Struct, gc=False):
+    model: str = ""
+    stream: bool | None = None
+    messages: Raw | UnsetType = UNSET
+    input: Raw | UnsetType = UNSET
+    prompt: Raw | UnsetType = UNSET
+
+
+class _Row(Struct, gc=False):
+    custom_id: str
+    method: str
+    url: str
+    body: _Body
+
+
+class _RawBody(Struct, gc=False):
+    body: Raw
+
+
+class Scan:
+    """Fed with chunks of a file, tells at the end what it has seen.
+
+    Holds one unfinished line at most, and eight bytes for each line. With `suspects`, the hashes
+    that an earlier scan found twice, it tells which lines share a custom_id.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        endpoint: str | None = None,
+        known_model: Callable[[str], bool] | None = None,
+        suspects: frozenset[int] = frozenset(),
+    ) -> None:
+        self._limits, self._endpoint = limits, endpoint
+        self._known = known_model or (lambda _model: True)
+        self._decode = msgspec.json.Decoder(_Row).decode
+        self._decode_body = msgspec.json.Decoder(_RawBody).decode
+        self._tail: list[bytes] = []
+        self._tail_bytes = 0
+        self._bytes = self._line = self._lines = 0
+        self._shards: list[ShardSpan] = []
+        self._shard_start = self._shard_first = 0
+        self._kinds: dict[tuple[str, str], _Kind] = {}
+        self._models: set[str] = set()
+        self._shapes: dict[bytes, _Shape] = {}
+        self._embedding_inputs = self._body_bytes = 0
+        self._errors: list[BatchError] = []
+        self._errors_total = 0
+        self._hashes = tuple(array("q") for _ in range(_PARTITIONS))
+        self._searched = suspects
+        self._first_lines: dict[str, int] = {}
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the file."""
+        cut = chunk.rfind(b"\n") + 1
+        if not cut:
+            self._hold(chunk)
+            return
+        block = b"".join((*self._tail, chunk[:cut])) if self._tail else chunk[:cut]
+        dropped = 0 if self._tail else self._tail_bytes
+        self._tail, self._tail_bytes = [], 0
+        if dropped:
+            rest = block.find(b"\n") + 1
+            self._too_long(dropped + rest)
+            block = block[rest:]
+        if block:
+            self._take(block)
+        if cut < len(chunk):
+            self._hold(chunk[cut:])
+
+    def finish(self) -> Digest:
+        """End the file and tell what was learned."""
+        if self._tail:
+            self._take(b"".join(self._tail))
+        elif self._tail_bytes:
+            self._too_long(self._tail_bytes)
+        self._tail, self._tail_bytes = [], 0
+        self._close_shard(last=True)
+        urls, models = Counter[str](), Counter[str]()
+        for kind in self._kinds.values():
+            urls[kind.url] += kind.lines
+            models[kind.model] += kind.lines
+        return Digest(
+            bytes=self._bytes,
+            lines=self._lines,
+            shards=tuple(self._shards),
+            urls=dict(urls),
+            models=dict(models),
+            embedding_inputs=self._embedding_inputs,
+            input_tokens=self._body_bytes // 4,
+            errors=tuple(self._errors),
+            errors_total=self._errors_total,
+            suspects=not self._searched and any(len(set(p)) < len(p) for p in self._hashes),
+        )
+
+    def suspects(self) -> frozenset[int]:
+        """The hashes of custom_ids that were seen more than once."""
+        found: set[int] = set()
+        for part in self._hashes:
+            if len(set(part)) < len(part):
+                found.update(one for one, times in Counter(part).items() if times > 1)
+        return frozenset(found)
+
+    def _hold(self, rest: bytes) -> None:
+        """Keep the beginning of a line; of one that is too long only its size."""
+        self._tail_bytes += len(rest)
+        if self._tail_bytes <= self._limits.line_bytes_max:
+            self._tail.append(rest)
+        else:
+            self._tail = []
+
+    def _too_long(self, size_bytes: int) -> None:
+        self._line += 1
+        self._lines += 1
+        self._bytes += size_bytes
+        message = f"This line is longer than {self._limits.line_bytes_max:,} bytes."
+        self._refuse(BatchError("invalid_json_line", message, line=self._line))
+
+    def _take(self, block: bytes) -> None:
+        """Take whole lines; the line feed of the last may be missing at the end of the file."""
+        clean = block.isascii() or _is_utf8(block)
+        longest = self._limits.line_bytes_max
+        lines = block.split(b"\n")
+        if block.endswith(b"\n"):
+            lines.pop()
+        else:
+            self._bytes -= 1
+        if self._line == 0 and len(lines[0]) <= longest and lines[0].startswith(_BOM):
+            lines[0] = lines[0][len(_BOM) :]
+            self._bytes += len(_BOM)
+        for line in lines:
+            if len(line) > longest:
+                self._too_long(len(line) + 1)
+                continue
+            self._line += 1
+            self._bytes += len(line) + 1
+            if line and not line.isspace():
+                self._lines += 1
+                if not (clean and self._glance(line)):
+                    self._look(line)
+            if (
+                self._lines - self._shard_first >= _SHARD_LINES
+                or self._bytes - self._shard_start >= _SHARD_BYTES
+            ):
+                self._close_shard()
+
+    def _glance(self, line: bytes) -> bool:
+        """Accept a line if that is quickly seen to be right; else it needs a closer look."""
+        if not line.startswith(_HEADS):
+            return False
+        try:
+            row = self._decode(line)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return False
+        custom_id, body = row.custom_id, row.body
+        text, key = body.messages, b'"messages":'
+        if text is UNSET:
+            text, key = body.input, b'"input":'
+            if text is UNSET:
+                text, key = body.prompt, b'"prompt":'
+                if text is UNSET:
+                    return False
+        id_start = line.find(b'"', 13) + 1
+        id_end = line.find(b'"', id_start)
+        raw = bytes(text)
+        start = line.find(key, id_end) + len(key)
+        if line[start] == 0x20:
+            start += 1
+        if (
+            id_end - id_start != len(custom_id)
+            or not custom_id.isprintable()
+            or not 0 < len(custom_id) <= self._limits.custom_id_bytes_max
+            or not line.startswith(raw, start)
+            or not _is_shallow(raw)
+        ):
+            return False
+        around = line[id_end:start] + line[start + len(raw) :]
+        shape = self._shapes.get(around) or self._shape(around, line, row)
+        if shape is None:
+            return False
+        body_bytes = len(line) - len(custom_id) - shape.envelope_bytes
+        self._accept(custom_id, shape.kind, body_bytes, text)
+        return True
+
+    def _shape(self, around: bytes, line: bytes, row: _Row) -> _Shape | None:
+        """What stands around id and text, if nothing about it calls for the exact examination."""
+        body, endpoint = row.body, ENDPOINTS.get(row.url)
+        envelope_bytes = len(line) - len(row.custom_id) - len(bytes(self._decode_body(line).body))
+        if (
+            endpoint is None
+            or row.method != "POST"
+            or body.stream
+            or any(getattr(body, name) in (UNSET, "") for name in endpoint.required)
+            or envelope_bytes > _ENVELOPE_BYTES + _ENVELOPE_SLACK + len(row.url)
+            or around.count(b'"model"') != bool(body.model)
+            or len(body.model) > self._limits.model_bytes_max // 4
+            or b"\\u00" in around
+            or depth(b'"' + around) > self._limits.nesting_max - _TEXT_DEPTH_MAX
+        ):
+            return None
+        kind = self._kind(row.url, body.model)
+        if isinstance(kind, BatchError):
+            return None
+        shape = _Shape(kind, envelope_bytes)
+        if len(self._shapes) < _SHAPES_MAX and len(around) <= _SHAPE_BYTES_MAX:
+            self._shapes[around] = shape
+        return shape
+
+    def _look(self, line: bytes) -> None:
+        """Examine a line exactly, and accept it or tell what is wrong with it."""
+        found = examine(line, self._line, self._limits)
+        if isinstance(found, BatchError):
+            self._refuse(found)
+            return
+        kind = self._kind(found.url, found.model)
+        if isinstance(kind, BatchError):
+            self._refuse(kind)
+            return
+        self._accept(found.custom_id, kind, len(found.body), found.input)
+
+    def _accept(
+        self, custom_id: str, kind: _Kind, body_bytes: int, inputs: Raw | bytes | UnsetType
+    ) -> None:
+        mark = hash(custom_id)
+        if mark in self._searched and self._has_twin(custom_id):
+            return
+        kind.lines += 1
+        self._body_bytes += body_bytes
+        if kind.url == "/v1/embeddings":
+            self._embedding_inputs += _inputs(inputs)
+        self._hashes[mark & (_PARTITIONS - 1)].append(mark)
+
+    def _has_twin(self, custom_id: str) -> bool:
+        first = self._first_lines.setdefault(custom_id, self._line)
+        if first == self._line:
+            return False
+        self._refuse(
+            BatchError(
+                code="duplicate_custom_id",
+                message=f"The custom_id '{custom_id}' is that of line {first} too; it must be "
+                "unique within a batch.",
+                param="custom_id",
+                line=self._line,
+            )
+        )
+        return True
+
+    def _kind(self, url: str, model: str) -> _Kind | BatchError:
+        """The kind of a sound line, or what is wrong with it in this very batch."""
+        kind = self._kinds.get((url, model))
+        if kind is not None:
+            return kind
+        if self._endpoint is not None and url != self._endpoint:
+            message = (
+                f"The URL '{url}' of this request does not match the endpoint "
+                f"'{self._endpoint}' of the batch."
+            )
+            return BatchError("invalid_url", message, "url", self._line)
+        if model and not self._known(model):
+            message = f"The provided model '{model}' is not supported by the Batch API."
+            return BatchError("model_not_found", message, "body.model", self._line)
+        most = self._limits.models_max if self._limits.mixed_models else 1
+        if model not in self._models and len(self._models) >= most:
+            message = f"The model '{model}' does not match " + (
+                f"'{next(iter(self._models))}', the model of the requests before it. A batch has "
+                "one model."
+                if most == 1
+                else f"any of the {most:,} models before it, and a batch may have no more models."
+            )
+            return BatchError("mismatched_model", message, "body.model", self._line)
+        self._models.add(model)
+        kind = self._kinds[url, model] = _Kind(url, model)
+        return kind
+
+    def _refuse(self, error: BatchError) -> None:
+        self._errors_total += 1
+        if len(self._errors) < self._limits.errors_max:
+            self._errors.append(error)
+
+    def _close_shard(self, *, last: bool = False) -> None:
+        lines = self._lines - self._shard_first
+        size_bytes = self._bytes - self._shard_start
+        if lines:
+            self._shards.append(ShardSpan(self._shard_start, size_bytes, self._shard_first, lines))
+        elif last and self._shards and self._shards[-1].end == self._shard_start:
+            # Blank lines at the end of the file belong to the last shard.
+            before = self._shards.pop()
+            self._shards.append(replace(before, bytes=before.bytes + size_bytes))
+        self._shard_start, self._shard_first = self._bytes, self._lines
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_shallow(text: bytes) -> bool:
+    """Whether a valid text nests little; mostly it has too few brackets to do otherwise."""
+    opened = text.count(b"{") + (text.count(b"[") if text.rfind(b"[") > 0 else 1)
+    return opened <= _TEXT_DEPTH_MAX or depth(text) <= _TEXT_DEPTH_MAX
+
+
+def _inputs(inputs: Raw | bytes | UnsetType) -> int:
+    """How many texts an embedding request has; an array of numbers is one tokenized text."""
+    text = b"" if inputs is UNSET else bytes(inputs).strip()
+    if not (text.startswith(b"[") and text[1:].lstrip().startswith((b'"', b"["))):
+        return 1
+    # The typed decoder would refuse lone surrogates.
+    return len(json.loads(text, parse_int=str, parse_float=str))
