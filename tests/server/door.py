@@ -69,10 +69,11 @@ class Door:
         self._threads, self._disk = BlockingThread(), BlockingThread(4)
         self.records, self.work = Records(self._store), Work(self._store)
         self.blobs_folder = folder / "blobs"
+        self.fault: Exception | None = None
         self.rings = 0
         self.yard = Yard(
             records=self.records,
-            blobs=Blobs(self.blobs_folder),
+            blobs=Blobs(self.blobs_folder, self._reach),
             limits=limits,
             clock=system_clock(),
             chance=secrets.SystemRandom(),
@@ -132,7 +133,12 @@ class Door:
     def _ring(self) -> None:
         self.rings += 1
 
+    def _reach(self, _name: str) -> None:
+        if self.fault is not None:
+            raise self.fault
+
     async def _models(self) -> Sequence[Model]:
+        self._reach("models")
         return MODELS
 
 

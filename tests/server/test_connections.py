@@ -153,6 +153,16 @@ def test_a_body_is_asked_for_only_with_a_key(caller: Caller) -> None:
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
+def test_offers_of_another_protocol_are_passed_over(caller: Caller) -> None:
+    """Some clients offer HTTP/2 or a WebSocket beside a plain request, which is answered."""
+    body = b'{"input_file_id":"a","endpoint":"/v1/embeddings","completion_window":"24h"}'
+    for offer in ("h2c", "websocket"):
+        upgrade = ("connection: upgrade, close", f"upgrade: {offer}")
+        length = f"content-length: {len(body)}"
+        answer = caller.door.send(caller.head_of("POST", "/v1/batches", *upgrade, length), body)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_connection_serves_one_request_after_the_other(caller: Caller) -> None:
     """Errors do not cost a connection, nor do requests that are sent ahead."""
     heads = [

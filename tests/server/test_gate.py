@@ -1,10 +1,13 @@
 """Who may pass: keys, routes, and the headers of every answer."""
 
+import errno
+import random
 import re
 
 import pytest
 
-from tests.server.door import Caller, Door
+from batchyard.server.keys import hash_secret, key_of
+from tests.server.door import LINE, Caller, Door, form
 
 ROUTES = [
     ("POST", "/v1/files"),
@@ -78,6 +81,15 @@ def test_a_header_with_control_characters_is_no_http(door: Door, value: bytes) -
     answer = door.send(head)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"type":"invalid_request_error"' in answer
+
+
+def test_a_key_may_be_any_text(door: Door) -> None:
+    """A key that somebody chose may have spaces, and letters of any language."""
+    for secret in ("my own key", "ключ"):
+        key = key_of(secret, "own", random.Random(secret), 1)
+        door.records.add_key(key, hash_secret(secret))
+        head = f"GET /v1/files HTTP/1.1\r\nauthorization: Bearer {secret}\r\n"
+        assert door.send(head.encode() + b"connection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
 def test_two_keys_are_none(caller: Caller) -> None:
@@ -214,3 +226,31 @@ def test_every_answer_has_openais_headers(caller: Caller, path: str) -> None:
     assert answer.headers["openai-processing-ms"].isdigit()
     assert answer.headers["content-type"] == "application/json"
     assert "server" not in answer.headers
+
+
+@pytest.fixture
+def failing(small_caller: Caller) -> Caller:
+    """A caller at a door of their own, which can be made to fail."""
+    return small_caller
+
+
+def test_a_full_disk_is_no_fault_of_the_client(failing: Caller) -> None:
+    """503 with the time to come again; nothing is left, and the next upload succeeds."""
+    failing.door.fault = OSError(errno.ENOSPC, "No space left on device")
+    body = form((b'name="purpose"', b"batch"), (b'name="file"; filename="a"', LINE))
+    answer = failing.post_form(body)
+    assert answer.error == (503, None, None)
+    assert answer.headers["retry-after"] == "5"
+    assert [path for path in failing.door.blobs_folder.rglob("*") if path.is_file()] == []
+    failing.door.fault = None
+    assert failing.post_form(body).status == 200
+
+
+def test_our_own_faults_are_not_told(failing: Caller, capfd: pytest.CaptureFixture[str]) -> None:
+    """500 says nothing of what happened; the log does, under the id of the request."""
+    failing.door.fault = RuntimeError("by_very_secret")
+    answer = failing.ask("GET", "/v1/models")
+    assert answer.error == (500, None, None)
+    assert b"secret" not in answer.body
+    logged = capfd.readouterr()
+    assert answer.headers["x-request-id"] in logged.out + logged.err

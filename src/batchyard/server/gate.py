@@ -164,7 +164,7 @@ def _secret(scope: Scope) -> str:
             "header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
             code=None,
         )
-    scheme, _, secret = found[0].decode("latin-1").partition(" ")
+    scheme, _, secret = found[0].decode("utf-8", "surrogateescape").partition(" ")
     if len(found) > 1 or scheme.lower() != "bearer" or not secret.strip():
         raise _refused(
             "The Authorization header must be 'Bearer YOUR_KEY', once.", code="invalid_api_key"

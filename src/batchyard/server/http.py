@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
+import httptools
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -28,6 +29,7 @@ class _Protocol(HttpToolsProtocol):
     _url_bytes = 0
     _field_bytes = 0
     _body_bytes = 0
+    _bare_bytes = 0
     _in_body = False
     _refused = False
 
@@ -46,7 +48,16 @@ class _Protocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._watch is None:
                 self._expect_head()
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            if self._bare_bytes:
+                self._read_bare(data)
+            else:
+                self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._read_bare(data[offer.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
         if not self._in_body and self._head_bytes > _HEAD_BYTES_MAX + _URL_BYTES_MAX:
             self._refuse(431, "The headers of the request are too large.")
 
@@ -75,6 +86,10 @@ class _Protocol(HttpToolsProtocol):
         if self._refused:
             return
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            # The parser ends here, and this request is the connection's last.
+            self.cycle.keep_alive = False
+            self._bare_bytes = int(dict(self.headers).get(b"content-length", 0))
         self._in_body, self._body_bytes = True, 0
         self._watch = self.loop.call_later(_BODY_GRACE_SECONDS, self._check_rate)
 
@@ -84,10 +99,22 @@ class _Protocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self._refused:
+        if not self._refused and not self._bare_bytes:
             self._forget()
             self._in_body, self._head_bytes = False, 0
             super().on_message_complete()
+
+    def _read_bare(self, data: bytes) -> None:
+        """Read the body of a request that offers another protocol, as some do with HTTP/2.
+
+        The offer is passed over; the parser, however, leaves what follows the head to us.
+        """
+        body = data[: self._bare_bytes]
+        if body:
+            self.on_body(body)
+            self._bare_bytes -= len(body)
+            if not self._bare_bytes:
+                self.on_message_complete()
 
     def _expect_head(self) -> None:
         self._watch = self.loop.call_later(_HEAD_SECONDS_MAX, self._too_slow)

@@ -1,6 +1,6 @@
 """Takes a multipart upload as it flows: to the disk, through the hash, past the validation.
 
-The loop only cuts the stream into blocks; one thread at a time writes, hashes and validates.
+The loop only cuts the stream into blocks; of each, one thread writes and hashes, another validates.
 """
 
 import asyncio
@@ -144,24 +144,29 @@ class _Reception:
             self._field = bytearray()
 
     async def _pass_on(self) -> None:
-        block, self._block, self._block_bytes = self._block, [], 0
+        block, self._block, self._block_bytes = b"".join(self._block), [], 0
         await self._stored()
-        assert self._upload is not None
-        self._storing = asyncio.create_task(self._runner.run(_store_block, self._upload, block))
-        # The thread must come to its turn even when the stream never makes us wait.
+        self._storing = asyncio.create_task(self._store(block))
+        # The threads must come to their turn even when the stream never makes us wait.
         await asyncio.sleep(0)
+
+    async def _store(self, block: bytes) -> None:
+        assert self._upload is not None
+        # Writing and hashing leave the interpreter to the validation.
+        ended = await asyncio.gather(
+            self._runner.run(self._upload.writing.write, block),
+            self._runner.run(self._upload.scan.feed, block),
+            return_exceptions=True,
+        )
+        for fault in ended:
+            if fault is not None:
+                raise fault
 
     async def _stored(self) -> None:
         if self._storing is not None:
-            # Unlike a plain await, this does not cancel what a thread is doing.
+            # Unlike a plain await, this does not cancel what the threads are doing.
             await asyncio.wait([self._storing])
             self._storing.result()
-
-
-def _store_block(upload: Upload, block: list[bytes]) -> None:
-    whole = b"".join(block)
-    upload.writing.write(whole)
-    upload.scan.feed(whole)
 
 
 def _filename(segment: MultipartSegment) -> str:
