@@ -208,6 +208,12 @@ def test_a_file_may_not_be_too_large(small_caller: Caller) -> None:
     assert len(blobs_of(small_caller.door)) == 1
 
 
+def test_a_file_that_is_announced_too_large_is_not_waited_for(small_caller: Caller) -> None:
+    """M8: 413 at the head, before any of it is sent."""
+    head = small_caller.head_of("POST", "/v1/files", "content-length: 999999999", "expect: x")
+    assert small_caller.door.send(head).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_lost_client_leaves_nothing(caller: Caller) -> None:
     """M10: a file whose client went away in the middle is not there, on the disk neither."""
     before = blobs_of(caller.door)

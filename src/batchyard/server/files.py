@@ -14,7 +14,7 @@ from batchyard.rules.limits import FILES_PAGE, INPUT_EXPIRES_SECONDS
 from batchyard.server.answers import answer
 from batchyard.server.gate import project_of
 from batchyard.server.params import expires_after_of, limit_of, one_of, query_of
-from batchyard.server.uploading import Form, receive
+from batchyard.server.uploading import FORM_BYTES_MAX, Form, receive, too_large
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import file_id
@@ -29,6 +29,9 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 async def upload(request: Request, yard: Yard) -> Response:
     """Take a file; answered when its bytes are durable, whatever they say."""
+    announced_bytes = int(request.headers.get("content-length", 0))
+    if announced_bytes > yard.limits.file_bytes_max + FORM_BYTES_MAX:
+        raise too_large(yard.limits)
     id = file_id(yard.chance)
     blob = f"inputs/{id}"
     form = await receive(

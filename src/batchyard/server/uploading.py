@@ -17,14 +17,14 @@ from batchyard.rules.limits import Limits
 from batchyard.rules.validate import Scan
 from batchyard.wire.errors import ApiError
 
-__all__ = ["Form", "Upload", "label", "receive"]
+__all__ = ["FORM_BYTES_MAX", "Form", "Upload", "label", "receive", "too_large"]
 
 # Twice this is what an upload holds in memory, beside one line.
 _BLOCK_BYTES = 1 << 20
 _FIELD_BYTES_MAX = 8_192
 _PARTS_MAX = 32
 # All that is not the file's content: fields, headers of parts, what surrounds the boundaries.
-_FORM_BYTES_MAX = 1 << 20
+FORM_BYTES_MAX = 1 << 20
 
 
 class Upload(NamedTuple):
@@ -79,7 +79,7 @@ class _Reception:
                 received_bytes += len(chunk)
                 for event in parser.parse(chunk) if chunk else ():
                     self._take(event)
-                if received_bytes - self._file_bytes > _FORM_BYTES_MAX:
+                if received_bytes - self._file_bytes > FORM_BYTES_MAX:
                     raise ApiError(400, "The form is too long beside its file.")
                 if self._block_bytes >= _BLOCK_BYTES:
                     await self._pass_on()
@@ -107,12 +107,7 @@ class _Reception:
         elif self._segment is not None and self._segment.name == "file":
             self._file_bytes += len(event)
             if self._file_bytes > self._limits.file_bytes_max:
-                raise ApiError(
-                    413,
-                    f"The file is larger than {self._limits.file_bytes_max:,} bytes, the most a "
-                    "file may have.",
-                    param="file",
-                )
+                raise too_large(self._limits)
             self._block.append(bytes(event))
             self._block_bytes += len(event)
         else:
@@ -167,6 +162,15 @@ class _Reception:
             # Unlike a plain await, this does not cancel what the threads are doing.
             await asyncio.wait([self._storing])
             self._storing.result()
+
+
+def too_large(limits: Limits) -> ApiError:
+    """What to answer to a file beyond the limit."""
+    return ApiError(
+        413,
+        f"The file is larger than {limits.file_bytes_max:,} bytes, the most a file may have.",
+        param="file",
+    )
 
 
 def _filename(segment: MultipartSegment) -> str:
