@@ -178,9 +178,6 @@ def _refused(message: str, *, code: str | None) -> ApiError:
 
 def _has_body(scope: Scope) -> bool:
     fields = dict(scope["headers"])
-    if b"expect" in fields:
-        # It is sent when we ask for it, which we do not.
-        return False
     return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
 
 
