@@ -14,6 +14,7 @@ from batchyard.rules.limits import LOCAL, RELAXED, STRICT, Limits
 from batchyard.rules.lines import Examined, examine
 from batchyard.rules.validate import Digest, Scan, explain, fits
 from batchyard.wire.lines import read_line, read_model
+from batchyard.wire.objects import to_json
 
 CHAT = "/v1/chat/completions"
 Told = list[tuple[str, int | None, str | None]]
@@ -41,7 +42,7 @@ def told(
     """Code, line and field of each error; the quick verdict must agree with the exact one."""
     raw = content if isinstance(content, bytes) else content.encode()
     errors = explain(lambda: [raw], endpoint=endpoint, limits=limits, known_model=known)
-    assert all(error.message for error in errors)
+    assert all(error.message and to_json(error) for error in errors)
     quick = fits(scanned(raw, limits), endpoint=endpoint, limits=limits, known_model=known)
     assert not (quick and errors)
     return [(error.code, error.line, error.param) for error in errors]
@@ -237,6 +238,10 @@ UNSOUND = {
     "B26 stream, as some servers read it": bad(
         request(body=chat(', "stream": "true"')), "streaming_unsupported", "body.stream"
     ),
+    "B25 a model with half a character": odd_body(chat(model='"\\ud800"'), "body.model"),
+    "B25 a model of 1,025 bytes": odd_body(chat(model='"' + "m" * 1025 + '"'), "body.model"),
+    "B24 half a character": odd_url("\ud800"),
+    "B15 half a character twice": not_json(GOOD[:-1] + r', "\ud800": 1, "\ud800": 2}'),
     "B29 a key in other case": lacks("custom_id", GOOD.replace("custom_id", "Custom_ID")),
 }
 

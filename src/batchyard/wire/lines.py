@@ -2,10 +2,10 @@
 
 import json
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 __all__ = [
     "AnswerFacts",
@@ -84,16 +84,19 @@ def render_answer(id: str, custom_id: str, status: int, request_id: str, body: b
     Line breaks between the tokens of a JSON body are taken out, and a body that is no JSON (the
     HTML page of a proxy) becomes a JSON string.
     """
-    if b"\n" in body or b"\r" in body or status >= 300:
+    if status >= 300 or b"\n" in body or b"\r" in body:
         body = _as_one_line(body)
-    return (
-        b'{"id":"%b","custom_id":%b,"response":{"status_code":%d,"request_id":%b,"body":%b},"error":null}\n'
-        % (
+    return b"".join(
+        (
+            b'{"id":"',
             id.encode(),
+            b'","custom_id":',
             _encode(custom_id),
-            status,
+            b',"response":{"status_code":%d,"request_id":' % status,
             _encode(request_id),
+            b',"body":',
             body,
+            b'},"error":null}\n',
         )
     )
 
@@ -159,12 +162,16 @@ class Result(Struct, frozen=True):
 
 def read_result(line: bytes) -> Result:
     """Read a rendered line back; `facts` is None where it has no answer that is JSON."""
-    parts = split_object(line) if b"\\ud" in line else None
-    if parts is None:
+    try:
         found = _result_decoder.decode(line)
-        body = found.response.body if found.response is not None else None
-        return Result(found.id, found.custom_id, read_answer(bytes(body)) if body else None)
-    return Result(json.loads(parts["id"]), json.loads(parts["custom_id"]), None)
+    except msgspec.DecodeError:
+        # An answer with lone surrogates, as in `read_line`.
+        parts = split_object(line)
+        body = split_object(parts["response"])["body"]
+        return Result(json.loads(parts["id"]), json.loads(parts["custom_id"]), read_answer(body))
+    if found.response is None:
+        return Result(found.id, found.custom_id, None)
+    return Result(found.id, found.custom_id, read_answer(bytes(found.response.body)))
 
 
 class _Response(Struct):
@@ -185,17 +192,21 @@ class _ModelLine(Struct):
     body: _Model
 
 
+# Sums over a batch must fit in 63 bits, whatever an upstream counts; other numbers are no count.
+_Tokens = Annotated[int, Meta(ge=0, le=1 << 40)]
+
+
 class _Details(Struct, gc=False):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: _Tokens | None = None
+    reasoning_tokens: _Tokens | None = None
 
 
 class _Usage(Struct, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: _Tokens = 0
+    completion_tokens: _Tokens = 0
+    input_tokens: _Tokens = 0
+    output_tokens: _Tokens = 0
+    total_tokens: _Tokens = 0
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
@@ -214,6 +225,7 @@ _result_decoder = msgspec.json.Decoder(_ResultLine)
 _answer_decoder = msgspec.json.Decoder(_Answer)
 # Its scanner finds where a value ends; values themselves are not used, so integers stay text.
 _scanner = json.JSONDecoder(parse_int=str, parse_float=str)
+_NO_JSON = object()
 # A string, or white space between tokens; what is matched by neither stays as it is.
 _STRING_OR_SPACE = re.compile(rb'"(?:[^"\\]|\\.)*"|[ \t\r\n]+', re.DOTALL)
 
@@ -233,21 +245,27 @@ def _read_odd_answer(body: bytes) -> AnswerFacts | None:
 
 
 def _as_one_line(body: bytes) -> bytes:
-    if _parse(body) is None:
-        return _encode(body.decode(errors="replace"))
-    if b"\n" not in body and b"\r" not in body:
-        return body
-    return _STRING_OR_SPACE.sub(lambda found: found[0] if found[0][:1] == b'"' else b"", body)
+    broken = b"\n" in body or b"\r" in body
+    try:
+        compact = msgspec.json.format(body, indent=-1)
+        body.decode()
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        if _parse(body) is _NO_JSON:
+            return _encode(body.decode(errors="replace"))
+        compact = _STRING_OR_SPACE.sub(
+            lambda found: found[0] if found[0][:1] == b'"' else b"", body
+        )
+    return compact if broken else body
 
 
 def _parse(body: bytes) -> Any:
-    """The value of a JSON text, or None where it is none; numbers stay text."""
+    """The value of a JSON text, or `_NO_JSON`; numbers stay text."""
     try:
         return json.loads(
             body.decode(), parse_int=str, parse_float=str, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError):
-        return None
+        return _NO_JSON
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,0 +1,51 @@
+"""The endpoints: each can be asked for by a line, and nothing else can."""
+
+import json
+
+import pytest
+
+from batchyard.rules.endpoints import ENDPOINTS, Endpoint
+from batchyard.rules.limits import RELAXED
+from batchyard.rules.lines import Examined, examine
+from batchyard.rules.validate import Scan
+
+VALUES = {"model": "m", "messages": [], "input": "x", "prompt": "x"}
+
+
+def line_for(endpoint: Endpoint, *, without: str = "") -> bytes:
+    """A request line with just what an endpoint requires."""
+    body = {name: VALUES[name] for name in endpoint.required if name != without}
+    return json.dumps(
+        {"custom_id": "a", "method": "POST", "url": endpoint.url, "body": body}
+    ).encode()
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=ENDPOINTS)
+def test_an_endpoint_takes_what_it_requires(endpoint: Endpoint) -> None:
+    """The required fields suffice, for the quick look and for the exact one."""
+    line = line_for(endpoint)
+    found = examine(line, 1, RELAXED)
+    assert isinstance(found, Examined)
+    assert found.url == endpoint.url
+    scan = Scan(RELAXED)
+    scan.feed(line)
+    assert scan.finish().urls == {endpoint.url: 1}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "name"), [(one, name) for one in ENDPOINTS.values() for name in one.required]
+)
+def test_an_endpoint_misses_what_it_requires(endpoint: Endpoint, name: str) -> None:
+    """A line that lacks a required field of its body is told which."""
+    scan = Scan(RELAXED)
+    scan.feed(line_for(endpoint, without=name))
+    (error,) = scan.finish().errors
+    assert error.code == "missing_required_parameter"
+    assert error.param == f"body.{name}"
+    assert error.message == f"Missing required parameter: '{name}'."
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=ENDPOINTS)
+def test_a_path_follows_a_base_url(endpoint: Endpoint) -> None:
+    """An upstream's base URL ends in its version, so the path begins behind that."""
+    assert endpoint.url == "/v1" + endpoint.path
