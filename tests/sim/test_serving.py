@@ -87,6 +87,15 @@ async def test_pipelined_answers_keep_their_order(starting: Starting) -> None:
     await writer.wait_closed()
 
 
+async def test_many_requests_may_wait(starting: Starting) -> None:
+    """Behind a slow answer any number of quick ones wait on one connection."""
+    running = await starting(SimOptions(latency=Latency.parse("fixed:0.2")))
+    first, *others = [post("/v1/chat/completions", CHAT)] + [get("/v1/models")] * 2000
+    seen = await ask(running, first, *others)
+    assert {one.status for one in seen} == {200}
+    assert running.stats["received"] == 2001
+
+
 async def test_a_connection_closes_when_asked(starting: Starting) -> None:
     """After `Connection: close` the answer is the last."""
     running = await starting(SimOptions())

@@ -73,6 +73,7 @@ def _by(
     help="Append one JSON line per request served.",
 )
 def sim(
+    *,
     host: str,
     port: int,
     seed: int,

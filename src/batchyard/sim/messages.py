@@ -38,7 +38,7 @@ class Reply(Struct, frozen=True, gc=False):
 def render(reply: Reply, *, keep_alive: bool = True) -> bytes:
     """The reply as HTTP/1.1."""
     if keep_alive and reply.status == 200 and not reply.headers:
-        return _COMMON % (reply.media_type, len(reply.body), reply.body)
+        return _PLAIN % (reply.media_type, len(reply.body), reply.body)
     return render_head(reply, len(reply.body), keep_alive=keep_alive) + reply.body
 
 
@@ -63,5 +63,5 @@ def _compose(status: int, phrase: str) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\nserver: batchyard-sim (simulated)\r\n".encode()
 
 
-_COMMON = _compose(200, "OK") + b"content-type: %b\r\ncontent-length: %d\r\n\r\n%b"
+_PLAIN = _compose(200, "OK") + b"content-type: %b\r\ncontent-length: %d\r\n\r\n%b"
 _STATUS_LINES = {one.value: _compose(one.value, one.phrase) for one in HTTPStatus}

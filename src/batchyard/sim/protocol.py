@@ -15,6 +15,7 @@ import structlog
 from batchyard.sim.breakage import BREAKAGES
 from batchyard.sim.ledger import KEY_HEADER, Ledger
 from batchyard.sim.messages import Reply, Request, render
+from batchyard.sim.outbox import Outbox
 from batchyard.wire.errors import ApiError
 
 __all__ = ["Connection"]
@@ -37,8 +38,6 @@ class _Socket(Protocol):
 
     def is_closing(self) -> bool: ...
 
-    def get_extra_info(self, name: str, /) -> socket.socket: ...
-
 
 class Connection(asyncio.Protocol):
     """The protocol of one socket.
@@ -52,11 +51,13 @@ class Connection(asyncio.Protocol):
         self,
         answer: Callable[[Request], Reply],
         ledger: Ledger,
+        outbox: Outbox,
         open_ones: set["Connection"],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._answer = answer
         self._ledger = ledger
+        self._outbox = outbox
         self._open_ones = open_ones
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
@@ -82,6 +83,7 @@ class Connection(asyncio.Protocol):
         """From asyncio: a client is here."""
         assert isinstance(transport, _Socket)
         self._transport = transport
+        self._socket: socket.socket = transport.get_extra_info("socket")
         self._open_ones.add(self)
         self._ledger.connections += 1
 
@@ -128,6 +130,7 @@ class Connection(asyncio.Protocol):
         if name in _HEADERS_KEPT:
             self._headers[name] = value
             if name == _EXPECT:
+                self._outbox.flush()
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
@@ -163,38 +166,43 @@ class Connection(asyncio.Protocol):
             log.exception("sim_failed", path=request.path)
             error = ApiError(500, "The simulation itself failed.", type="server_error")
             reply = Reply(error.body(), 500)
-        if reply.is_broken:
-            self._breaking = self._loop.create_task(self._break(request, reply))
+        if reply.fault is not None and reply.is_broken:
+            # Logged before it happens: who sees the fault finds it in the log.
+            self._ledger.end(request, reply.fault)
+            self._breaking = self._loop.create_task(self._break(reply.fault, reply))
         elif reply.delay_seconds > 0:
             self._timer = self._loop.call_later(
-                reply.delay_seconds, self._finish, request, reply, keep_alive
+                reply.delay_seconds, self._finish_late, request, reply, keep_alive
             )
         else:
             self._finish(request, reply, keep_alive)
 
     def _finish(self, request: Request, reply: Reply, keep_alive: bool) -> None:
-        self._transport.write(render(reply, keep_alive=keep_alive))
+        self._outbox.put(self._transport, render(reply, keep_alive=keep_alive))
         self._now = None
         self._ledger.end(request, reply.fault or reply.status, reply.tokens)
         if not keep_alive:
+            self._outbox.flush()
             self._transport.close()
-        elif self._waiting:
-            self._go_on()
+
+    def _finish_late(self, request: Request, reply: Reply, keep_alive: bool) -> None:
+        self._finish(request, reply, keep_alive)
+        self._go_on()
 
     def _go_on(self) -> None:
-        if self._waiting and not self._transport.is_closing():
+        while self._now is None and self._waiting and not self._transport.is_closing():
             self._begin(*self._waiting.popleft())
 
-    async def _break(self, request: Request, reply: Reply) -> None:
-        assert reply.fault is not None
-        # Logged before it happens: who sees the fault finds it in the log.
-        self._ledger.end(request, reply.fault)
-        await BREAKAGES[reply.fault](_Outlet(self._transport, self._writable), reply)
+    async def _break(self, fault: str, reply: Reply) -> None:
+        self._outbox.flush()
+        outlet = _Outlet(self._transport, self._socket, self._writable)
+        await BREAKAGES[fault](outlet, reply)
         self._breaking = None
         self._now = None
         self._go_on()
 
     def _refuse(self, message: str) -> None:
+        self._outbox.flush()
         if self._now is None:
             error = ApiError(400, message)
             self._transport.write(render(Reply(error.body(), 400), keep_alive=False))
@@ -204,10 +212,11 @@ class Connection(asyncio.Protocol):
 class _Outlet:
     """The side of a connection that breakages see."""
 
-    def __init__(self, transport: _Socket, writable: asyncio.Event) -> None:
+    def __init__(self, transport: _Socket, own: socket.socket, writable: asyncio.Event) -> None:
         self.write = transport.write
         self.close = transport.close
         self._transport = transport
+        self._own = own
         self._writable = writable
 
     async def drain(self) -> None:
@@ -215,7 +224,6 @@ class _Outlet:
 
     def reset(self) -> None:
         # Closing sends RST when there is nothing to linger for.
-        own = self._transport.get_extra_info("socket")
-        with socket.socket(fileno=os.dup(own.fileno())) as twin:
+        with socket.socket(fileno=os.dup(self._own.fileno())) as twin:
             twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from batchyard.sim.answers.reading import CREATED, Reading, answer_json
 from batchyard.sim.answers.structured import instance_text
@@ -78,7 +78,7 @@ class _ChatCompletion(Struct, gc=False):
     usage: _Usage
     object: str = "chat.completion"
     created: int = CREATED
-    service_tier: str = "default"
+    tier: str = field(default="default", name="service_tier")
     system_fingerprint: str = "simulated"
 
 
