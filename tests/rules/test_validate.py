@@ -300,6 +300,17 @@ def test_the_same_custom_id_twice_names_both_lines() -> None:
     assert all("line 1 " in one.message for one in errors)
 
 
+def test_a_known_shape_vouches_for_nothing_but_itself() -> None:
+    """A line is not taken for sound because it begins and ends like one that is."""
+    compact = request("x", '{"model":"m","messages":[]}').replace(": ", ":").replace(", ", ",")
+    sound = compact.replace('"x"', r'"a\"c"')
+    broken = compact.replace('"x"', '"b"c"')
+    twice = compact.replace("[]", '[],"messages":[],"model":"n","messages":[]')
+    control = compact.replace('"x"', '"\t"')
+    told_lines = [line for _, line, _ in told("\n".join([sound, compact, broken, twice, control]))]
+    assert told_lines == [3, 4, 5]
+
+
 def test_duplicates_far_apart_are_found() -> None:
     """B21: the first and the last of 5,000 lines may not share a custom_id."""
     lines = [request(f"r{number}") for number in range(4_999)]

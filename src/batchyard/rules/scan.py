@@ -1,22 +1,21 @@
 """One pass over a file of requests, whose bytes may be cut anywhere.
 
-Lines of one file mostly differ in two places: the custom_id and the text. What stands around
-these two is a line's shape; of lines of one shape, only the first is looked at closely. What no
-quick test can accept goes to `rules/lines`, which is exact and says what is wrong.
+Most lines are recognised by their shape (`rules/shapes`). Any other line goes to `rules/lines`,
+which is exact and says what is wrong.
 """
 
 import json
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
-from batchyard.rules.endpoints import ENDPOINTS
 from batchyard.rules.limits import Limits
-from batchyard.rules.lines import depth, examine
+from batchyard.rules.lines import examine
+from batchyard.rules.shapes import Shape, is_shallow, shape_of
 from batchyard.wire.objects import BatchError
 
 __all__ = ["Digest", "Scan", "ShardSpan"]
@@ -24,15 +23,8 @@ __all__ = ["Digest", "Scan", "ShardSpan"]
 _BOM = b"\xef\xbb\xbf"
 _SHARD_BYTES, _SHARD_LINES = 2 << 20, 500
 _PARTITIONS = 64
-# How a line begins that is read quickly, and how many shapes are remembered.
-_HEADS = (b'{"custom_id":"', b'{"custom_id": "')
-_SHAPES_MAX, _SHAPE_BYTES_MAX = 64, 64 << 10
-# Nesting that text and shape may have each.
-_TEXT_DEPTH_MAX = 48
-# The shortest envelope, and how much longer one may be in which no key stands twice for sure: the
-# shortest of the four keys, with a value, would need a byte more.
-_ENVELOPE_BYTES = len('{"custom_id":"","method":"POST","url":"","body":}')
-_ENVELOPE_SLACK = 8
+# As many shapes may take turns in a file and still be recognised.
+_SHAPES_MAX = 4
 
 
 class ShardSpan(Struct, frozen=True, array_like=True):
@@ -77,32 +69,6 @@ class _Kind(Struct):
     lines: int = 0
 
 
-class _Shape(Struct, gc=False):
-    """Lines that are alike but for custom_id and text; `envelope_bytes` is all but id and body."""
-
-    kind: _Kind
-    envelope_bytes: int
-
-
-class _Body(Struct, gc=False):
-    model: str = ""
-    stream: bool | None = None
-    messages: Raw | UnsetType = UNSET
-    input: Raw | UnsetType = UNSET
-    prompt: Raw | UnsetType = UNSET
-
-
-class _Row(Struct, gc=False):
-    custom_id: str
-    method: str
-    url: str
-    body: _Body
-
-
-class _RawBody(Struct, gc=False):
-    body: Raw
-
-
 class Scan:
     """Fed with chunks of a file, tells at the end what it has seen.
 
@@ -120,8 +86,7 @@ class Scan:
     ) -> None:
         self._limits, self._endpoint = limits, endpoint
         self._known = known_model or (lambda _model: True)
-        self._decode = msgspec.json.Decoder(_Row).decode
-        self._decode_body = msgspec.json.Decoder(_RawBody).decode
+        self._decode = msgspec.json.Decoder(Raw).decode
         self._tail: list[bytes] = []
         self._tail_bytes = 0
         self._bytes = self._line = self._lines = 0
@@ -129,7 +94,7 @@ class Scan:
         self._shard_start = self._shard_first = 0
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._models: set[str] = set()
-        self._shapes: dict[bytes, _Shape] = {}
+        self._shapes: deque[tuple[Shape, _Kind]] = deque(maxlen=_SHAPES_MAX)
         self._embedding_inputs = self._body_bytes = 0
         self._errors: list[BatchError] = []
         self._errors_total = 0
@@ -223,7 +188,9 @@ class Scan:
             self._bytes += len(line) + 1
             if line and not line.isspace():
                 self._lines += 1
-                if not (clean and self._glance(line)):
+                if not clean or not (
+                    self._glance(line) or (self._learn(line) and self._glance(line))
+                ):
                     self._look(line)
             if (
                 self._lines - self._shard_first >= _SHARD_LINES
@@ -232,66 +199,42 @@ class Scan:
                 self._close_shard()
 
     def _glance(self, line: bytes) -> bool:
-        """Accept a line if that is quickly seen to be right; else it needs a closer look."""
-        if not line.startswith(_HEADS):
-            return False
+        """Accept a line that is a known one with another custom_id and another text."""
+        for shape, kind in self._shapes:
+            id_end = line.find(b'"', shape.id_start)
+            if (
+                line.startswith(shape.middle, id_end)
+                and line.endswith(shape.tail)
+                and line.startswith(shape.head)
+            ):
+                return self._accept_alike(line, id_end, shape, kind)
+        return False
+
+    def _accept_alike(self, line: bytes, id_end: int, shape: Shape, kind: _Kind) -> bool:
+        text = line[id_end + len(shape.middle) : len(line) - len(shape.tail)]
+        custom_id = line[shape.id_start : id_end].decode()
         try:
-            row = self._decode(line)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            self._decode(text)
+        except (msgspec.DecodeError, RecursionError):
             return False
-        custom_id, body = row.custom_id, row.body
-        text, key = body.messages, b'"messages":'
-        if text is UNSET:
-            text, key = body.input, b'"input":'
-            if text is UNSET:
-                text, key = body.prompt, b'"prompt":'
-                if text is UNSET:
-                    return False
-        id_start = line.find(b'"', 13) + 1
-        id_end = line.find(b'"', id_start)
-        raw = bytes(text)
-        start = line.find(key, id_end) + len(key)
-        if line[start] == 0x20:
-            start += 1
         if (
-            id_end - id_start != len(custom_id)
-            or not custom_id.isprintable()
-            or not 0 < len(custom_id) <= self._limits.custom_id_bytes_max
-            or not line.startswith(raw, start)
-            or not _is_shallow(raw)
+            not custom_id.isprintable()
+            or "\\" in custom_id
+            or not 0 < len(custom_id) <= self._limits.custom_id_bytes_max // 4
+            or ((text.rfind(b"{") > 1 or text.rfind(b"[") > 0) and not is_shallow(text))
         ):
             return False
-        around = line[id_end:start] + line[start + len(raw) :]
-        shape = self._shapes.get(around) or self._shape(around, line, row)
-        if shape is None:
-            return False
-        body_bytes = len(line) - len(custom_id) - shape.envelope_bytes
-        self._accept(custom_id, shape.kind, body_bytes, text)
+        self._accept(custom_id, kind, len(text) + shape.body_bytes, text)
         return True
 
-    def _shape(self, around: bytes, line: bytes, row: _Row) -> _Shape | None:
-        """What stands around id and text, if nothing about it calls for the exact examination."""
-        body, endpoint = row.body, ENDPOINTS.get(row.url)
-        envelope_bytes = len(line) - len(row.custom_id) - len(bytes(self._decode_body(line).body))
-        if (
-            endpoint is None
-            or row.method != "POST"
-            or body.stream
-            or any(getattr(body, name) in (UNSET, "") for name in endpoint.required)
-            or envelope_bytes > _ENVELOPE_BYTES + _ENVELOPE_SLACK + len(row.url)
-            or around.count(b'"model"') != bool(body.model)
-            or len(body.model) > self._limits.model_bytes_max // 4
-            or b"\\u00" in around
-            or depth(b'"' + around) > self._limits.nesting_max - _TEXT_DEPTH_MAX
-        ):
-            return None
-        kind = self._kind(row.url, body.model)
-        if isinstance(kind, BatchError):
-            return None
-        shape = _Shape(kind, envelope_bytes)
-        if len(self._shapes) < _SHAPES_MAX and len(around) <= _SHAPE_BYTES_MAX:
-            self._shapes[around] = shape
-        return shape
+    def _learn(self, line: bytes) -> bool:
+        """Remember the shape of a line, if it has one and fits this batch."""
+        shape = shape_of(line, self._limits)
+        kind = None if shape is None else self._kind(shape.url, shape.model)
+        if shape is None or not isinstance(kind, _Kind):
+            return False
+        self._shapes.appendleft((shape, kind))
+        return True
 
     def _look(self, line: bytes) -> None:
         """Examine a line exactly, and accept it or tell what is wrong with it."""
@@ -382,12 +325,6 @@ def _is_utf8(block: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _is_shallow(text: bytes) -> bool:
-    """Whether a valid text nests little; mostly it has too few brackets to do otherwise."""
-    opened = text.count(b"{") + (text.count(b"[") if text.rfind(b"[") > 0 else 1)
-    return opened <= _TEXT_DEPTH_MAX or depth(text) <= _TEXT_DEPTH_MAX
 
 
 def _inputs(inputs: Raw | bytes | UnsetType) -> int:
