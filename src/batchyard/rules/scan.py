@@ -186,11 +186,11 @@ class Scan:
                 continue
             self._line += 1
             self._bytes += len(line) + 1
-            if line and not line.isspace():
+            if clean and self._glance(line):
                 self._lines += 1
-                if not clean or not (
-                    self._glance(line) or (self._learn(line) and self._glance(line))
-                ):
+            elif line and not line.isspace():
+                self._lines += 1
+                if not (clean and self._learn(line)):
                     self._look(line)
             if (
                 self._lines - self._shard_first >= _SHARD_LINES
@@ -228,13 +228,13 @@ class Scan:
         return True
 
     def _learn(self, line: bytes) -> bool:
-        """Remember the shape of a line, if it has one and fits this batch."""
+        """Accept a line of a new shape, and remember that."""
         shape = shape_of(line, self._limits)
         kind = None if shape is None else self._kind(shape.url, shape.model)
         if shape is None or not isinstance(kind, _Kind):
             return False
         self._shapes.appendleft((shape, kind))
-        return True
+        return self._accept_alike(line, line.find(b'"', shape.id_start), shape, kind)
 
     def _look(self, line: bytes) -> None:
         """Examine a line exactly, and accept it or tell what is wrong with it."""
@@ -252,7 +252,7 @@ class Scan:
         self, custom_id: str, kind: _Kind, body_bytes: int, inputs: Raw | bytes | UnsetType
     ) -> None:
         mark = hash(custom_id)
-        if mark in self._searched and self._has_twin(custom_id):
+        if self._searched and mark in self._searched and self._has_twin(custom_id):
             return
         kind.lines += 1
         self._body_bytes += body_bytes

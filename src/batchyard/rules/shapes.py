@@ -60,7 +60,7 @@ def shape_of(line: bytes, limits: Limits) -> Shape | None:
         or len(body.model) > limits.model_bytes_max // 4
         # An escaped letter could spell a key that stands there already.
         or b"\\u00" in around
-        or depth(around) > limits.nesting_max - _TEXT_DEPTH_MAX
+        or not _is_shallow(around, limits.nesting_max - _TEXT_DEPTH_MAX)
         or len(around) > _SHAPE_BYTES_MAX
     ):
         return None
@@ -69,8 +69,11 @@ def shape_of(line: bytes, limits: Limits) -> Shape | None:
 
 def is_shallow(text: bytes) -> bool:
     """Whether the text of a line nests little; mostly it has too few brackets to do otherwise."""
-    opened = text.count(b"{") + text.count(b"[")
-    return opened <= _TEXT_DEPTH_MAX or depth(text) <= _TEXT_DEPTH_MAX
+    return _is_shallow(text, _TEXT_DEPTH_MAX)
+
+
+def _is_shallow(text: bytes, most: int) -> bool:
+    return text.count(b"{") + text.count(b"[") <= most or depth(text) <= most
 
 
 class _Row(Struct, gc=False):
@@ -94,22 +97,19 @@ _body_decoder = msgspec.json.Decoder(_Body)
 
 def _cut(line: bytes, body: _Body) -> tuple[bytes, bytes, bytes, bytes] | None:
     """A line as what stands before its custom_id, what follows it, its text, and the rest."""
-    head = next(filter(line.startswith, _HEADS), None)
-    named = next(
-        (
-            (b'"%b":' % name, bytes(value))
-            for name, value in (
-                (b"messages", body.messages),
-                (b"input", body.input),
-                (b"prompt", body.prompt),
-            )
-            if value is not UNSET
-        ),
-        None,
-    )
-    if head is None or named is None:
+    for head in _HEADS:
+        if line.startswith(head):
+            break
+    else:
         return None
-    key, text = named
+    if body.messages is not UNSET:
+        key, text = b'"messages":', bytes(body.messages)
+    elif body.input is not UNSET:
+        key, text = b'"input":', bytes(body.input)
+    elif body.prompt is not UNSET:
+        key, text = b'"prompt":', bytes(body.prompt)
+    else:
+        return None
     id_end = line.find(b'"', len(head))
     found = line.find(key, id_end)
     start = found + len(key)
