@@ -25,7 +25,7 @@ from batchyard.places.clock import Clock
 from batchyard.places.database import Runner
 from batchyard.places.store import Work
 from batchyard.places.store.rows import Course, Lease
-from batchyard.rules.limits import SHARD_LINES, Limits
+from batchyard.rules.limits import Limits
 from batchyard.rules.schedule import in_turn
 from batchyard.rules.settle import WORKER_LOST
 from batchyard.wire.lines import line_id, render_failure
@@ -73,6 +73,8 @@ class Shift:
         self._held: set[HeldLease] = set()
         self._wake = asyncio.Event()
         self._rung = True
+        # No shard was free when last looked; only a bell can have changed that.
+        self._dry = False
         self._steps: set[asyncio.Task[None]] = set()
         self._ledger = Ledger(worker, tools.work, tools.blobs)
         self._renewed_until = 0.0
@@ -126,7 +128,7 @@ class Shift:
     async def _turn(self) -> None:
         await self._renew()
         if self._rung:
-            self._rung = False
+            self._rung = self._dry = False
             tools = self._tools
             await tools.hot.run(tools.work.bury, tools.clock.steady())
             await self._take_courses()
@@ -235,16 +237,19 @@ class Shift:
     async def _feed(self) -> None:
         tools = self._tools
         room = self._rules.lines_held_max - self._lanes.held
-        if room <= 0 or self._held_bytes() >= _HELD_BYTES_MAX:
+        if self._dry or room <= 0 or self._held_bytes() >= _HELD_BYTES_MAX:
             return
         now = int(tools.clock.wall())
         turns: list[Turn] = []
-        for waiting in in_turn(await tools.hot.run(tools.work.waiting, now)):
+        shard_lines = tools.limits.shard_lines
+        free = await tools.hot.run(tools.work.waiting, now)
+        self._dry = not free
+        for waiting in in_turn(free):
             want = min(room, self._lanes.appetite(waiting.model))
             if want > 0:
-                shards = min(-(-want // SHARD_LINES), _SHARDS_AT_ONCE_MAX, waiting.shards)
+                shards = min(-(-want // shard_lines), _SHARDS_AT_ONCE_MAX, waiting.shards)
                 turns.append(Turn(waiting.batch_id, waiting.model, shards))
-                room -= shards * SHARD_LINES
+                room -= shards * shard_lines
         if turns:
             drawn = await tools.hot.run(draw, tools.work, tools.blobs, self.worker, turns, now)
             for lease, span in drawn:

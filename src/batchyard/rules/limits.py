@@ -16,7 +16,6 @@ __all__ = [
     "METADATA_VALUE_CHARACTERS_MAX",
     "OUTPUT_EXPIRES_SECONDS",
     "RELAXED",
-    "SHARD_LINES",
     "STRICT",
     "Limits",
     "window_seconds",
@@ -33,9 +32,6 @@ BATCHES_PAGE = (1, 100, 20)
 # Batch input files expire after 30 days, results 30 days after the batch has ended.
 INPUT_EXPIRES_SECONDS = 2_592_000
 OUTPUT_EXPIRES_SECONDS = 2_592_000
-
-# A shard, the unit of lease, has at most so many lines (fewer where lines are long).
-SHARD_LINES = 500
 
 _MIB = 1 << 20
 
@@ -60,6 +56,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     nesting_max: int = 128
     errors_max: int = 1_000
     models_max: int = 1_000
+    shard_lines: int = 500
 
 
 # OpenAI to the letter.

@@ -21,7 +21,7 @@ from batchyard.wire.objects import BatchError
 __all__ = ["Digest", "Scan", "ShardSpan"]
 
 _BOM = b"\xef\xbb\xbf"
-_SHARD_BYTES, _SHARD_LINES = 2 << 20, 500
+_SHARD_BYTES = 2 << 20
 _PARTITIONS = 64
 # As many shapes may take turns in a file and still be recognised.
 _SHAPES_MAX = 4
@@ -193,7 +193,7 @@ class Scan:
                 if not (clean and self._learn(line)):
                     self._look(line)
             if (
-                self._lines - self._shard_first >= _SHARD_LINES
+                self._lines - self._shard_first >= self._limits.shard_lines
                 or self._bytes - self._shard_start >= _SHARD_BYTES
             ):
                 self._close_shard()

@@ -1,0 +1,1 @@
+"""Lives of batches, told from seeds on a virtual clock."""
