@@ -139,22 +139,28 @@ class Shift:
     # Leases
 
     async def _renew(self) -> None:
-        now = self._tools.clock.steady()
-        if now < self._renewed_until - self._rules.lease_seconds * 2 / 3:
+        clock, run = self._tools.clock, self._tools.hot.run
+        if clock.steady() < self._renewed_until - self._rules.lease_seconds * 2 / 3:
             return
-        until = now + self._rules.lease_seconds
-        work, run = self._tools.work, self._tools.hot.run
-        if self._renewed_until == 0.0:
-            await run(work.sign_on, self.worker, until)
-        elif not await run(work.renew, self.worker, until):
-            # Others took us for dead and have what we held: what is in flight is theirs now.
-            log.warning("worker_was_given_up", worker=self.worker, shards=len(self._held))
-            self._abandon(list(self._held))
-            await run(work.sign_on, self.worker, until)
-        self._renewed_until = until
+        if self._renewed_until == 0.0 or not await run(self._prolong):
+            if self._held:
+                # Others took us for dead and have what we held: what is in flight is theirs now.
+                log.warning("worker_was_given_up", worker=self.worker, shards=len(self._held))
+                self._abandon(list(self._held))
+            await run(self._sign_on)
         # A worker that was frozen must not send before it has looked at its lease.
-        self._lanes.gate.until = asyncio.get_running_loop().time() + self._rules.lease_seconds
+        left = self._renewed_until - clock.steady()
+        self._lanes.gate.until = asyncio.get_running_loop().time() + left
         self._lanes.pump()
+
+    def _prolong(self) -> bool:
+        # The time is taken when it is written: this call may have waited long for its turn.
+        self._renewed_until = self._tools.clock.steady() + self._rules.lease_seconds
+        return self._tools.work.renew(self.worker, self._renewed_until)
+
+    def _sign_on(self) -> None:
+        self._renewed_until = self._tools.clock.steady() + self._rules.lease_seconds
+        self._tools.work.sign_on(self.worker, self._renewed_until)
 
     def _abandon(self, leases: list[HeldLease]) -> None:
         lost = set(leases)

@@ -53,13 +53,10 @@ class Work:
     # Workers
 
     def sign_on(self, worker: str, alive_until: float) -> None:
-        """Enter a worker, or prolong its leases, all at once; times are of the steady clock."""
+        """Enter a worker that holds nothing; times are of the steady clock."""
         with self._store.writing() as connection:
-            found = connection.execute(
-                update(workers).where(workers.c.id == worker).values(alive_until=alive_until)
-            )
-            if not found.rowcount:
-                connection.execute(insert(workers).values(id=worker, alive_until=alive_until))
+            _forsake(connection, [worker])
+            connection.execute(insert(workers).values(id=worker, alive_until=alive_until))
 
     def renew(self, worker: str, alive_until: float) -> bool:
         """Prolong a worker's leases; False when it was buried meanwhile and holds none."""
@@ -113,8 +110,8 @@ class Work:
         )
         query = (
             select(*_COURSE)
-            .where(batches.c.status.in_(_ACTIVE), batches.c.steward.is_(None))
             .where(or_(batches.c.status == "validating", and_(ends, ~held)))
+            .where(batches.c.steward.is_(None))
             .order_by(batches.c.sequence)
         )
         with self._store.reading() as connection:
@@ -127,6 +124,7 @@ class Work:
                 connection,
                 update(batches)
                 .where(batches.c.id == batch_id, batches.c.steward.is_(None))
+                .where(select(workers.c.id).where(workers.c.id == worker).exists())
                 .values(steward=worker),
             )
 
@@ -274,7 +272,10 @@ class Work:
             return [Waiting(**row._mapping) for row in connection.execute(query)]
 
     def lease(self, worker: str, batch_id: str, model: str, most: int, now: int) -> list[Lease]:
-        """Lease up to `most` free shards of one batch and model, in input order."""
+        """Lease up to `most` free shards of one batch and model, in input order.
+
+        A worker that was given up gets none until it has signed on anew.
+        """
         free = (
             select(shards.c.position)
             .where(shards.c.batch_id == batch_id, shards.c.model == model)
@@ -287,6 +288,7 @@ class Work:
                 select(*_LEASE_OF_BATCH)
                 .where(batches.c.id == batch_id, batches.c.status == "in_progress")
                 .where(batches.c.expires_at > now)
+                .where(select(workers.c.id).where(workers.c.id == worker).exists())
             ).first()
             if batch is None:
                 return []
@@ -349,7 +351,6 @@ class Work:
         return lost
 
 
-_ACTIVE = ("validating", "in_progress", "finalizing", "cancelling")
 _COURSE = [batches.c[name] for name in Course.__struct_fields__ if name not in ("populated",)]
 _LEASE_OF_BATCH = [
     batches.c.endpoint,
@@ -376,8 +377,11 @@ def _shard_rows(batch_id: str, new: Sequence[NewShard]) -> list[dict[str, Any]]:
 
 def _bury(connection: Connection, dead: Any) -> int:
     ids = list(connection.execute(select(workers.c.id).where(dead)).scalars())
-    if not ids:
-        return 0
+    return _forsake(connection, ids) if ids else 0
+
+
+def _forsake(connection: Connection, ids: Sequence[str]) -> int:
+    """Free all that these workers held, and strike them off; tells how many shards it were."""
     lost = connection.execute(
         update(shards)
         .where(shards.c.worker.in_(ids))

@@ -1,0 +1,1 @@
+"""Real processes, as a user has them; some are killed."""

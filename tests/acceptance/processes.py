@@ -1,0 +1,168 @@
+"""Servers, simulated upstreams and one-shot runs as processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+from openai import OpenAI
+from openai.types import Batch
+
+__all__ = ["ENDED", "Server", "Sim", "command", "request_lines", "results_of", "until"]
+
+ENDED = ("completed", "failed", "expired", "cancelled")
+# A test that waits for longer is broken; nothing here is that slow.
+PATIENCE_SECONDS = 40.0
+
+
+def command(*words: str) -> list[str]:
+    """The command `batchyard` with these words."""
+    return [sys.executable, "-m", "batchyard", *words]
+
+
+def until(met: Callable[[], bool]) -> None:
+    """Ask again and again, each time over a real connection, until it is so."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not met():
+        assert time.monotonic() < end, "it never came true"
+
+
+class Sim:
+    """A simulated upstream."""
+
+    def __init__(self, folder: Path, *options: str, models: str = "m1,m2") -> None:
+        self._log = folder / "sim.log"
+        self._process = subprocess.Popen(
+            command("sim", "--port", "0", "--models", models, "--log", str(self._log), *options),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().split()[-1]
+
+    def set(self, what: str, spec: str) -> None:
+        """Set its `faults` or its `latency` while it runs."""
+        url = f"{self.url.removesuffix('/v1')}/sim/{what}"
+        urllib.request.urlopen(urllib.request.Request(url, spec.encode(), method="POST")).close()
+
+    def served(self) -> Counter[str]:
+        """How often each distinct request was answered with 200, by the sim's own log."""
+        urllib.request.urlopen(f"{self.url.removesuffix('/v1')}/sim/stats").close()
+        seen: Counter[str] = Counter()
+        for line in self._log.read_text().splitlines():
+            entry = json.loads(line)
+            if entry["path"] != "/v1/models" and entry["answered"] == 200:
+                seen[entry["key"]] += 1
+        return seen
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+class Server:
+    """`batchyard serve` on one data folder, started as often as a test likes."""
+
+    def __init__(self, folder: Path, upstreams: list[str], **settings: object) -> None:
+        self.folder = folder
+        toml = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+        toml += "".join(f'[[upstream]]\nurl = "{url}"\n' for url in upstreams)
+        (folder / "batchyard.toml").write_text(toml)
+        self._process: subprocess.Popen[str] | None = None
+        self._client: OpenAI | None = None
+
+    def start(self, **environment: str) -> OpenAI:
+        """Start it and return a client for it."""
+        self._forget()
+        words = ("serve", "--port", "0", "--data", str(self.folder / "data"))
+        with (self.folder / "serve.log").open("a") as log:
+            self._process = subprocess.Popen(
+                command(*words, "--config", str(self.folder / "batchyard.toml")),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=os.environ | {"BATCHYARD_API_KEY": "key"} | environment,
+            )
+        assert self._process.stdout is not None
+        announced = self._process.stdout.readline()
+        assert announced, (self.folder / "serve.log").read_text()
+        self.url = announced.split()[-1]
+        self._client = OpenAI(
+            base_url=self.url, api_key="key", max_retries=0, _strict_response_validation=True
+        )
+        return self._client
+
+    def worker(self) -> psutil.Process:
+        """The worker process that runs now."""
+        assert self._process is not None
+        found: list[psutil.Process] = []
+
+        def is_there() -> bool:
+            assert self._process is not None
+            found[:] = psutil.Process(self._process.pid).children()
+            return bool(found)
+
+        until(is_there)
+        return found[0]
+
+    def kill(self) -> None:
+        """SIGKILL the server; its worker notices by itself."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def died(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process is None or self._process.poll() is not None
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=10)
+
+    def events(self, name: str) -> int:
+        """How often an event stands in the log."""
+        return (self.folder / "serve.log").read_text().count(f'"event": "{name}"')
+
+    def close(self) -> None:
+        """End it whatever it does."""
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def request_lines(
+    count: int, body: Mapping[str, object] | None = None, url: str = "/v1/chat/completions"
+) -> bytes:
+    """A batch file of distinct requests."""
+    lines = []
+    for number in range(count):
+        asked = {"model": "m1", "messages": [{"role": "user", "content": f"line {number}"}]}
+        line = {"custom_id": f"c{number}", "method": "POST", "url": url}
+        lines.append(json.dumps(line | {"body": body or asked}))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def results_of(client: OpenAI, batch: Batch) -> tuple[list[dict[str, object]], ...]:
+    """The lines of the output file and of the error file."""
+    return tuple(
+        [json.loads(line) for line in client.files.content(id).text.splitlines()] if id else []
+        for id in (batch.output_file_id, batch.error_file_id)
+    )
