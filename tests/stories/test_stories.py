@@ -11,6 +11,11 @@ from batchyard.places.store import Store, open_store
 from tests.stories.loop import run_virtually
 from tests.stories.story import tell
 
+# Workers that are killed close no files.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 CHUNK = 50
 
 

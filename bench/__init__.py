@@ -1,0 +1,1 @@
+"""Measures Batchyard beside the alternatives, on this machine, in one run."""

@@ -1,0 +1,61 @@
+"""`python -m bench`: run scenarios and write what they found to bench/RESULTS.md."""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench import runs
+from bench.report import Section, write
+from bench.setting import Setting
+from bench.upstream import compile_floor
+
+__all__ = ["main"]
+
+_SCENARIOS: dict[str, Callable[[Setting], Iterator[Section]]] = {
+    "run": runs.plain,
+    "full-upstream": runs.full_upstream,
+    "million": runs.million,
+}
+_ONLY_FULL = ("million",)
+
+
+def main() -> None:
+    """Run the scenarios that were named, or all of them, one after the other."""
+    asked = _arguments()
+    names = asked.scenarios or [name for name in _SCENARIOS if asked.full or name not in _ONLY_FULL]
+    sections: list[Section] = []
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
+        setting = Setting(Path(folder), compile_floor(Path(folder)), asked.lines, asked.repeat)
+        for name in names:
+            for section in _SCENARIOS[name](setting):
+                sections.append(section)
+                _show(section)
+        write(asked.results, sections, upstream=setting.floor.name, lines=asked.lines)
+    print(f"\nwritten to {asked.results}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(_SCENARIOS))
+    parser.add_argument("--lines", type=int, default=50_000, help="lines of a batch (50,000)")
+    parser.add_argument("--repeat", type=int, default=3, help="how often each is measured (3)")
+    parser.add_argument("--full", action="store_true", help="also what takes minutes and gigabytes")
+    parser.add_argument("--folder", type=Path, help="where files may be written meanwhile")
+    parser.add_argument(
+        "--results", type=Path, default=Path(__file__).with_name("RESULTS.md"), help="the page"
+    )
+    asked = parser.parse_args()
+    if unknown := set(asked.scenarios) - set(_SCENARIOS):
+        parser.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(_SCENARIOS)}")
+    return asked
+
+
+def _show(section: Section) -> None:
+    print(f"\n{section.title}\n  {section.setting}")
+    for figure in section.figures:
+        print("  " + figure.row())
+
+
+if __name__ == "__main__":
+    main()

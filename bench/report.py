@@ -1,0 +1,105 @@
+"""Figures, and the page that they are written on."""
+
+import datetime
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Figure", "Section", "write"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured thing: a value per repetition, and the target, if it has one.
+
+    `at_least` tells on which side of the target it ought to be.
+    """
+
+    what: str
+    values: Sequence[float]
+    unit: str
+    target: float | None = None
+    at_least: bool = False
+
+    @property
+    def median(self) -> float:
+        """The middle value."""
+        return statistics.median(self.values)
+
+    @property
+    def met(self) -> str:
+        """Whether the median is on the right side; nothing where there is no target."""
+        if self.target is None:
+            return ""
+        right = self.median >= self.target if self.at_least else self.median <= self.target
+        return "yes" if right else "**no**"
+
+    def row(self) -> str:
+        """A line of a Markdown table."""
+        target = ""
+        if self.target is not None:
+            target = f"{'≥' if self.at_least else '≤'} {_number(self.target)}"
+        spread = f"{_number(min(self.values))} to {_number(max(self.values))}"
+        if len(self.values) == 1:
+            spread = "one run"
+        return (
+            f"| {self.what} | {_number(self.median)} {self.unit} | {spread} | {target} | "
+            f"{self.met} |"
+        )
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one scenario found."""
+
+    title: str
+    setting: str
+    figures: Sequence[Figure]
+    remarks: Sequence[str] = field(default=())
+
+
+def write(path: Path, sections: Sequence[Section], *, upstream: str, lines: int) -> None:
+    """Write the page; what it says is all there is to know about the run."""
+    text = [
+        "# Results",
+        "",
+        "Written by `make bench`; do not edit.",
+        "Every figure is the median of its repetitions; no test asserts any of them.",
+        "",
+        f"- When: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+        f"- Machine: {_machine()}",
+        f"- Load before and while it ran: {_load()}",
+        f"- Upstream: {upstream}, on one core; what is measured has the other core.",
+        f"- Lines: {lines:,} distinct ones of 1 KB, unless a section says otherwise.",
+    ]
+    for section in sections:
+        text += ["", f"## {section.title}", "", section.setting, ""]
+        text += ["| | median | range | target | met |", "|---|---:|---:|---:|---|"]
+        text += [figure.row() for figure in section.figures]
+        text += ["", *section.remarks] if section.remarks else []
+    path.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def _number(value: float) -> str:
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _machine() -> str:
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return (
+        f"{os.cpu_count()} cores, {model}, Linux {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def _load() -> str:
+    return ", ".join(f"{load:.1f}" for load in os.getloadavg()) + " (1, 5 and 15 minutes)"

@@ -1,0 +1,156 @@
+"""The stories are worth something: bugs that others had, planted here, do not go unnoticed."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+from sqlalchemy import update
+
+from batchyard.flow import keeping, recording, shift
+from batchyard.places.store import Store, Work, open_store, pieces, work
+from batchyard.places.store.schema import batches, shards
+from tests.stories.loop import run_virtually
+from tests.stories.story import tell
+
+# Workers that are killed close no files.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+SEEDS_MAX = 400
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def record_ignores_the_lease(patch: pytest.MonkeyPatch) -> None:
+    """A worker that was given up records all the same."""
+    patch.setattr(work, "holds", lambda *_: True)
+
+
+def burial_leaves_the_epoch(patch: pytest.MonkeyPatch) -> None:
+    """A dead worker's shards are freed, yet remain its own to write for."""
+
+    def forsake(connection: Any, ids: Any) -> int:
+        connection.execute(update(shards).where(shards.c.worker.in_(ids)).values(worker=None))
+        return 0
+
+    patch.setattr(work, "_forsake", forsake)
+
+
+def a_failed_piece_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """When the disk is full, the results at hand are thrown away."""
+    real = shift.Shift._keep
+
+    async def keep(self: Any, piece: Any) -> None:
+        try:
+            await real(self, piece)
+        except OSError:
+            return
+
+    patch.setattr(shift.Shift, "_keep", keep)
+
+
+def a_refused_piece_counts(patch: pytest.MonkeyPatch) -> None:
+    """What a refused piece wrote into its segment is marked with the next one."""
+    real = keeping._Open.append
+
+    def append(self: Any, lines: list[bytes]) -> None:
+        real(self, lines)
+        self.accept()
+
+    patch.setattr(keeping._Open, "append", append)
+
+
+def counts_are_added_twice(patch: pytest.MonkeyPatch) -> None:
+    """A shard's end is counted as one more failed line."""
+    real = pieces.record
+
+    def record(connection: Any, piece: Any) -> None:
+        real(connection, piece)
+        for mark in piece.shards:
+            if mark.remaining == 0:
+                done = update(batches).where(batches.c.id == mark.batch_id)
+                connection.execute(done.values(failed=batches.c.failed + 1))
+
+    patch.setattr(work, "record", record)
+
+
+def a_second_result_replaces_nothing_but_is_written(patch: pytest.MonkeyPatch) -> None:
+    """Each result of a line is written, not only the first."""
+    real = recording.Recorder.add
+
+    def add(self: Any, held: Any, position: int, *rest: Any, **more: Any) -> None:
+        real(self, held, position, *rest, **more)
+        if position == 0 and held.part is not None:
+            held.part.error_lines.extend(held.part.output_lines[-1:])
+
+    patch.setattr(recording.Recorder, "add", add)
+
+
+def the_tail_forgets_what_is_answered(patch: pytest.MonkeyPatch) -> None:
+    """An expired batch writes off lines that have their answer."""
+    real = Work.unanswered
+
+    def unanswered(self: Work, batch_id: str) -> list[Any]:
+        return [msgspec.structs.replace(one, answered=b"\0") for one in real(self, batch_id)]
+
+    patch.setattr(Work, "unanswered", unanswered)
+
+
+def a_shard_is_leased_again(patch: pytest.MonkeyPatch) -> None:
+    """What was read of a shard's mask is forgotten: all its lines are asked and written again."""
+    real = keeping.HeldLease.__init__
+
+    def forgetful(self: Any, lease: Any) -> None:
+        real(self, lease)
+        self.answered, self.remaining = 0, lease.lines
+
+    patch.setattr(keeping.HeldLease, "__init__", forgetful)
+
+
+def a_released_shard_is_not_drained(patch: pytest.MonkeyPatch) -> None:
+    """Shards are given back while their results are still on the way to the disk."""
+
+    async def drained(self: Any) -> None:
+        return
+
+    patch.setattr(recording.Recorder, "drained", drained)
+
+
+PLANTED: list[Patch] = [
+    record_ignores_the_lease,
+    burial_leaves_the_epoch,
+    a_failed_piece_is_forgotten,
+    a_refused_piece_counts,
+    counts_are_added_twice,
+    a_second_result_replaces_nothing_but_is_written,
+    the_tail_forgets_what_is_answered,
+    a_shard_is_leased_again,
+    a_released_shard_is_not_drained,
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A real store in a file."""
+    opened = open_store(f"sqlite:///{tmp_path}/store.sqlite")
+    with structlog.testing.capture_logs():
+        yield opened
+    opened.close()
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_a_planted_bug_is_caught(
+    plant: Patch, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a few hundred seeds some story breaks."""
+    plant(monkeypatch)
+    for seed in range(SEEDS_MAX):
+        try:
+            run_virtually(tell(seed, store, tmp_path / "blobs"))
+        except Exception:  # noqa: BLE001
+            return
+    pytest.fail(f"{plant.__name__} went unnoticed for {SEEDS_MAX} seeds")
