@@ -91,7 +91,7 @@ def misfortune(world: World, batches: list[Batch]) -> None:
         worker.kill_at = (chance.choice(POINTS), chance.choice((1, 1, 2)))
     elif worker is not None and kind == "freeze":
         world.losses += 1
-        worker.thaws = asyncio.get_running_loop().time() + chance.choice((1.0, 5.0, 20.0))
+        worker.thaws = asyncio.get_running_loop().time() + chance.choice((1.0, 7.0, 20.0))
     elif worker is not None and kind == "disk":
         worker.disk_full = not worker.disk_full
 

@@ -52,17 +52,6 @@ def a_failed_piece_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(shift.Shift, "_keep", keep)
 
 
-def a_refused_piece_counts(patch: pytest.MonkeyPatch) -> None:
-    """What a refused piece wrote into its segment is marked with the next one."""
-    real = keeping._Open.append
-
-    def append(self: Any, lines: list[bytes]) -> None:
-        real(self, lines)
-        self.accept()
-
-    patch.setattr(keeping._Open, "append", append)
-
-
 def counts_are_added_twice(patch: pytest.MonkeyPatch) -> None:
     """A shard's end is counted as one more failed line."""
     real = pieces.record
@@ -110,25 +99,14 @@ def a_shard_is_leased_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(keeping.HeldLease, "__init__", forgetful)
 
 
-def a_released_shard_is_not_drained(patch: pytest.MonkeyPatch) -> None:
-    """Shards are given back while their results are still on the way to the disk."""
-
-    async def drained(self: Any) -> None:
-        return
-
-    patch.setattr(recording.Recorder, "drained", drained)
-
-
 PLANTED: list[Patch] = [
     record_ignores_the_lease,
     burial_leaves_the_epoch,
     a_failed_piece_is_forgotten,
-    a_refused_piece_counts,
     counts_are_added_twice,
     a_second_result_replaces_nothing_but_is_written,
     the_tail_forgets_what_is_answered,
     a_shard_is_leased_again,
-    a_released_shard_is_not_drained,
 ]
 
 
