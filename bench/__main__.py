@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import runs
+from bench import peers, runs, served, uploads
 from bench.report import Section, write
 from bench.setting import Setting
 from bench.upstream import compile_floor
@@ -14,7 +14,13 @@ __all__ = ["main"]
 
 _SCENARIOS: dict[str, Callable[[Setting], Iterator[Section]]] = {
     "run": runs.plain,
+    "alternatives": peers.alternatives,
+    "worker": served.worker,
+    "faults": served.faulty,
     "full-upstream": runs.full_upstream,
+    "upload": uploads.large,
+    "one-line": served.one_line,
+    "restart": served.restart,
     "million": runs.million,
 }
 _ONLY_FULL = ("million",)

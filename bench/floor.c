@@ -47,10 +47,10 @@ static const char LISTED[] =
     "{\"object\":\"list\",\"data\":[{\"id\":\"m1\"}]}";
 static const char THROTTLED[] =
     "HTTP/1.1 429 Too Many Requests\r\nretry-after-ms: 50\r\ncontent-type: application/json\r\n"
-    "content-length: 32\r\n\r\n{\"error\":{\"message\":\"slow down\"}}";
+    "content-length: 33\r\n\r\n{\"error\":{\"message\":\"slow down\"}}";
 static const char FAILED[] =
     "HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\n"
-    "content-length: 27\r\n\r\n{\"error\":{\"message\":\"oops\"}}";
+    "content-length: 28\r\n\r\n{\"error\":{\"message\":\"oops\"}}";
 
 static void fail(const char *what) {
     perror(what);
