@@ -17,6 +17,17 @@ _COUNTED = "/v1/"
 _FLUSH_SECONDS = 0.1
 
 
+class _Line(msgspec.Struct, frozen=True, gc=False):
+    """A line of the log; `key` is what the client calls its request, or the hash of its body."""
+
+    at: float
+    path: str
+    key: str
+    custom: str | None
+    answered: int | str
+    ms: float
+
+
 class Ledger:
     """Counts requests as they come and go, and logs each once it is known how it ended."""
 
@@ -26,6 +37,7 @@ class Ledger:
         self._file = log.open("ab", buffering=1 << 20) if log is not None else None
         self._wall = wall
         self._loop = loop
+        self._encode = msgspec.json.Encoder().encode
         self._flushing: asyncio.TimerHandle | None = None
         self._received = 0
         self._ended: Counter[tuple[str, int | str]] = Counter()
@@ -55,15 +67,15 @@ class Ledger:
         took_seconds = self._loop.time() - request.arrived
         custom = request.headers.get(KEY_HEADER)
         key = custom.decode("latin-1") if custom is not None else None
-        line = {
-            "at": round(self._wall() - took_seconds, 6),
-            "path": request.path,
-            "key": request.digest.hex()[:32] if key is None else key,
-            "custom": key,
-            "answered": answered,
-            "ms": round(took_seconds * 1000, 3),
-        }
-        self._file.write(msgspec.json.encode(line) + b"\n")
+        line = _Line(
+            self._wall() - took_seconds,
+            request.path,
+            request.digest[:16].hex() if key is None else key,
+            key,
+            answered,
+            took_seconds * 1000,
+        )
+        self._file.write(self._encode(line) + b"\n")
         if self._flushing is None:
             self._flushing = self._loop.call_later(_FLUSH_SECONDS, self.flush)
 
