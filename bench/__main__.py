@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import peers, runs, served, uploads
-from bench.report import Section, write
+from bench.report import Section, load, write
 from bench.setting import Setting
 from bench.upstream import compile_floor
 
@@ -31,13 +31,20 @@ def main() -> None:
     asked = _arguments()
     names = asked.scenarios or [name for name in _SCENARIOS if asked.full or name not in _ONLY_FULL]
     sections: list[Section] = []
+    before = load()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
         setting = Setting(Path(folder), compile_floor(Path(folder)), asked.lines, asked.repeat)
         for name in names:
             for section in _SCENARIOS[name](setting):
                 sections.append(section)
                 _show(section)
-        write(asked.results, sections, upstream=setting.floor.name, lines=asked.lines)
+        write(
+            asked.results,
+            sections,
+            upstream=setting.floor.name,
+            lines=asked.lines,
+            loads=(before, load()),
+        )
     print(f"\nwritten to {asked.results}")
 
 

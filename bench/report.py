@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Figure", "Section", "write"]
+__all__ = ["Figure", "Section", "load", "write"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,15 @@ class Section:
     remarks: Sequence[str] = field(default=())
 
 
-def write(path: Path, sections: Sequence[Section], *, upstream: str, lines: int) -> None:
-    """Write the page; what it says is all there is to know about the run."""
+def load() -> str:
+    """How many processes wanted a core in the last minute; others make our figures worse."""
+    return f"{os.getloadavg()[0]:.1f}"
+
+
+def write(
+    path: Path, sections: Sequence[Section], *, upstream: str, lines: int, loads: tuple[str, str]
+) -> None:
+    """Write the page; `loads`: how busy the machine was at the start and at the end."""
     text = [
         "# Results",
         "",
@@ -71,7 +78,8 @@ def write(path: Path, sections: Sequence[Section], *, upstream: str, lines: int)
         "",
         f"- When: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
         f"- Machine: {_machine()}",
-        f"- Load before and while it ran: {_load()}",
+        f"- Load average of a minute: {loads[0]} at the start, {loads[1]} at the end; the bench "
+        "itself makes up to 2.",
         f"- Upstream: {upstream}, on one core; what is measured has the other core.",
         f"- Lines: {lines:,} distinct ones of 1 KB, unless a section says otherwise.",
     ]
@@ -99,7 +107,3 @@ def _machine() -> str:
         f"{os.cpu_count()} cores, {model}, Linux {platform.release()}, "
         f"Python {platform.python_version()}"
     )
-
-
-def _load() -> str:
-    return ", ".join(f"{load:.1f}" for load in os.getloadavg()) + " (1, 5 and 15 minutes)"

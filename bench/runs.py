@@ -13,7 +13,6 @@ from bench.upstream import Served
 __all__ = ["full_upstream", "million", "plain"]
 
 _numbers = itertools.count()
-# The widths a user would not set, but that make one run like the other.
 _IN_FLIGHT = 64
 
 
@@ -83,8 +82,9 @@ def full_upstream(setting: Setting) -> Iterator[Section]:
         rates, costs, floors = [], [], []
         for _ in range(setting.repeat):
             with setting.floor.upstream(delay_seconds) as upstream:
-                asked = setting.floor.ask(upstream, in_flight, lines)
-            floors.append(asked[0] if asked else in_flight / delay_seconds)
+                setting.floor.ask(upstream, in_flight, lines)
+            # Both by the upstream's clock; without a C client, against what the delay allows.
+            floors.append(upstream.served.per_second or in_flight / delay_seconds)
             cost, served = _answered(setting, source, *width, delay_seconds=delay_seconds)
             rates.append(served.per_second or lines / cost.seconds)
             costs.append(cost)
