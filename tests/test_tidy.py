@@ -113,7 +113,8 @@ def test_tests_do_not_sleep(path: Path) -> None:
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called != "time.sleep", node.lineno
-            if called == "asyncio.sleep":
+            # In stories time is virtual: there a sleep is the event.
+            if called == "asyncio.sleep" and "stories" not in path.parts:
                 assert ast.unparse(node.args[0]) == "0", node.lineno
 
 
