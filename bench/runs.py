@@ -39,7 +39,7 @@ def plain(setting: Setting) -> Iterator[Section]:
         Figure("CPU per line, the whole process", per_line, "µs", 25),
         Figure("CPU per line, less that of a run of one line", rising, "µs"),
         Figure("CPU of a run of one line", [one.cpu_seconds * 1e3 for one in starts], "ms"),
-        Figure("Lines per second, first call to last answer", _rates(served, lines, costs), "/s"),
+        Figure(f"Lines per second, {_span(setting)}", _rates(served, lines, costs), "/s"),
         Figure("Whole command", [cost.seconds for cost in costs], "s"),
         Figure("Most memory held", _megabytes(costs), "MB", 80),
     ]
@@ -88,14 +88,15 @@ def full_upstream(setting: Setting) -> Iterator[Section]:
             cost, served = _answered(setting, source, *width, delay_seconds=delay_seconds)
             rates.append(served.per_second or lines / cost.seconds)
             costs.append(cost)
+        most_of = "the C client" if setting.floor.program else "what the delay allows"
         shares = [100 * rate / most for rate, most in zip(rates, floors, strict=True)]
         yield Section(
             f"Answers after {delay_seconds * 1e3:,.0f} ms, {in_flight:,} in flight",
-            f"`batchyard run` of {lines:,} lines; from first call to last answer.",
+            f"`batchyard run` of {lines:,} lines; {_span(setting)}.",
             [
                 Figure("Lines per second", rates, "/s"),
-                Figure("C client", floors, "/s"),
-                Figure("Share of what the C client gets", shares, "%", 90, at_least=True),
+                Figure(f"Lines per second of {most_of}", floors, "/s"),
+                Figure(f"Share of {most_of}", shares, "%", 90, at_least=True),
                 Figure("CPU per line", [cost.micros_per(lines) for cost in costs], "µs", 60),
                 Figure("Most memory held", _megabytes(costs), "MB"),
             ],
@@ -113,6 +114,11 @@ def _answered(
         assert sum(1 for _ in answers) == sum(1 for _ in asked), cost.output
     output.unlink()
     return cost, upstream.served
+
+
+def _span(setting: Setting) -> str:
+    """What rates are taken over: a simulated upstream does not tell when it was first called."""
+    return "first call to last answer" if setting.floor.program else "the whole command"
 
 
 def _rates(served: Sequence[Served], lines: int, costs: Sequence[Cost]) -> list[float]:

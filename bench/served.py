@@ -113,6 +113,7 @@ def one_line(setting: Setting) -> Iterator[Section]:
         open_yard(setting.folder / "one-line", upstream.url, pinned=False) as yard,
     ):
         caller = Caller(yard.port)
+        _warm_up(setting, caller)
         file_id = caller.upload(source)
         for _ in range(_ROUNDS_ONE_LINE):
             began = time.perf_counter()
