@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__all__ = ["ENDPOINT", "write_lines"]
+__all__ = ["ENDPOINT", "count_lines", "write_lines"]
 
 ENDPOINT = "/v1/chat/completions"
 
@@ -19,3 +19,9 @@ def write_lines(path: Path, count: int, *, line_bytes: int = 1000) -> Path:
         with path.open("wb") as file:
             file.writelines(_LINE % (number, number, filler) for number in range(count))
     return path
+
+
+def count_lines(path: Path) -> int:
+    """How many lines a file has, without holding it."""
+    with path.open("rb") as file:
+        return sum(1 for _ in file)

@@ -46,7 +46,11 @@ class Cost:
 
 
 def run(command: Sequence[str], *, core: int | None = None, cwd: Path | None = None) -> Cost:
-    """Run a command to its end, on one core if given; raises when it fails."""
+    """Run a command to its end, on one core if given; raises when it fails.
+
+    Linux counts the memory of the process that started it too, up to that moment: the bench
+    itself has to stay small, and never holds a whole file.
+    """
     began = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, text=True

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.inputs import write_lines
+from bench.inputs import count_lines, write_lines
 from bench.measure import YARD_CORE, Cost, python, run
 from bench.report import Figure, Section
 from bench.setting import Setting
@@ -72,8 +72,7 @@ def _cost(setting: Setting, module: str, source: Path) -> Cost:
             script = f"bench.alternatives.{module}"
             command = python("-m", script, *files, upstream.url, str(_IN_FLIGHT))
         cost = run(command, core=YARD_CORE)
-        expected = source.read_bytes().count(b"\n")
-    answered = len(output.read_text(encoding="utf-8").splitlines())
+    expected, answered = count_lines(source), count_lines(output)
     output.unlink()
     assert answered == expected, f"{module} answered {answered} of {expected} lines"
     if setting.floor.program is not None:

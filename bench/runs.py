@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.inputs import write_lines
+from bench.inputs import count_lines, write_lines
 from bench.measure import YARD_CORE, Cost, python, run
 from bench.report import Figure, Section
 from bench.setting import Setting
@@ -110,8 +110,7 @@ def _answered(
     with setting.floor.upstream(delay_seconds) as upstream:
         words = ("run", str(source), "-o", str(output), "--upstream", upstream.url, *options)
         cost = run(python("-m", "batchyard", *words), core=YARD_CORE)
-    with output.open("rb") as answers, source.open("rb") as asked:
-        assert sum(1 for _ in answers) == sum(1 for _ in asked), cost.output
+    assert count_lines(output) == count_lines(source), cost.output
     output.unlink()
     return cost, upstream.served
 

@@ -1,6 +1,7 @@
 """A server that runs for a scenario, and a plain way to talk to it."""
 
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -15,11 +16,11 @@ from typing import Any
 from bench.inputs import ENDPOINT
 from bench.measure import UPSTREAM_CORE, YARD_CORE, children, pin, python
 
-__all__ = ["ENDED", "KEY", "Caller", "Yard", "multipart", "open_yard"]
+__all__ = ["BOUNDARY", "ENDED", "KEY", "Caller", "Yard", "multipart", "open_yard"]
 
 KEY = "sk-bench"
 ENDED = ("completed", "failed", "expired", "cancelled")
-_BOUNDARY = "between-the-parts"
+BOUNDARY = "between-the-parts"
 
 
 class Caller:
@@ -28,26 +29,27 @@ class Caller:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
-    def ask(
-        self, verb: str, path: str, body: bytes | None = None, kind: str = "application/json"
-    ) -> Any:
+    def ask(self, verb: str, path: str, body: bytes | None = None) -> Any:
         """The answer's JSON; raises when it is not a 200."""
         headers = {"authorization": f"Bearer {KEY}"}
         if body is not None:
-            headers["content-type"] = kind
+            headers["content-type"] = "application/json"
         self._connection.request(verb, path, body, headers)
-        answer = self._connection.getresponse()
-        text = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{verb} {path}: {answer.status} {text[:500]!r}")
-        return json.loads(text)
+        return self._answer(f"{verb} {path}")
 
     def upload(self, source: Path) -> str:
-        """The id of a file that was uploaded in one piece."""
+        """The id of a file that was uploaded."""
         head, tail = multipart()
-        kind = f"multipart/form-data; boundary={_BOUNDARY}"
-        uploaded = self.ask("POST", "/v1/files", head + source.read_bytes() + tail, kind)
-        return str(uploaded["id"])
+        headers = {
+            "authorization": f"Bearer {KEY}",
+            "content-type": f"multipart/form-data; boundary={BOUNDARY}",
+            "content-length": str(len(head) + source.stat().st_size + len(tail)),
+        }
+        with source.open("rb") as file:
+            chunks = iter(lambda: file.read(1 << 20), b"")
+            body = itertools.chain([head], chunks, [tail])
+            self._connection.request("POST", "/v1/files", body, headers)
+        return str(self._answer("POST /v1/files")["id"])
 
     def create(self, file_id: str) -> str:
         """The id of a new batch over an uploaded file."""
@@ -67,6 +69,13 @@ class Caller:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def _answer(self, asked: str) -> Any:
+        answer = self._connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{asked}: {answer.status} {text[:500]!r}")
+        return json.loads(text)
 
 
 @dataclass(frozen=True)
@@ -125,13 +134,13 @@ def open_yard(
 def multipart() -> tuple[bytes, bytes]:
     """What stands before and after a file that is uploaded for a batch."""
     head = (
-        f"--{_BOUNDARY}\r\n"
+        f"--{BOUNDARY}\r\n"
         'content-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
-        f"--{_BOUNDARY}\r\n"
+        f"--{BOUNDARY}\r\n"
         'content-disposition: form-data; name="file"; filename="lines.jsonl"\r\n'
         "content-type: application/jsonl\r\n\r\n"
     )
-    return head.encode(), f"\r\n--{_BOUNDARY}--\r\n".encode()
+    return head.encode(), f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 def _wait_healthy(port: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.inputs import write_lines
 from bench.measure import percentile, resident_bytes
 from bench.report import Figure, Section
-from bench.serving import KEY, Caller, multipart, open_yard
+from bench.serving import BOUNDARY, KEY, Caller, multipart, open_yard
 from bench.setting import Setting
 
 __all__ = ["large"]
@@ -61,13 +61,12 @@ def large(setting: Setting) -> Iterator[Section]:
 def _upload(port: int, source: Path) -> tuple[float, str]:
     """Seconds from the first byte to the answer, and the file's id."""
     head, tail = multipart()
-    boundary = tail.decode().strip().strip("-")
     length = len(head) + source.stat().st_size + len(tail)
     with socket.create_connection(("127.0.0.1", port)) as connection, source.open("rb") as file:
         began = time.perf_counter()
         connection.sendall(
             f"POST /v1/files HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {KEY}\r\n"
-            f"content-type: multipart/form-data; boundary={boundary}\r\n"
+            f"content-type: multipart/form-data; boundary={BOUNDARY}\r\n"
             f"content-length: {length}\r\nconnection: close\r\n\r\n".encode()
             + head
         )
