@@ -56,3 +56,19 @@ def test_rising_latency_narrows() -> None:
     width = Width(start=8, ceiling=64)
     settled(width, lambda _flight: 1.0)
     assert settled(width, lambda _flight: 10.0, turns=3) < 64
+
+
+def test_harder_work_is_not_taken_for_a_full_upstream() -> None:
+    """Where fewer in flight are no faster, narrowing stops, and the lane widens again."""
+    width = Width(start=8, ceiling=256)
+    settled(width, lambda _flight: 0.05)
+    assert settled(width, lambda _flight: 10.0) == 256
+
+
+def test_a_single_place_is_not_a_trap() -> None:
+    """A lane that trouble has narrowed to one widens also when the work is harder meanwhile."""
+    width = Width(start=8, ceiling=64)
+    settled(width, lambda _flight: 0.001)
+    for _ in range(2_000):
+        width.troubled()
+    assert settled(width, lambda _flight: 1.0, turns=20) == 64

@@ -9,6 +9,8 @@ _FULL_FACTOR, _FULL_SECONDS = 1.6, 0.005
 # Against the best mean seen, wider is too slow beyond the first pair, narrower beyond the second.
 _SLOW_FACTOR, _SLOW_SECONDS = 2.0, 0.02
 _TOO_SLOW_FACTOR, _TOO_SLOW_SECONDS = 3.0, 0.05
+# Half as many in flight take at most this share of the time, where waiting made them slow.
+_RELIEF_FACTOR = 0.75
 # A share of failures above this narrows the lane.
 _TROUBLE_SHARE = 0.1
 # Lines that wait ready: at least one shard, and memory bounds the most.
@@ -28,6 +30,8 @@ class Width:
         self._doubling = True
         self._narrower: tuple[int, float] | None = None
         self._best_seconds: float | None = None
+        # The width and the mean with which it became too slow.
+        self._slow: tuple[int, float] | None = None
         self._answers = self._troubles = 0
         self._seconds = 0.0
         self._was_full = False
@@ -70,9 +74,24 @@ class Width:
         if self._doubling:
             self._double(mean)
         elif mean > best * _TOO_SLOW_FACTOR + _TOO_SLOW_SECONDS:
-            self._shrink(0.9)
+            self._relieve(mean)
+            return
         elif self._was_full and mean <= best * _SLOW_FACTOR + _SLOW_SECONDS:
             self.limit = min(self._ceiling, self.limit + max(1, self.limit // 16))
+        self._slow = None
+
+    def _relieve(self, mean: float) -> None:
+        """Shrink; where that does not help, it is the work that has become harder: begin anew."""
+        limit, seconds = self._slow = self._slow or (self.limit, mean)
+        if self.limit > max(1, limit // 2):
+            self._shrink(0.9)
+            return
+        if mean <= seconds * _RELIEF_FACTOR:
+            self._slow = (self.limit, mean)
+            self._shrink(0.9)
+            return
+        self._best_seconds, self._slow = mean, None
+        self._doubling, self._narrower = True, None
 
     def _look_ahead(self, mean: float) -> None:
         first, most = _AHEAD_LINES
