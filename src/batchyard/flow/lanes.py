@@ -152,7 +152,7 @@ class Lane:
         self.reason: str | None = None
         self._paused_until = 0.0
         self._probing = False
-        self._silent_in_row = self._refused_in_row = 0
+        self._shut_in_row = self._refused_in_row = 0
         self._wake: asyncio.TimerHandle | None = None
 
     def offer(self, line: Line) -> None:
@@ -251,7 +251,7 @@ class Lane:
                 seconds = self._loop.time() - line.started
                 limit = self.width.limit
                 self.width.answered(seconds, full=len(crossing) + 1 >= limit)
-                self._silent_in_row = self._refused_in_row = 0
+                self._refused_in_row = 0
                 if self._probing:
                     self._open()
                 self._heed(outcome)
@@ -297,21 +297,19 @@ class Lane:
     def _strain(self, outcome: Answer | Fault, verdict: Verdict) -> bool:
         """Note what a failure says of the upstream; True when the line can do nothing for it."""
         if verdict.strain == "down":
-            self._silent_in_row += 1
             assert isinstance(outcome, Fault)
-            self._shut(f"upstream_down: {outcome.detail}", self._silent_in_row)
+            self._shut(f"upstream_down: {outcome.detail}")
             return True
-        if type(outcome) is Answer:
-            self._silent_in_row = 0
-            if self._heed(outcome):
-                self.width.troubled()
-                return True
+        if verdict.strain != "refusing":
+            self._shut_in_row = 0
+        if type(outcome) is Answer and self._heed(outcome):
+            self.width.troubled()
+            return True
         if verdict.strain == "refusing":
             self._refused_in_row += 1
             if self._probing or self._refused_in_row >= _REFUSALS_MAX:
                 assert type(outcome) is Answer
-                reason = f"upstream_refuses: HTTP {outcome.status}"
-                self._shut(reason, self._refused_in_row - _REFUSALS_MAX + 1)
+                self._shut(f"upstream_refuses: HTTP {outcome.status}")
                 return True
             return False
         self._refused_in_row = 0
@@ -329,17 +327,19 @@ class Lane:
         self._pause(self._loop.time() + asked, f"upstream_throttling: HTTP {answer.status}")
         return True
 
-    def _shut(self, reason: str, times: int) -> None:
+    def _shut(self, reason: str) -> None:
         now = self._loop.time()
         if now < self._paused_until:
             return  # Calls that left before the pause began tell nothing new.
         self._probing = True
         first, most = _PROBE_SECONDS
-        delay = min(most, first * 2.0 ** min(max(times, 1) - 1, 10))
+        delay = min(most, first * 2.0 ** min(self._shut_in_row, 10))
+        self._shut_in_row += 1
         self._pause(now + delay * (0.75 + self._chance.random() / 4), reason)
 
     def _open(self) -> None:
         self._probing = False
+        self._shut_in_row = 0
         self.reason = None
 
     def _pause(self, until: float, reason: str) -> None:
