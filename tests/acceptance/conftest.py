@@ -1,19 +1,59 @@
-"""Processes for a test, ended after it."""
+"""Processes for a test, ended after it; some are shared where nobody kills them."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from openai import OpenAI
 
 from tests.acceptance.processes import Server, Sim
 
 
+class House(NamedTuple):
+    """A server with its simulated upstream and a client."""
+
+    sim: Sim
+    server: Server
+    client: OpenAI
+
+
 @pytest.fixture
 def sim(tmp_path: Path) -> Iterator[Sim]:
-    """A simulated upstream."""
+    """A simulated upstream of this test alone, for what outlives its client."""
     one = Sim(tmp_path)
     yield one
     one.close()
+
+
+@pytest.fixture(scope="session")
+def _shared_sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
+    one = Sim(tmp_path_factory.mktemp("sim"))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def shared_sim(_shared_sim: Sim) -> Sim:
+    """A simulated upstream that answers at once, until told otherwise."""
+    return _shared_sim.calm()
+
+
+@pytest.fixture(scope="session")
+def _shared_server(
+    tmp_path_factory: pytest.TempPathFactory, _shared_sim: Sim
+) -> Iterator[tuple[Server, OpenAI]]:
+    folder = tmp_path_factory.mktemp("server")
+    server = Server(folder, [_shared_sim.url], cancel_grace_seconds=1.0)
+    yield server, server.start()
+    server.close()
+
+
+@pytest.fixture
+def house(_shared_server: tuple[Server, OpenAI], shared_sim: Sim) -> House:
+    """A server that all tests share; whatever a test does, it must go on for the next."""
+    server, client = _shared_server
+    return House(shared_sim, server, client)
 
 
 @pytest.fixture

@@ -16,7 +16,18 @@ import psutil
 from openai import OpenAI
 from openai.types import Batch
 
-__all__ = ["ENDED", "Server", "Sim", "command", "request_lines", "results_of", "until"]
+__all__ = [
+    "ENDED",
+    "Server",
+    "Sim",
+    "batch_of",
+    "command",
+    "ended",
+    "has_some",
+    "request_lines",
+    "results_of",
+    "until",
+]
 
 ENDED = ("completed", "failed", "expired", "cancelled")
 # A test that waits for longer is broken; nothing here is that slow.
@@ -30,7 +41,7 @@ def command(*words: str) -> list[str]:
 
 
 def until(met: Callable[[], bool]) -> None:
-    """Ask again and again, each time over a real connection, until it is so."""
+    """Ask again and again until it is so."""
     end = time.monotonic() + PATIENCE_SECONDS
     while not met():
         assert time.monotonic() < end, "it never came true"
@@ -50,6 +61,15 @@ class Sim:
         )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().split()[-1]
+        self._begun = 0
+
+    def calm(self) -> "Sim":
+        """Forget faults, latency, and what was served so far."""
+        self.set("faults", "")
+        self.set("latency", "instant")
+        self._flush()
+        self._begun = self._log.stat().st_size
+        return self
 
     def set(self, what: str, spec: str) -> None:
         """Set its `faults` or its `latency` while it runs."""
@@ -58,13 +78,18 @@ class Sim:
 
     def served(self) -> Counter[str]:
         """How often each distinct request was answered with 200, by the sim's own log."""
-        urllib.request.urlopen(f"{self.url.removesuffix('/v1')}/sim/stats").close()
+        self._flush()
         seen: Counter[str] = Counter()
-        for line in self._log.read_text().splitlines():
-            entry = json.loads(line)
-            if entry["path"] != "/v1/models" and entry["answered"] == 200:
-                seen[entry["key"]] += 1
+        with self._log.open() as log:
+            log.seek(self._begun)
+            for line in log:
+                entry = json.loads(line)
+                if entry["path"] != "/v1/models" and entry["answered"] == 200:
+                    seen[entry["key"]] += 1
         return seen
+
+    def _flush(self) -> None:
+        urllib.request.urlopen(f"{self.url.removesuffix('/v1')}/sim/stats").close()
 
     def close(self) -> None:
         """End it."""
@@ -79,36 +104,53 @@ class Server:
 
     def __init__(self, folder: Path, upstreams: list[str], **settings: object) -> None:
         self.folder = folder
+        self.data = folder / "data"
         toml = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
         toml += "".join(f'[[upstream]]\nurl = "{url}"\n' for url in upstreams)
         (folder / "batchyard.toml").write_text(toml)
         self._process: subprocess.Popen[str] | None = None
-        self._client: OpenAI | None = None
 
     def start(self, **environment: str) -> OpenAI:
         """Start it and return a client for it."""
-        self._forget()
-        words = ("serve", "--port", "0", "--data", str(self.folder / "data"))
         with (self.folder / "serve.log").open("a") as log:
             self._process = subprocess.Popen(
-                command(*words, "--config", str(self.folder / "batchyard.toml")),
+                command(
+                    *("serve", "--port", "0", "--data", str(self.data)),
+                    *("--config", str(self.folder / "batchyard.toml")),
+                ),
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 env=os.environ | {"BATCHYARD_API_KEY": "key"} | environment,
             )
-        assert self._process.stdout is not None
-        announced = self._process.stdout.readline()
-        assert announced, (self.folder / "serve.log").read_text()
+        announced = self.said()
+        assert announced, self.log
         self.url = announced.split()[-1]
-        self._client = OpenAI(
-            base_url=self.url, api_key="key", max_retries=0, _strict_response_validation=True
+        return self.client("key")
+
+    def client(self, key: str) -> OpenAI:
+        """OpenAI's client, as strict as it can be."""
+        return OpenAI(
+            base_url=self.url, api_key=key, max_retries=0, _strict_response_validation=True
         )
-        return self._client
+
+    def said(self) -> str:
+        """The next line of its standard output."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    @property
+    def log(self) -> str:
+        """Its standard error so far."""
+        return (self.folder / "serve.log").read_text()
+
+    def events(self, name: str) -> int:
+        """How often an event stands in the log."""
+        return self.log.count(f'"event": "{name}"')
 
     def worker(self) -> psutil.Process:
         """The worker process that runs now."""
-        assert self._process is not None
         found: list[psutil.Process] = []
 
         def is_there() -> bool:
@@ -123,7 +165,7 @@ class Server:
         """SIGKILL the server; its worker notices by itself."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait()
+        self._left()
 
     def died(self) -> bool:
         """Whether it has ended by itself."""
@@ -133,23 +175,19 @@ class Server:
         """SIGTERM; returns the exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=10)
-
-    def events(self, name: str) -> int:
-        """How often an event stands in the log."""
-        return (self.folder / "serve.log").read_text().count(f'"event": "{name}"')
+        return self._left()
 
     def close(self) -> None:
         """End it whatever it does."""
-        if self._process is not None and self._process.poll() is None:
-            self.stop()
-        self._forget()
+        if self._process is not None:
+            self.kill() if self.died() else self.stop()
 
-    def _forget(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        if self._process is not None and self._process.stdout is not None:
-            self._process.stdout.close()
+    def _left(self) -> int:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        code = self._process.wait(timeout=10)
+        self._process.stdout.close()
+        return code
 
 
 def request_lines(
@@ -162,6 +200,26 @@ def request_lines(
         line = {"custom_id": f"c{number}", "method": "POST", "url": url}
         lines.append(json.dumps(line | {"body": body or asked}))
     return ("\n".join(lines) + "\n").encode()
+
+
+def batch_of(client: OpenAI, lines: bytes) -> Batch:
+    """Upload chat lines and create a batch of them."""
+    file = client.files.create(file=("lines.jsonl", lines), purpose="batch")
+    return client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+
+
+def has_some(client: OpenAI, batch: Batch) -> bool:
+    """Whether answers of this batch are recorded already."""
+    counts = client.batches.retrieve(batch.id).request_counts
+    return counts is not None and counts.completed > 0
+
+
+def ended(client: OpenAI, batch: Batch) -> Batch:
+    """The batch when it has ended."""
+    until(lambda: client.batches.retrieve(batch.id).status in ENDED)
+    return client.batches.retrieve(batch.id)
 
 
 def results_of(client: OpenAI, batch: Batch) -> tuple[list[dict[str, object]], ...]:
