@@ -1,6 +1,9 @@
 """`python -m bench`: run scenarios and write what they found to bench/RESULTS.md."""
 
 import argparse
+import os
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,11 +27,16 @@ _SCENARIOS: dict[str, Callable[[Setting], Iterator[Section]]] = {
     "million": runs.million,
 }
 _ONLY_FULL = ("million",)
+_PAGE = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> None:
     """Run the scenarios that were named, or all of them, one after the other."""
     asked = _arguments()
+    # Ended early, it still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Whoever installs us has compiled modules; a start that compiles them is not ours to count.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     names = asked.scenarios or [name for name in _SCENARIOS if asked.full or name not in _ONLY_FULL]
     sections: list[Section] = []
     before = load()
@@ -38,14 +46,11 @@ def main() -> None:
             for section in _SCENARIOS[name](setting):
                 sections.append(section)
                 _show(section)
-        write(
-            asked.results,
-            sections,
-            upstream=setting.floor.name,
-            lines=asked.lines,
-            loads=(before, load()),
-        )
-    print(f"\nwritten to {asked.results}")
+    page = asked.results or (None if asked.scenarios else _PAGE)
+    if page is not None:
+        loads = (before, load())
+        write(page, sections, upstream=setting.floor.name, lines=asked.lines, loads=loads)
+        print(f"\nwritten to {page}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="also what takes minutes and gigabytes")
     parser.add_argument("--folder", type=Path, help="where files may be written meanwhile")
     parser.add_argument(
-        "--results", type=Path, default=Path(__file__).with_name("RESULTS.md"), help="the page"
+        "--results", type=Path, help="the page; RESULTS.md here, if no scenario is named"
     )
     asked = parser.parse_args()
     if unknown := set(asked.scenarios) - set(_SCENARIOS):
