@@ -26,7 +26,7 @@ from batchyard.cli.upstreams import (
     with_simulated,
 )
 from batchyard.flow.manning import open_lanes
-from batchyard.flow.once import OtherInputError, Outputs, Run
+from batchyard.flow.once import OtherInputError, OutputInUseError, Outputs, Run
 from batchyard.flow.recording import Tally
 from batchyard.flow.stop import Stop
 from batchyard.places.clock import system_clock
@@ -248,6 +248,8 @@ def _open_outputs(output: Path, errors: Path, digest: Digest, input_sha256: str)
         raise click.ClickException(
             f"{error} exists already; nothing was asked. Remove it or choose another -o."
         ) from error
+    except OutputInUseError as error:
+        raise click.ClickException(f"{error} is being written by another run.") from error
     except OtherInputError as error:
         raise click.ClickException(
             f"{error} was begun for another input. Remove it, or choose another -o."

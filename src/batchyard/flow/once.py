@@ -5,9 +5,11 @@ with the index of its input line, so the partial files alone tell a later run wh
 """
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +25,7 @@ from batchyard.rules.settle import settle
 from batchyard.rules.validate import ShardSpan
 from batchyard.wire.lines import line_id, read_line, read_result, render_failure
 
-__all__ = ["OtherInputError", "Outputs", "Run"]
+__all__ = ["OtherInputError", "OutputInUseError", "Outputs", "Run"]
 
 _LINES_HELD_MAX = 20_000
 # Input bytes of the spans that are open, at most; one span is taken in any case.
@@ -33,6 +35,10 @@ _CHUNK_BYTES = 1 << 20
 
 class OtherInputError(Exception):
     """The partial files beside the output belong to another input."""
+
+
+class OutputInUseError(Exception):
+    """Another run is writing these outputs."""
 
 
 class _State(Struct, frozen=True):
@@ -46,8 +52,8 @@ class _State(Struct, frozen=True):
 class Outputs:
     """The two result files while they grow, and what they already hold.
 
-    Raises OtherInputError where they were begun for another input, FileExistsError where a
-    finished output is in the way.
+    Raises OtherInputError where they were begun for another input, OutputInUseError where another
+    run is at it, FileExistsError where a finished output is in the way.
     """
 
     def __init__(
@@ -88,29 +94,32 @@ class Outputs:
             else:
                 path.unlink()
         self._state.unlink()
+        self._lock.close()
 
     def close(self) -> None:
         """Leave the files as they are, for a later run to go on."""
-        for file in self._files.values():
+        for file in (*self._files.values(), self._lock):
             file.close()
 
     def _begin(self, state: _State) -> _State:
-        if self._state.exists():
-            found = msgspec.json.decode(self._state.read_bytes(), type=_State)
-            if (found.input_sha256, found.input_bytes) != (state.input_sha256, state.input_bytes):
-                raise OtherInputError(str(self._partial["output"]))
-            for kind, path in self._partial.items():
-                if not path.exists() and self._final[kind].exists():
-                    # The run before was ended while it gave its files their names.
-                    self._final[kind].replace(path)
-            return found
-        for path in self._final.values():
-            if path.exists():
-                raise FileExistsError(str(path))
-        temporary = _beside(self._state, ".new")
-        temporary.write_bytes(msgspec.json.encode(state))
-        temporary.replace(self._state)
-        return state
+        if not self._state.exists():
+            for path in self._final.values():
+                if path.exists():
+                    raise FileExistsError(str(path))
+        self._lock = _locked(self._state, self.output)
+        begun = self._lock.read()
+        if not begun:
+            self._lock.write(msgspec.json.encode(state))
+            os.fsync(self._lock.fileno())
+            return state
+        found = msgspec.json.decode(begun, type=_State)
+        if (found.input_sha256, found.input_bytes) != (state.input_sha256, state.input_bytes):
+            raise OtherInputError(str(self._partial["output"]))
+        for kind, path in self._partial.items():
+            if not path.exists() and self._final[kind].exists():
+                # The run before was ended while it gave its files their names.
+                self._final[kind].replace(path)
+        return found
 
 
 class Run:
@@ -287,6 +296,18 @@ class _Span(HeldShard):
 
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
+
+
+def _locked(path: Path, output: Path) -> IO[bytes]:
+    """A file that is this process's alone until it is closed."""
+    file = path.open("a+b", buffering=0)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise OutputInUseError(str(output)) from error
+    file.seek(0)
+    return file
 
 
 def _bits(mask: bytearray, first: int, count: int) -> int:
