@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -112,6 +113,8 @@ class Server:
 
     def start(self, **environment: str) -> OpenAI:
         """Start it and return a client for it."""
+        if self._process is not None:
+            self._left()
         with (self.folder / "serve.log").open("a") as log:
             self._process = subprocess.Popen(
                 command(
@@ -160,6 +163,12 @@ class Server:
 
         until(is_there)
         return found[0]
+
+    def pass_by(self, seconds: float) -> None:
+        """Let it work for so long, or until it ends."""
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=seconds)
 
     def kill(self) -> None:
         """SIGKILL the server; its worker notices by itself."""
