@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 from openai import OpenAI
@@ -89,8 +90,14 @@ class Sim:
                     seen[entry["key"]] += 1
         return seen
 
-    def _flush(self) -> None:
-        urllib.request.urlopen(f"{self.url.removesuffix('/v1')}/sim/stats").close()
+    def in_flight(self) -> int:
+        """How many requests are there now."""
+        return int(self._flush()["in_flight"])
+
+    def _flush(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url.removesuffix('/v1')}/sim/stats") as answer:
+            stats: dict[str, Any] = json.load(answer)
+        return stats
 
     def close(self) -> None:
         """End it."""

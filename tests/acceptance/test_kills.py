@@ -5,11 +5,11 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import openai
-import psutil
 import pytest
 from openai import OpenAI
 from openai.types import Batch
@@ -120,17 +120,27 @@ def kill_at_random(seed: int, kills: int, sim: Sim, server: Server) -> None:
     sim.set("faults", "500:0.02,reset:0.01")
     client = server.start()
     batch = batch_of(client, request_lines(LINES))
-    for _ in range(kills):
-        server.pass_by(chance.uniform(0.0, 0.8))
+    for number in range(kills):
+        if number % 2:
+            # A shard that loses three workers in a row, and gets nowhere, would be given up.
+            until(partial(moved_on, client, batch))
+        server.pass_by(chance.uniform(0.0, 0.5))
         if chance.random() < 0.25:
             server.kill()
             client = server.start()
-            continue
-        try:
+        else:
             server.worker().kill()
-        except psutil.NoSuchProcess:
-            continue
     check(client, batch, sim, kills=kills)
+
+
+def moved_on(client: OpenAI, batch: Batch) -> bool:
+    """Whether a batch has ended or got further than it was."""
+    now = client.batches.retrieve(batch.id)
+    assert now.request_counts is not None
+    assert batch.request_counts is not None
+    further = now.request_counts.completed > batch.request_counts.completed
+    batch.request_counts = now.request_counts
+    return further or now.status in ENDED
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -146,6 +156,43 @@ def test_many_random_kills(sim: Sim, serve: Serve) -> None:
     for seed in range(int(os.environ.get("KILLS", "100")) // 5):
         kill_at_random(1_000 + seed, 5, sim.calm(), server)
         assert server.stop() == 0
+
+
+def test_a_shard_that_ends_its_worker_each_time_is_given_up(sim: Sim, serve: Serve) -> None:
+    """After three losses without an answer; what waited behind it is not to blame."""
+    sim.set("latency", "fixed:60")
+    server = serve([sim.url])
+    client = server.start()
+    batch = batch_of(client, request_lines(LINES))
+    for left in (2, 1, 0):
+        until(lambda: sim.in_flight() > 0)
+        if not left:
+            sim.set("latency", "instant")
+        server.worker().kill()
+        until(lambda: sim.in_flight() == 0)
+    batch = ended(client, batch)
+    output, errors = results_of(client, batch)
+    assert {line["custom_id"] for line in output} == {f"c{i}" for i in range(500, LINES)}
+    assert {line["error"]["code"] for line in errors} == {"worker_lost"}  # type: ignore[index]
+    assert len(errors) == 500
+
+
+def test_killed_servers_are_no_fault_of_a_shard(sim: Sim, serve: Serve) -> None:
+    """However often the machine goes down, no line is given up for it."""
+    sim.set("latency", "fixed:60")
+    server = serve([sim.url])
+    client = server.start()
+    batch = batch_of(client, request_lines(LINES))
+    for left in (2, 1, 0):
+        until(lambda: sim.in_flight() > 0)
+        if not left:
+            sim.set("latency", "instant")
+        worker = server.worker()
+        server.kill()
+        worker.kill()
+        until(lambda: sim.in_flight() == 0)
+        client = server.start()
+    check(client, batch, sim, kills=0)
 
 
 def test_sigterm_loses_nothing(sim: Sim, serve: Serve) -> None:

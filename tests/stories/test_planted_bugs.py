@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import update
 
 from batchyard.flow import keeping, recording, shift
-from batchyard.places.store import Store, Work, open_store, pieces, work
+from batchyard.places.store import Store, Work, leases, open_store, pieces, workers
 from batchyard.places.store.schema import batches, shards
 from tests.stories.loop import run_virtually
 from tests.stories.story import tell
@@ -26,17 +26,16 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 def record_ignores_the_lease(patch: pytest.MonkeyPatch) -> None:
     """A worker that was given up records all the same."""
-    patch.setattr(work, "holds", lambda *_: True)
+    patch.setattr(leases, "holds", lambda *_: True)
 
 
 def burial_leaves_the_epoch(patch: pytest.MonkeyPatch) -> None:
     """A dead worker's shards are freed, yet remain its own to write for."""
 
-    def forsake(connection: Any, ids: Any) -> int:
+    def forsake(connection: Any, ids: Any) -> None:
         connection.execute(update(shards).where(shards.c.worker.in_(ids)).values(worker=None))
-        return 0
 
-    patch.setattr(work, "_forsake", forsake)
+    patch.setattr(workers, "_forsake", forsake)
 
 
 def a_failed_piece_is_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -63,7 +62,7 @@ def counts_are_added_twice(patch: pytest.MonkeyPatch) -> None:
                 done = update(batches).where(batches.c.id == mark.batch_id)
                 connection.execute(done.values(failed=batches.c.failed + 1))
 
-    patch.setattr(work, "record", record)
+    patch.setattr(leases, "record", record)
 
 
 def a_second_result_replaces_nothing_but_is_written(patch: pytest.MonkeyPatch) -> None:

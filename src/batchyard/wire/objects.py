@@ -3,7 +3,7 @@
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 __all__ = [
     "Batch",
@@ -11,12 +11,15 @@ __all__ = [
     "BatchErrors",
     "BatchStatus",
     "BatchUsage",
+    "Cost",
     "Deleted",
+    "Extras",
     "File",
     "InputTokensDetails",
     "Model",
     "OutputTokensDetails",
     "Page",
+    "Reason",
     "RequestCounts",
     "to_json",
 ]
@@ -79,8 +82,48 @@ class BatchErrors(Struct, frozen=True):
     object: Literal["list"] = "list"
 
 
+class Reason(Struct, frozen=True):
+    """Why a batch does not move now: a code, a sentence, and since when."""
+
+    code: str
+    message: str
+    since: int | None = None
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """What a batch has cost so far in US dollars, and what real-time requests would have."""
+
+    usd: float
+    realtime_usd: float
+    saved_usd: float
+    prices: str
+
+
+class Extras(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What we know of a batch beyond OpenAI's fields; keys without a value are left out.
+
+    `eta_at` is when it will be done at its present rate, `verdict` what that means for its
+    `expires_at`. `tokens_held` are those that it occupies of its quota.
+    """
+
+    reason: Reason | None = None
+    eta_at: int | None = None
+    verdict: Literal["on_track", "at_risk", "will_miss"] | None = None
+    lines_per_second: float | None = None
+    tokens_held: int | None = None
+    paused_at: int | None = None
+    paused_by: str | None = None
+    budget: dict[str, float] | None = None
+    cost: Cost | None = None
+    retry_of: str | None = None
+    retried_by: tuple[str, ...] = ()
+
+
 class Batch(Struct, frozen=True, kw_only=True):
-    """A batch as the API shows it; every key is always present, null where it has no value."""
+    """A batch as the API shows it; every key of OpenAI's is present, null where it has no value.
+
+    `batchyard` is ours, and left out in the strict profile.
+    """
 
     id: str
     object: Literal["batch"] = "batch"
@@ -104,6 +147,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     request_counts: RequestCounts = RequestCounts()
     usage: BatchUsage | None = None
     metadata: dict[str, str] | None = None
+    batchyard: Extras | UnsetType = UNSET
 
 
 class File(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """The one transactional truth: files, batches, shards, segments, workers and keys."""
 
+from batchyard.places.store.opening import Store, open_store
 from batchyard.places.store.records import Records
-from batchyard.places.store.schema import Store, open_store
 from batchyard.places.store.work import Work
 
 __all__ = ["Records", "Store", "Work", "open_store"]

@@ -8,8 +8,9 @@ from sqlalchemy import Column, Connection, Row, Table, and_, exists, insert, or_
 from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.faults import Reach, nothing
+from batchyard.places.store.opening import Store
 from batchyard.places.store.rows import Content, FileRow, KeyRow, NewBatch, Part
-from batchyard.places.store.schema import Store, batches, files, keys, segments
+from batchyard.places.store.schema import batches, files, keys, segments
 from batchyard.wire.objects import (
     Batch,
     BatchErrors,

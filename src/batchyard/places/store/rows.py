@@ -68,7 +68,10 @@ class KeyRow(Struct, frozen=True, kw_only=True):
     name: str
     hint: str
     created_at: int
-    revoked_at: int | None
+    revoked_at: int | None = None
+    scopes: tuple[str, ...] | None = None
+    expires_at: int | None = None
+    last_used_at: int | None = None
 
 
 class NewBatch(Struct, frozen=True, kw_only=True):

@@ -1,20 +1,14 @@
-"""The tables, and how a database is opened and brought to the newest of them.
+"""The tables.
 
 Rows are O(batches + shards): a request line never has a row of its own. What a shard has
 answered is a bit mask in the shard's row, and the answers themselves are bytes in segments.
 """
 
-import subprocess
-import sys
-from contextlib import AbstractContextManager
-from typing import Any
-
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
-    Connection,
-    Engine,
     Float,
     ForeignKey,
     Index,
@@ -23,32 +17,46 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    create_engine,
-    event,
-    inspect,
-    select,
 )
 
 __all__ = [
-    "NEWEST",
-    "Store",
+    "batch_models",
     "batches",
+    "deliveries",
+    "events",
     "files",
     "keys",
+    "lanes",
     "metadata",
-    "open_store",
+    "projects",
+    "promises",
+    "rate_limits",
     "segments",
     "shards",
+    "upload_parts",
+    "uploads",
+    "usage",
+    "webhook_endpoints",
     "workers",
 ]
-
-# The newest migration; a test holds it against the migrations folder.
-NEWEST = "0001"
 
 metadata = MetaData()
 
 # SQLite gives rowids only to a column that is INTEGER to the letter.
 _Sequence = BigInteger().with_variant(Integer(), "sqlite")
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("archived_at", BigInteger),
+    # Null: that of the server's settings.
+    Column("profile", String),
+    # Limits by name where the project's differ from the profile's.
+    Column("limits", JSON(none_as_null=True)),
+)
 
 keys = Table(
     "keys",
@@ -60,6 +68,10 @@ keys = Table(
     Column("hint", String, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    # Null: everything.
+    Column("scopes", JSON(none_as_null=True)),
+    Column("expires_at", BigInteger),
+    Column("last_used_at", BigInteger),
 )
 
 files = Table(
@@ -122,9 +134,69 @@ batches = Table(
     Column("open_shards", Integer, nullable=False),
     # The worker that validates or finalizes; the transitions themselves are compare-and-set.
     Column("steward", String),
+    # A paused batch gives no shard out; who paused it: "user" or "budget".
+    Column("paused_at", BigInteger),
+    Column("paused_by", String),
+    # Null while a validated batch waits for its tokens to be free.
+    Column("admitted_at", BigInteger),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    # {"tokens": n} or {"usd": x}: where it stops.
+    Column("budget", JSON(none_as_null=True)),
+    # The batch whose failed lines this one asks again.
+    Column("retry_of", String),
+    # When a result was last recorded.
+    Column("moved_at", BigInteger),
     Index("batches_by_project", "project_id", "sequence"),
     Index("batches_by_status", "status", "sequence"),
     Index("batches_by_input", "input_file_id"),
+    Index("batches_by_retried", "retry_of"),
+)
+
+# What a batch asks of one model: the tokens it holds of its quota, and its price.
+batch_models = Table(
+    "batch_models",
+    metadata,
+    Column("batch_id", String, ForeignKey("batches.id"), primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("lines", BigInteger, nullable=False),
+    # Input tokens as estimated at validation.
+    Column("tokens", BigInteger, nullable=False),
+    # They count as enqueued until the batch has ended.
+    Column("held", Boolean, nullable=False),
+    # The price in force when the batch was validated.
+    Column("price", JSON(none_as_null=True)),
+    Index("batch_models_held", "project_id", "model", "held"),
+)
+
+# What was answered, by batch, model and UTC day; written with the results themselves.
+usage = Table(
+    "usage",
+    metadata,
+    Column("batch_id", String, primary_key=True),
+    Column("model", String, primary_key=True),
+    # Unix time of the first second of the day.
+    Column("day", BigInteger, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("completed", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("total_tokens", BigInteger, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Index("usage_by_project", "project_id", "day"),
+)
+
+# The quotas of a project by model; the model "*" stands for all that have no row.
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("project_id", String, primary_key=True),
+    Column("model", String, primary_key=True),
+    # Input tokens that may be enqueued at once; null: no limit.
+    Column("enqueued_tokens_max", BigInteger),
 )
 
 shards = Table(
@@ -166,63 +238,113 @@ workers = Table(
     Column("alive_until", Float, nullable=False),
 )
 
+# How a worker's lane for a model stands, as the worker last said.
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("worker", String, primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("upstream", String, primary_key=True),
+    Column("standing", LargeBinary, nullable=False),
+    Column("said_at", BigInteger, nullable=False),
+)
 
-class Store:
-    """An open database; every method is one transaction, and blocks until it is over."""
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("filename", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("mime_type", String, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("status", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    # The lifetime of the file that it becomes.
+    Column("file_seconds", BigInteger),
+    Column("file_id", String),
+    Index("uploads_by_expiry", "status", "expires_at"),
+)
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("upload_id", String, ForeignKey("uploads.id"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("blob", String, nullable=False),
+    Index("upload_parts_by_upload", "upload_id"),
+)
 
-    def reading(self) -> AbstractContextManager[Connection]:
-        """A transaction that only reads, and disturbs nobody."""
-        return self._engine.execution_options(reading=True).begin()
+# Requests that must not take effect twice, and what was answered to them.
+promises = Table(
+    "promises",
+    metadata,
+    Column("project_id", String, primary_key=True),
+    # What the client named, or what its request is made of where it named nothing.
+    Column("key", String, primary_key=True),
+    Column("request_sha256", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    # What the request made, in the same transaction.
+    Column("made_id", String),
+    # The first answer; null while the request runs.
+    Column("status", Integer),
+    Column("answer", LargeBinary),
+    Index("promises_by_expiry", "expires_at"),
+)
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """A transaction that may write; it waits for its turn at its beginning."""
-        return self._engine.begin()
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("sequence", _Sequence, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("project_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("url", String, nullable=False),
+    Column("event_types", JSON, nullable=False),
+    # Needed in clear to sign with; shown once.
+    Column("secret", String, nullable=False),
+    Column("old_secret", String),
+    Column("old_secret_until", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger),
+    Column("disabled_at", BigInteger),
+    Column("disabled_because", String),
+    Index("webhook_endpoints_by_project", "project_id", "sequence"),
+)
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
+# What happened and is to be told: written with the transition itself.
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", _Sequence, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("project_id", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("batch_id", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("events_by_age", "created_at"),
+)
 
-
-def open_store(url: str) -> Store:
-    """Open a database by SQLAlchemy URL and bring its tables to the newest version.
-
-    On SQLite every commit is synced before it returns (WAL, synchronous=FULL).
-    """
-    engine = create_engine(url, pool_size=4, max_overflow=4)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    if _version(engine) != NEWEST:
-        # Alembic takes half a second and 20 MB to load: a process of its own pays for it,
-        # once in the life of a database.
-        subprocess.run([sys.executable, "-m", "batchyard.places.store.upgrade", url], check=True)
-    return Store(engine)
-
-
-def _version(engine: Engine) -> str | None:
-    if not inspect(engine).has_table("alembic_version"):
-        return None
-    versions = Table("alembic_version", MetaData(), Column("version_num", String))
-    with engine.connect() as connection:
-        return connection.execute(select(versions.c.version_num)).scalar()
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "busy_timeout=15000",
-        "foreign_keys=ON",
-        "cache_size=-4096",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A reader that later writes would fail where another has written between: writers say so.
-    reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("sequence", _Sequence, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("event_id", String, ForeignKey("events.id"), nullable=False),
+    Column("endpoint_id", String, nullable=False),
+    # pending, delivered or given_up.
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # Unix time of the next attempt; null when there is none.
+    Column("due_at", Float),
+    Column("attempted_at", BigInteger),
+    Column("status_code", Integer),
+    Column("fault", String),
+    Index("deliveries_due", "due_at"),
+    Index("deliveries_by_endpoint", "endpoint_id", "sequence"),
+    Index("deliveries_by_event", "event_id"),
+)

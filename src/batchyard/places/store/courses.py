@@ -1,0 +1,198 @@
+"""The steps of a batch's course: each moves a status from the one it is expected in, or nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+
+from batchyard.places.faults import Reach, nothing
+from batchyard.places.store.opening import Store
+from batchyard.places.store.records import content_of, insert_file
+from batchyard.places.store.rows import Content, Course, FileRow, NewShard, SegmentMark, Unanswered
+from batchyard.places.store.schema import batches, segments, shards, workers
+from batchyard.places.store.workers import free_courses
+from batchyard.wire.objects import BatchErrors, BatchStatus
+
+__all__ = ["Courses"]
+
+
+class Courses:
+    """Due courses, and their transitions."""
+
+    def __init__(self, store: Store, reach: Reach = nothing) -> None:
+        self._store, self._reach = store, reach
+
+    def courses_due(self, now: int) -> list[Course]:
+        """Batches whose next step nobody takes yet; held shards keep a batch from its end."""
+        held = (
+            select(shards.c.batch_id)
+            .where(shards.c.batch_id == batches.c.id, shards.c.worker.is_not(None))
+            .exists()
+        )
+        ends = or_(
+            batches.c.status == "cancelling",
+            batches.c.status == "finalizing",
+            and_(
+                batches.c.status == "in_progress",
+                or_(batches.c.open_shards == 0, batches.c.expires_at <= now),
+            ),
+        )
+        query = (
+            select(*_COURSE)
+            .where(or_(batches.c.status == "validating", and_(ends, ~held)))
+            .where(batches.c.steward.is_(None))
+            .order_by(batches.c.sequence)
+        )
+        with self._store.reading() as connection:
+            return [_course(row) for row in connection.execute(query)]
+
+    def take_course(self, batch_id: str, worker: str) -> bool:
+        """Take a batch in hand for its next step; False when another worker was quicker."""
+        with self._store.writing() as connection:
+            return _moved(
+                connection,
+                update(batches)
+                .where(batches.c.id == batch_id, batches.c.steward.is_(None))
+                .where(select(workers.c.id).where(workers.c.id == worker).exists())
+                .values(steward=worker),
+            )
+
+    def leave_course(self, batch_id: str, worker: str) -> None:
+        """Let a batch go after its step, or when the step could not be taken."""
+        with self._store.writing() as connection:
+            free_courses(connection, and_(batches.c.id == batch_id, batches.c.steward == worker))
+
+    def next_expiry(self, now: int) -> int | None:
+        """When the next running batch reaches the end of its window."""
+        with self._store.reading() as connection:
+            return connection.execute(
+                select(func.min(batches.c.expires_at)).where(
+                    batches.c.status == "in_progress", batches.c.expires_at > now
+                )
+            ).scalar()
+
+    def input_of(self, course: Course, now: int) -> Content | None:
+        """The input of a batch, even if its file was deleted meanwhile."""
+        with self._store.reading() as connection:
+            return content_of(connection, course.project_id, course.input_file_id, now)
+
+    def input_parts(self, project_id: str, file_id: str) -> Content | None:
+        """The input of a batch that runs."""
+        with self._store.reading() as connection:
+            return content_of(connection, project_id, file_id, 0)
+
+    def fail(self, batch_id: str, errors: BatchErrors, now: int) -> bool:
+        """Refuse a batch in validation."""
+        with self._store.writing() as connection:
+            return _moved(
+                connection,
+                update(batches)
+                .where(batches.c.id == batch_id, batches.c.status == "validating")
+                .values(
+                    status="failed",
+                    failed_at=now,
+                    errors=msgspec.json.encode(errors),
+                    steward=None,
+                ),
+            )
+
+    def populate(
+        self, course: Course, model: str | None, new: Sequence[NewShard], now: int
+    ) -> bool:
+        """Give a validated batch its shards; one being cancelled gets them to be settled."""
+        values: dict[str, Any] = {
+            "model": model,
+            "total": sum(shard.remaining for shard in new),
+            "open_shards": len(new),
+            "steward": None,
+        }
+        if course.status == "validating":
+            values |= {"status": "in_progress", "in_progress_at": now, "admitted_at": now}
+        with self._store.writing() as connection:
+            moved = _moved(
+                connection,
+                update(batches)
+                .where(batches.c.id == course.id, batches.c.status == course.status)
+                .where(batches.c.total == 0)
+                .values(**values),
+            )
+            if moved:
+                connection.execute(insert(shards), _shard_rows(course.id, new))
+            self._reach("populate.before_commit")
+        self._reach("populate.after_commit")
+        return moved
+
+    def begin_finalizing(self, course: Course, now: int) -> bool:
+        """Close a running batch to further results."""
+        with self._store.writing() as connection:
+            return _moved(
+                connection,
+                update(batches)
+                .where(batches.c.id == course.id, batches.c.status == "in_progress")
+                .values(status="finalizing", finalizing_at=now),
+            )
+
+    def unanswered(self, batch_id: str) -> list[Unanswered]:
+        """The shards of a batch that lack an answer, in input order."""
+        with self._store.reading() as connection:
+            rows = connection.execute(
+                select(*(shards.c[name] for name in Unanswered.__struct_fields__))
+                .where(shards.c.batch_id == batch_id, shards.c.remaining > 0)
+                .order_by(shards.c.position)
+            )
+            return [Unanswered(**row._mapping) for row in rows]
+
+    def segments(self, batch_id: str) -> list[SegmentMark]:
+        """All that is recorded of a batch, in the order of its writing."""
+        with self._store.reading() as connection:
+            rows = connection.execute(
+                select(segments).where(segments.c.batch_id == batch_id).order_by(segments.c.blob)
+            )
+            return [SegmentMark(**row._mapping) for row in rows]
+
+    def finish(
+        self, course: Course, end: BatchStatus, new_files: dict[str, FileRow], now: int
+    ) -> bool:
+        """End a batch: status, file ids and file rows at once; `new_files` by column name."""
+        stamp = {"completed": "completed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
+        with self._store.writing() as connection:
+            moved = _moved(
+                connection,
+                update(batches)
+                .where(batches.c.id == course.id, batches.c.status == course.status)
+                .values(
+                    status=end,
+                    steward=None,
+                    open_shards=0,
+                    **{stamp[end]: now},
+                    **{column: file.id for column, file in new_files.items()},
+                ),
+            )
+            if moved:
+                for file in new_files.values():
+                    insert_file(connection, file)
+                for table in (shards, segments):
+                    connection.execute(delete(table).where(table.c.batch_id == course.id))
+            self._reach("finish.before_commit")
+        self._reach("finish.after_commit")
+        return moved
+
+
+_COURSE = [batches.c[name] for name in Course.__struct_fields__ if name not in ("populated",)]
+
+
+def _course(row: Any) -> Course:
+    return Course(**row._mapping, populated=row.total > 0)
+
+
+def _shard_rows(batch_id: str, new: Sequence[NewShard]) -> list[dict[str, Any]]:
+    return [
+        msgspec.structs.asdict(shard)
+        | {"batch_id": batch_id, "position": position, "epoch": 0, "losses": 0}
+        for position, shard in enumerate(new)
+    ]
+
+
+def _moved(connection: Connection, statement: Any) -> bool:
+    return connection.execute(statement).rowcount == 1

@@ -1,0 +1,141 @@
+"""Shards in workers' hands: whatever is written for one names the epoch of its lease."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, and_, case, func, select, update
+
+from batchyard.places.faults import Reach, nothing
+from batchyard.places.store.opening import Store
+from batchyard.places.store.pieces import holds, record
+from batchyard.places.store.rows import Lease, Recording, Waiting
+from batchyard.places.store.schema import batches, shards, workers
+
+__all__ = ["Leases"]
+
+
+class Leases:
+    """Shards that wait, are leased, given back, and answered piece by piece."""
+
+    def __init__(self, store: Store, reach: Reach = nothing) -> None:
+        self._store, self._reach = store, reach
+
+    def waiting(self, now: int) -> list[Waiting]:
+        """Running batches with free shards, by batch and model."""
+        free = case((shards.c.worker.is_(None), 1), else_=0)
+        query = (
+            select(
+                shards.c.batch_id,
+                shards.c.model,
+                func.sum(free).label("shards"),
+                func.sum(1 - free).label("held"),
+                batches.c.expires_at,
+                batches.c.sequence,
+            )
+            .join(batches, batches.c.id == shards.c.batch_id)
+            .where(*_open(now))
+            .where(shards.c.remaining > 0)
+            .group_by(shards.c.batch_id, shards.c.model, batches.c.expires_at, batches.c.sequence)
+            .having(func.sum(free) > 0)
+        )
+        with self._store.reading() as connection:
+            return [Waiting(**row._mapping) for row in connection.execute(query)]
+
+    def lease(self, worker: str, batch_id: str, model: str, most: int, now: int) -> list[Lease]:
+        """Lease up to `most` free shards of one batch and model, in input order.
+
+        A worker that was given up gets none until it has signed on anew.
+        """
+        free = (
+            select(shards.c.position)
+            .where(shards.c.batch_id == batch_id, shards.c.model == model)
+            .where(shards.c.worker.is_(None), shards.c.remaining > 0)
+            .order_by(shards.c.position)
+            .limit(most)
+        )
+        with self._store.writing() as connection:
+            batch = connection.execute(
+                select(*_LEASE_OF_BATCH)
+                .where(batches.c.id == batch_id, *_open(now))
+                .where(select(workers.c.id).where(workers.c.id == worker).exists())
+            ).first()
+            if batch is None:
+                return []
+            positions = list(connection.execute(free).scalars())
+            mine = and_(shards.c.batch_id == batch_id, shards.c.position.in_(positions))
+            connection.execute(
+                update(shards).where(mine).values(worker=worker, epoch=shards.c.epoch + 1)
+            )
+            rows = connection.execute(
+                select(*_LEASE_OF_SHARD).where(mine).order_by(shards.c.position)
+            ).all()
+        self._reach("lease.after_commit")
+        return [
+            Lease(
+                **row._mapping,
+                endpoint=batch.endpoint,
+                project_id=batch.project_id,
+                expires_at=batch.expires_at,
+                line_id_prefix=batch.line_id_prefix,
+                input_file_id=batch.input_file_id,
+                mixed=batch.model is None,
+            )
+            for row in rows
+        ]
+
+    def release(self, worker: str, held: Iterable[tuple[str, int]]) -> None:
+        """Give back shards of which no line is under way."""
+        with self._store.writing() as connection:
+            for batch_id, position in held:
+                connection.execute(
+                    update(shards)
+                    .where(shards.c.batch_id == batch_id, shards.c.position == position)
+                    .where(shards.c.worker == worker)
+                    .values(worker=None)
+                )
+
+    def stopping(self, batch_ids: Iterable[str]) -> list[str]:
+        """Which of these batches no longer run."""
+        with self._store.reading() as connection:
+            return list(
+                connection.execute(
+                    select(batches.c.id).where(
+                        batches.c.id.in_(list(batch_ids)), batches.c.status != "in_progress"
+                    )
+                ).scalars()
+            )
+
+    def record(self, worker: str, piece: Recording) -> set[tuple[str, int]]:
+        """Record a piece, or nothing: then the shards are told whose lease is lost."""
+        with self._store.writing() as connection:
+            lost = {
+                (mark.batch_id, mark.position)
+                for mark in piece.shards
+                if not holds(connection, worker, mark.batch_id, mark.position, mark.epoch)
+            }
+            if not lost:
+                record(connection, piece)
+            self._reach("record.before_commit")
+        self._reach("record.after_commit")
+        return lost
+
+
+_LEASE_OF_BATCH = [
+    batches.c.endpoint,
+    batches.c.project_id,
+    batches.c.expires_at,
+    batches.c.line_id_prefix,
+    batches.c.input_file_id,
+    batches.c.model,
+]
+
+_LEASE_OF_SHARD = [shards.c[name] for name in Lease.__struct_fields__ if name in shards.c]
+
+
+def _open(now: int) -> tuple[ColumnElement[bool], ...]:
+    """The conditions under which a batch gives shards out."""
+    return (
+        batches.c.status == "in_progress",
+        batches.c.expires_at > now,
+        batches.c.admitted_at.is_not(None),
+        batches.c.paused_at.is_(None),
+    )

@@ -1,0 +1,85 @@
+"""Which workers live, and what is freed when one does not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, tuple_, update
+
+from batchyard.places.faults import Reach, nothing
+from batchyard.places.store.opening import Store
+from batchyard.places.store.schema import batches, shards, workers
+
+__all__ = ["Workers", "free_courses"]
+
+
+class Workers:
+    """The rows of the living; times are of the steady clock."""
+
+    def __init__(self, store: Store, reach: Reach = nothing) -> None:
+        self._store, self._reach = store, reach
+
+    def sign_on(self, worker: str, alive_until: float) -> None:
+        """Enter a worker that holds nothing; times are of the steady clock."""
+        with self._store.writing() as connection:
+            _forsake(connection, [worker])
+            connection.execute(insert(workers).values(id=worker, alive_until=alive_until))
+
+    def renew(self, worker: str, alive_until: float) -> bool:
+        """Prolong a worker's leases; False when it was buried meanwhile and holds none."""
+        with self._store.writing() as connection:
+            return (
+                connection.execute(
+                    update(workers).where(workers.c.id == worker).values(alive_until=alive_until)
+                ).rowcount
+                == 1
+            )
+
+    def bury(self, now: float, *, also: Sequence[str] = ()) -> None:
+        """Free what dead workers held, at a loss: those whose time is over and those named."""
+        dead = or_(workers.c.alive_until <= now, workers.c.id.in_(also))
+        with self._store.writing() as connection:
+            ids = list(connection.execute(select(workers.c.id).where(dead)).scalars())
+            if ids:
+                _count_losses(connection, ids)
+                _forsake(connection, ids)
+
+    def bury_all(self) -> None:
+        """Free what any worker held, for a server that starts alone; no line made it end."""
+        with self._store.writing() as connection:
+            _forsake(connection, list(connection.execute(select(workers.c.id)).scalars()))
+
+    def first_death_due(self) -> float | None:
+        """When the next worker is given up unless it renews; on the steady clock."""
+        with self._store.reading() as connection:
+            return connection.execute(select(func.min(workers.c.alive_until))).scalar()
+
+    def sign_off(self, worker: str) -> None:
+        """Give back all a worker holds, without counting it as a loss."""
+        with self._store.writing() as connection:
+            connection.execute(update(shards).where(shards.c.worker == worker).values(worker=None))
+            free_courses(connection, batches.c.steward == worker)
+            connection.execute(delete(workers).where(workers.c.id == worker))
+
+
+def _count_losses(connection: Connection, ids: Sequence[str]) -> None:
+    """Only what came first could be at the upstream for long: the rest waited behind it."""
+    first = (
+        select(shards.c.batch_id, func.min(shards.c.position))
+        .where(shards.c.worker.in_(ids))
+        .group_by(shards.c.batch_id, shards.c.model, shards.c.worker)
+    )
+    at_work = tuple_(shards.c.batch_id, shards.c.position).in_(first)
+    connection.execute(update(shards).where(at_work).values(losses=shards.c.losses + 1))
+
+
+def _forsake(connection: Connection, ids: Sequence[str]) -> None:
+    """Free all that these workers held, and strike them off."""
+    held = shards.c.worker.in_(ids)
+    connection.execute(update(shards).where(held).values(worker=None, epoch=shards.c.epoch + 1))
+    free_courses(connection, batches.c.steward.in_(ids))
+    connection.execute(delete(workers).where(workers.c.id.in_(ids)))
+
+
+def free_courses(connection: Connection, which: Any) -> None:
+    """Let go of batches whose step somebody had in hand."""
+    connection.execute(update(batches).where(which).values(steward=None))
