@@ -30,9 +30,9 @@ from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.faults import reach_from
 from batchyard.places.machine import open_files_max
-from batchyard.places.store import Work, open_store
+from batchyard.places.store import Identity, Work, open_store
 from batchyard.places.upstreams import Upstream, Upstreams
-from batchyard.rules.limits import RELAXED, STRICT
+from batchyard.rules.limits import PROFILES, Limits, limits_of_project
 
 __all__ = ["Orders", "logs_to_stderr", "main"]
 
@@ -63,6 +63,7 @@ async def _work(orders: Orders) -> None:
     clock = system_clock()
     reach = reach_from(os.environ)
     store = open_store(orders.database_url)
+    identity = Identity(store)
     hot, heavy = BlockingThread(), BlockingThread()
     upstreams = Upstreams([Upstream(one, one.api_key()) for one in settings.upstream], clock.steady)
     tools = Tools(
@@ -72,7 +73,8 @@ async def _work(orders: Orders) -> None:
         heavy=heavy,
         clock=clock,
         chance=Random(secrets.randbits(128)),
-        limits=STRICT if settings.profile == "strict" else RELAXED,
+        limits=PROFILES[settings.profile],
+        limits_of=lambda project_id: _limits(settings, identity, project_id),
         known_model=upstreams.known,
     )
     rules = ShiftRules(
@@ -100,6 +102,13 @@ async def _work(orders: Orders) -> None:
         heavy.close()
         hot.close()
         store.close()
+
+
+def _limits(settings: Settings, identity: Identity, project_id: str) -> Limits:
+    default, project = PROFILES[settings.profile], identity.project(project_id)
+    if project is None:
+        return default
+    return limits_of_project(default, project.profile, project.limits)
 
 
 class _Bell(asyncio.Protocol):

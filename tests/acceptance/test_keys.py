@@ -8,7 +8,15 @@ import openai
 import pytest
 
 from tests.acceptance.conftest import House
-from tests.acceptance.processes import Server, Sim, command, until
+from tests.acceptance.processes import (
+    Server,
+    Sim,
+    batch_of,
+    command,
+    ended,
+    request_lines,
+    until,
+)
 
 Serve = Callable[..., Server]
 
@@ -17,6 +25,16 @@ def keys(data: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     """Run `batchyard keys`."""
     return subprocess.run(
         command("keys", *words, "--data", str(data)), capture_output=True, text=True, check=False
+    )
+
+
+def projects(data: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run `batchyard projects`."""
+    return subprocess.run(
+        command("projects", *words, "--data", str(data)),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -45,6 +63,72 @@ def test_a_key_lives_until_it_is_revoked(house: House) -> None:
     until(lambda: refuses(house.server, secret))
     assert "revoked" in keys(data, "list").stdout
     assert not refuses(house.server, "key")
+
+
+def test_a_key_tells_what_it_is(house: House) -> None:
+    """Its project, its scopes, its end and its last use; wrong words are refused."""
+    data = house.server.data
+    project = projects(data, "create", "team", "--profile", "strict").stdout.strip()
+    made = keys(
+        data,
+        *("create", "narrow", "--project", "team", "--expires", "30d"),
+        *("--scopes", "api.files.read,api.batches.read"),
+    )
+    secret = made.stdout.strip()
+    client = house.server.client(secret)
+    assert client.files.list().data == []
+    with pytest.raises(openai.PermissionDeniedError):
+        client.models.list()
+    line = next(one for one in keys(data, "list").stdout.splitlines() if "narrow" in one)
+    assert "project team  scopes api.files.read,api.batches.read  expires 20" in line
+    until(
+        lambda: (
+            "used never"
+            not in next(one for one in keys(data, "list").stdout.splitlines() if "narrow" in one)
+        )
+    )
+    assert project.startswith("proj_")
+    for words in (
+        ("create", "x", "--project", "nowhere"),
+        ("create", "x", "--scopes", "api.everything"),
+        ("create", "x", "--expires", "soon"),
+    ):
+        assert keys(data, *words).returncode != 0
+
+
+def test_a_project_is_made_and_closed(house: House) -> None:
+    """Its limits are its own, changed while the server runs; archived, it refuses its keys."""
+    data = house.server.data
+    assert projects(data, "create", "small", "--limit", "file_bytes_max=10").returncode == 0
+    assert "already" in projects(data, "create", "small").stderr
+    assert "file_bytes_max=10" in projects(data, "list").stdout
+    client = house.server.client(keys(data, "create", "s", "--project", "small").stdout.strip())
+    with pytest.raises(openai.APIStatusError, match="larger than 10 bytes"):
+        client.files.create(file=("a.jsonl", b"x" * 100), purpose="batch")
+    assert projects(data, "set", "small", "--limit", "file_bytes_max=default").returncode == 0
+    assert projects(data, "set", "small", "--limit", "speed=1").returncode == 1
+    assert projects(data, "set", "nowhere", "--profile", "strict").returncode == 1
+    assert projects(data, "archive", "small").returncode == 0
+    until(lambda: refuses(house.server, client.api_key))
+    assert "archived" in projects(data, "list").stdout
+    assert keys(data, "create", "late", "--project", "small").returncode == 1
+
+
+def test_the_projects_profile_validates_its_batches(house: House) -> None:
+    """Two models in one file are fine by default, and an error where a project is strict."""
+    data = house.server.data
+    projects(data, "create", "letter", "--profile", "strict")
+    strict = house.server.client(keys(data, "create", "l", "--project", "letter").stdout.strip())
+    body: dict[str, object] = {"messages": [{"role": "user", "content": "hi"}]}
+    lines = b"".join(
+        request_lines(1, {"model": model} | body).replace(b'"c0"', b'"%b"' % model.encode())
+        for model in ("m1", "m2")
+    )
+    assert ended(house.client, batch_of(house.client, lines)).status == "completed"
+    refused = ended(strict, batch_of(strict, lines))
+    assert refused.status == "failed"
+    assert refused.errors is not None
+    assert [error.code for error in refused.errors.data or []] == ["mismatched_model"]
 
 
 def test_an_unknown_key_is_refused(house: House) -> None:

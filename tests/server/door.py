@@ -17,7 +17,7 @@ from openai import OpenAI
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
-from batchyard.places.store import Records, Work, open_store
+from batchyard.places.store import Identity, Records, Work, open_store
 from batchyard.places.store.rows import NewShard
 from batchyard.rules.limits import RELAXED, Limits
 from batchyard.server.app import build_app
@@ -68,11 +68,13 @@ class Door:
         self._store = open_store(f"sqlite:///{folder / 'door.sqlite'}")
         self._threads, self._disk = BlockingThread(), BlockingThread(4)
         self.records, self.work = Records(self._store), Work(self._store)
+        self.identity = Identity(self._store)
         self.blobs_folder = folder / "blobs"
         self.fault: Exception | None = None
         self.rings = 0
         self.yard = Yard(
             records=self.records,
+            identity=self.identity,
             blobs=Blobs(self.blobs_folder, self._reach),
             limits=limits,
             clock=system_clock(),
@@ -97,13 +99,13 @@ class Door:
         self._threads.close()
         self._store.close()
 
-    def caller(self, project: str | None = None) -> "Caller":
+    def caller(self, project: str | None = None, **key: Any) -> "Caller":
         """Somebody with a key, by default of a project that nobody else has."""
         chance = random.Random(next(_numbers))
         secret = new_secret(secrets.SystemRandom())
         row = key_of(secret, f"key {chance.random()}", secrets.SystemRandom(), 1)
-        row = msgspec.structs.replace(row, project_id=project or f"proj_{next(_numbers)}")
-        self.records.add_key(row, hash_secret(secret))
+        row = msgspec.structs.replace(row, project_id=project or f"proj_{next(_numbers)}", **key)
+        self.identity.add_key(row, hash_secret(secret))
         return Caller(self, secret, row.id)
 
     def connect(self) -> socket.socket:

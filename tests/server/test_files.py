@@ -204,4 +204,6 @@ def _in_parts(caller: Caller) -> str:
 
 
 def _project(caller: Caller) -> str:
-    return next(key.project_id for key in caller.door.records.all_keys() if key.id == caller.key_id)
+    return next(
+        key.project_id for key in caller.door.identity.all_keys() if key.id == caller.key_id
+    )

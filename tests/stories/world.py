@@ -58,6 +58,7 @@ class Worker:
             clock=world.clock,
             chance=self._chance,
             limits=LIMITS,
+            limits_of=lambda _project: LIMITS,
             known_model=lambda _model: True,
         )
         rules = ShiftRules(

@@ -1,19 +1,32 @@
 """`batchyard keys`: who may use the server, managed on its machine."""
 
+import re
 import secrets
 import time
-from pathlib import Path
 
 import click
 
-from batchyard.config import SettingsError, read_settings
-from batchyard.places.folder import DataFolder
-from batchyard.places.store import Records, open_store
-from batchyard.server.keys import hash_secret, key_of, new_secret
+from batchyard.cli.machine import identity_of
+from batchyard.places.store import Identity
+from batchyard.places.store.rows import KeyRow
+from batchyard.server.keys import DEFAULT_PROJECT, SCOPES, hash_secret, key_of, new_secret
 
 __all__ = ["keys"]
 
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _data = click.option("--data", metavar="DIR", help="The server's data folder.")
+
+
+class _Lifetime(click.ParamType[int]):
+    """A time such as 90m, 12h or 30d, in seconds."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"([1-9][0-9]{0,6})([smhd])", value)
+        if found is None:
+            self.fail("give a number with s, m, h or d, such as 30d", param, ctx)
+        return int(found[1]) * _UNIT_SECONDS[found[2]]
 
 
 @click.group()
@@ -23,13 +36,32 @@ def keys() -> None:
 
 @keys.command()
 @click.argument("name")
+@click.option("--project", metavar="P", help="The project it opens: id or name; else `default`.")
+@click.option(
+    "--scopes",
+    "scopes",
+    metavar="SCOPE,...",
+    help=f"All that it may do, unless it may do everything: {', '.join(SCOPES)}.",
+)
+@click.option("--expires", "seconds", type=_Lifetime(), help="Until when it lives, such as 30d.")
 @_data
-def create(name: str, data: str | None) -> None:
+def create(
+    name: str, project: str | None, scopes: str | None, seconds: int | None, data: str | None
+) -> None:
     """Create a key called NAME and print its secret, which is shown only now."""
-    records = _records(data, make=True)
+    identity = identity_of(data, make=True)
     chance = secrets.SystemRandom()
-    secret = new_secret(chance)
-    records.add_key(key_of(secret, name, chance, int(time.time())), hash_secret(secret))
+    secret, now = new_secret(chance), int(time.time())
+    key = key_of(
+        secret,
+        name,
+        chance,
+        now,
+        project_id=_project_id(identity, project),
+        scopes=_scopes(scopes),
+        expires_at=None if seconds is None else now + seconds,
+    )
+    identity.add_key(key, hash_secret(secret))
     click.echo(secret)
 
 
@@ -37,10 +69,15 @@ def create(name: str, data: str | None) -> None:
 @_data
 def list_(data: str | None) -> None:
     """List all keys, without their secrets."""
-    for key in _records(data).all_keys():
-        created = time.strftime("%Y-%m-%d %H:%M", time.gmtime(key.created_at))
-        state = "revoked" if key.revoked_at is not None else "active"
-        click.echo(f"{key.id}  {key.hint}  {created}  {state:8} {key.name}")
+    identity, now = identity_of(data), int(time.time())
+    names = {project.id: project.name for project in identity.all_projects()}
+    for key in identity.all_keys():
+        scopes = "all" if key.scopes is None else ",".join(key.scopes)
+        click.echo(
+            f"{key.id}  {key.hint}  {_moment(key.created_at)}  {_state(key, now):8}  {key.name}  "
+            f"project {names.get(key.project_id, key.project_id)}  scopes {scopes}  "
+            f"expires {_moment(key.expires_at)}  used {_moment(key.last_used_at)}"
+        )
 
 
 @keys.command()
@@ -48,18 +85,38 @@ def list_(data: str | None) -> None:
 @_data
 def revoke(key: str, data: str | None) -> None:
     """Revoke the key of this id or name; it is refused from the next second on."""
-    if not _records(data).revoke_key(key, int(time.time())):
+    if not identity_of(data).revoke_key(key, int(time.time())):
         raise click.ClickException(f"There is no active key '{key}'; see `batchyard keys list`.")
     click.echo(f"revoked {key}", err=True)
 
 
-def _records(data: str | None, *, make: bool = False) -> Records:
-    try:
-        folder = DataFolder(Path(read_settings(None, {"data": data}).data))
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
-    if make:
-        folder.make()
-    elif not folder.exists:
-        raise click.ClickException(f"There is no Batchyard data in {folder.path}.")
-    return Records(open_store(folder.database_url))
+def _project_id(identity: Identity, id_or_name: str | None) -> str:
+    project = identity.project(id_or_name or DEFAULT_PROJECT)
+    if project is None or project.archived_at is not None:
+        raise click.ClickException(
+            f"There is no active project '{id_or_name or 'default'}'; see "
+            "`batchyard projects list`."
+        )
+    return project.id
+
+
+def _scopes(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    scopes = tuple(dict.fromkeys(text.replace(" ", "").split(",")))
+    for one in scopes:
+        if one not in SCOPES:
+            raise click.ClickException(
+                f"There is no scope '{one}'. There are: {', '.join(SCOPES)}."
+            )
+    return scopes
+
+
+def _state(key: KeyRow, now: int) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    return "expired" if key.expires_at is not None and key.expires_at <= now else "active"
+
+
+def _moment(seconds: int | None) -> str:
+    return "never" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))

@@ -12,6 +12,7 @@ _VERBS = {
     "run": "Answer a file of requests, without a server.",
     "serve": "Serve OpenAI's Batch API in front of your models.",
     "keys": "Create, list and revoke API keys.",
+    "projects": "Create, list, archive and set up projects.",
     "sim": "Run a simulated upstream.",
 }
 

@@ -28,9 +28,9 @@ from batchyard.places.database import BlockingThread
 from batchyard.places.faults import reach_from
 from batchyard.places.folder import DataFolder, FolderInUseError
 from batchyard.places.machine import open_files_max
-from batchyard.places.store import Records, Work, open_store
+from batchyard.places.store import Identity, Records, Work, open_store
 from batchyard.places.upstreams import Upstream, Upstreams
-from batchyard.rules.limits import RELAXED, STRICT
+from batchyard.rules.limits import PROFILES
 from batchyard.server.app import build_app
 from batchyard.server.http import make_server
 from batchyard.server.keys import hash_secret, key_of, new_secret
@@ -106,10 +106,10 @@ async def _serve(settings: Settings, folder: DataFolder, urls: Sequence[str]) ->
 async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> None:
     store, clock = open_store(folder.database_url), system_clock()
     reach = reach_from(os.environ)
-    records, work = Records(store, reach), Work(store)
+    records, work, identity = Records(store, reach), Work(store), Identity(store)
     blobs = Blobs(folder.blobs, reach)
     work.bury_all()
-    secret = _first_key(records, int(clock.wall()))
+    secret = _first_key(identity, int(clock.wall()))
     upstreams = Upstreams(_opened(settings), clock.steady)
     threads, disk = BlockingThread(), BlockingThread(8)
 
@@ -128,8 +128,9 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
     upkeep = Upkeep(records, blobs, threads, clock)
     yard = Yard(
         records=records,
+        identity=identity,
         blobs=blobs,
-        limits=STRICT if settings.profile == "strict" else RELAXED,
+        limits=PROFILES[settings.profile],
         clock=clock,
         chance=secrets.SystemRandom(),
         store=threads,
@@ -160,19 +161,23 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
     disk.close()
     threads.close()
     store.close()
+    _raise_faults(ended)
+
+
+def _raise_faults(ended: Sequence[object]) -> None:
     for fault in ended:
         if isinstance(fault, Exception):
             raise fault
 
 
-def _first_key(records: Records, now: int) -> str | None:
+def _first_key(identity: Identity, now: int) -> str | None:
     """Create a key where there is none; returns its secret if it must be shown."""
-    if records.all_keys():
+    if identity.all_keys():
         return None
     chance = secrets.SystemRandom()
     given = os.environ.get("BATCHYARD_API_KEY")
     secret = given or new_secret(chance)
-    records.add_key(key_of(secret, "first", chance, now), hash_secret(secret))
+    identity.add_key(key_of(secret, "first", chance, now), hash_secret(secret))
     return None if given else secret
 
 

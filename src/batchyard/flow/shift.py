@@ -52,7 +52,10 @@ class ShiftRules(Struct, frozen=True):
 
 
 class Tools(Struct, frozen=True):
-    """What a shift works with; `hot` runs short calls, `heavy` those that read whole files."""
+    """What a shift works with; `hot` runs short calls, `heavy` those that read whole files.
+
+    `limits_of` tells those of a project.
+    """
 
     work: Work
     blobs: Blobs
@@ -61,6 +64,7 @@ class Tools(Struct, frozen=True):
     clock: Clock
     chance: Random
     limits: Limits
+    limits_of: Callable[[str], Limits]
     known_model: Callable[[str], bool]
 
 
@@ -180,11 +184,12 @@ class Shift:
 
     async def _step(self, course: Course) -> None:
         tools = self._tools
-        desk = Desk(
-            tools.work, tools.blobs, tools.limits, tools.known_model, tools.chance, self.worker
-        )
         try:
             await self._lanes.look_around()
+            limits = await tools.hot.run(tools.limits_of, course.project_id)
+            desk = Desk(
+                tools.work, tools.blobs, limits, tools.known_model, tools.chance, self.worker
+            )
             await tools.heavy.run(take_step, desk, course, int(tools.clock.wall()))
         except self._faults as fault:
             # A full disk or a database that is away: the step is taken again from its start.

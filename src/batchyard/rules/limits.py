@@ -2,8 +2,10 @@
 
 import re
 import sys
+from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 __all__ = [
     "BATCHES_PAGE",
@@ -15,9 +17,12 @@ __all__ = [
     "METADATA_KEY_CHARACTERS_MAX",
     "METADATA_VALUE_CHARACTERS_MAX",
     "OUTPUT_EXPIRES_SECONDS",
+    "PROFILES",
     "RELAXED",
+    "SETTABLE",
     "STRICT",
     "Limits",
+    "limits_of_project",
     "window_seconds",
 ]
 
@@ -72,6 +77,20 @@ LOCAL = Limits(
     input_bytes_max=sys.maxsize,
     embedding_inputs_max=sys.maxsize,
 )
+
+PROFILES = {"strict": STRICT, "relaxed": RELAXED}
+# What a project may have otherwise than its profile says.
+SETTABLE = ("requests_max", "input_bytes_max", "embedding_inputs_max", "file_bytes_max")
+
+
+def limits_of_project(
+    default: Limits, profile: str | None, differing: Mapping[str, int] | None
+) -> Limits:
+    """The limits of a project on a server; one that can no longer be set is passed over."""
+    limits = PROFILES.get(profile or "", default)
+    own = {name: most for name, most in (differing or {}).items() if name in SETTABLE}
+    return replace(limits, **own)
+
 
 _WINDOW = re.compile(r"([1-9][0-9]{0,6})([smhd])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}

@@ -1,6 +1,7 @@
-"""The application: which route leads to which resource."""
+"""The application: which route leads to which resource, and which scope of a key it needs."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -8,23 +9,41 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from batchyard.server import batches, files, models
-from batchyard.server.gate import Gate
+from batchyard.server.gate import Gate, demand
+from batchyard.server.keys import ScopeName
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 
-__all__ = ["build_app"]
+__all__ = ["ROUTES", "Route", "build_app"]
 
 Endpoint = Callable[[Request, Yard], Awaitable[Response]]
 
-_ROUTES: Mapping[str, Mapping[str, Endpoint]] = {
-    "/v1/files": {"GET": files.list_, "POST": files.upload},
-    "/v1/files/{id}": {"GET": files.retrieve, "DELETE": files.delete},
-    "/v1/files/{id}/content": {"GET": files.content},
-    "/v1/batches": {"GET": batches.list_, "POST": batches.create},
-    "/v1/batches/{id}": {"GET": batches.retrieve},
-    "/v1/batches/{id}/cancel": {"POST": batches.cancel},
-    "/v1/models": {"GET": models.list_},
-    "/v1/models/{id}": {"GET": models.retrieve},
+
+class Route(NamedTuple):
+    """What answers, and the scope that a key must have for it."""
+
+    scope: ScopeName
+    endpoint: Endpoint
+
+
+ROUTES: Mapping[str, Mapping[str, Route]] = {
+    "/v1/files": {
+        "GET": Route("api.files.read", files.list_),
+        "POST": Route("api.files.write", files.upload),
+    },
+    "/v1/files/{id}": {
+        "GET": Route("api.files.read", files.retrieve),
+        "DELETE": Route("api.files.write", files.delete),
+    },
+    "/v1/files/{id}/content": {"GET": Route("api.files.read", files.content)},
+    "/v1/batches": {
+        "GET": Route("api.batches.read", batches.list_),
+        "POST": Route("api.batches.write", batches.create),
+    },
+    "/v1/batches/{id}": {"GET": Route("api.batches.read", batches.retrieve)},
+    "/v1/batches/{id}/cancel": {"POST": Route("api.batches.write", batches.cancel)},
+    "/v1/models": {"GET": Route("api.model.read", models.list_)},
+    "/v1/models/{id}": {"GET": Route("api.model.read", models.retrieve)},
 }
 
 
@@ -33,20 +52,21 @@ def build_app(yard: Yard) -> Gate:
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         route, id = _split(scope["raw_path"].decode("ascii"))
-        verbs = _ROUTES.get(route)
+        verbs = ROUTES.get(route)
         if verbs is None:
             raise ApiError(404, f"Invalid URL ({scope['method']} {scope['path'][:200]})")
         # uvicorn keeps the body of an answer to HEAD to itself.
-        endpoint = verbs.get("GET" if scope["method"] == "HEAD" else scope["method"])
-        if endpoint is None:
+        found = verbs.get("GET" if scope["method"] == "HEAD" else scope["method"])
+        if found is None:
             raise ApiError(
                 405,
                 f"Not allowed to {scope['method']} on {scope['path'][:200]}",
                 code="method_not_supported",
                 headers={"allow": ", ".join(verbs)},
             )
+        demand(scope, found.scope)
         scope["path_params"] = {"id": id}
-        response = await endpoint(Request(scope, receive), yard)
+        response = await found.endpoint(Request(scope, receive), yard)
         await response(scope, receive, send)
 
     return Gate(routed, yard)

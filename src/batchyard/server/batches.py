@@ -7,7 +7,7 @@ from batchyard.places.store.rows import NewBatch
 from batchyard.rules.endpoints import ENDPOINTS
 from batchyard.rules.limits import BATCHES_PAGE, Limits, window_seconds
 from batchyard.server.answers import answer
-from batchyard.server.gate import project_of
+from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import (
     expires_after_of,
     json_object,
@@ -32,7 +32,7 @@ async def create(request: Request, yard: Yard) -> Response:
     endpoint = string_of(body, "endpoint")
     if endpoint not in ENDPOINTS:
         raise ApiError.invalid_value("endpoint", endpoint, tuple(ENDPOINTS))
-    window, seconds = _window(string_of(body, "completion_window"), yard.limits)
+    window, seconds = _window(string_of(body, "completion_window"), limits_of(request.scope))
     metadata = metadata_of(body)
     lifetime = expires_after_of("output_expires_after", body.get("output_expires_after"))
     found = await yard.store.run(yard.records.file, project, input_file_id, now)

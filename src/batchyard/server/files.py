@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from batchyard.places.store.rows import Content, FileRow, Part
 from batchyard.rules.limits import FILES_PAGE, INPUT_EXPIRES_SECONDS
 from batchyard.server.answers import answer
-from batchyard.server.gate import project_of
+from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import expires_after_of, limit_of, one_of, query_of
 from batchyard.server.uploading import FORM_BYTES_MAX, Form, receive, too_large
 from batchyard.server.yard import Yard
@@ -29,33 +29,34 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 async def upload(request: Request, yard: Yard) -> Response:
     """Take a file; answered when its bytes are durable, whatever they say."""
+    limits = limits_of(request.scope)
     announced_bytes = int(request.headers.get("content-length", 0))
-    if announced_bytes > yard.limits.file_bytes_max + FORM_BYTES_MAX:
-        raise too_large(yard.limits)
+    if announced_bytes > limits.file_bytes_max + FORM_BYTES_MAX:
+        raise too_large(limits)
     id = file_id(yard.chance)
     blob = f"inputs/{id}"
     form = await receive(
         request.stream(),
         request.headers.get("content-type", ""),
-        limits=yard.limits,
+        limits=limits,
         runner=yard.disk,
         create=lambda: yard.blobs.create(blob),
     )
     try:
-        row = await _named(form, id, blob, project_of(request.scope), yard)
+        row = await _named(form, id, blob, request, yard)
     finally:
         await yard.disk.run(form.upload.writing.abandon)
     return answer(await yard.store.run(yard.records.add_file, row))
 
 
-async def _named(form: Form, id: str, blob: str, project: str, yard: Yard) -> FileRow:
+async def _named(form: Form, id: str, blob: str, request: Request, yard: Yard) -> FileRow:
     purpose = form.fields.get("purpose")
     if purpose is None:
         raise ApiError.missing("purpose")
     if purpose not in _PURPOSES:
         raise ApiError.invalid_value("purpose", purpose, _PURPOSES)
     uploaded = form.upload
-    strict = purpose == "batch" and not yard.limits.any_file_name
+    strict = purpose == "batch" and not limits_of(request.scope).any_file_name
     if strict and not uploaded.filename.endswith(".jsonl"):
         raise ApiError(400, "Invalid file format for Batch API. Must be .jsonl")
     lifetime = expires_after_of("expires_after", _bracketed(form.fields, "expires_after"))
@@ -66,7 +67,7 @@ async def _named(form: Form, id: str, blob: str, project: str, yard: Yard) -> Fi
     now = yard.now()
     return FileRow(
         id=id,
-        project_id=project,
+        project_id=project_of(request.scope),
         purpose=purpose,
         filename=uploaded.filename,
         size_bytes=uploaded.writing.size_bytes,

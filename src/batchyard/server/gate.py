@@ -1,47 +1,84 @@
-"""The gate before every route: who asks, with what right; and the headers of every answer.
+"""The gate before every route: who asks, with what right.
 
 It decides on `scope["path"]` and the headers alone, before a byte of the body is read.
 """
 
 import asyncio
-import time
-from contextlib import suppress
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 from starlette.datastructures import State
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from batchyard.places.store.rows import KeyRow
-from batchyard.server.keys import hash_secret, masked
+from batchyard.places.store.rows import Bearer
+from batchyard.rules.limits import Limits, limits_of_project
+from batchyard.server.headers import Answering
+from batchyard.server.keys import ORGANIZATION, ScopeName, hash_secret, masked
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import request_id
 
-__all__ = ["Gate", "project_of"]
+__all__ = ["Gate", "demand", "limits_of", "project_of"]
 
 # Whoever is answered at all is answered by a server whose store is open.
 _OPEN = dict.fromkeys(("/healthz", "/readyz"), b'{"status":"ok"}\n')
 # A key that was good is asked for again when this is over, so that a revocation bites soon.
 _KEY_SECONDS = 0.5
 _KEYS_REMEMBERED_MAX = 10_000
+# The last use of a key is noted once in such a time.
+_USED_SECONDS = 60
 _NO_STORAGE = ApiError.unavailable(
     "The server cannot store anything now: its disk may be full.", retry_after_seconds=5
 )
 # After these answers nobody reads the rest of the request's body, which may be long.
-_CLOSING = (401, 408, 413, 415)
-_DISCARDED_BYTES_MAX, _DISCARDING_SECONDS = 16 << 20, 2.0
+_CLOSING = (401, 403, 408, 413, 415, 429)
 _OUR_FAULT = ApiError(
     500, "The server had an error while processing your request.", type="server_error"
+)
+_ARCHIVED = ApiError(
+    401,
+    "The project you are requesting has been archived and is no longer accessible",
+    code="not_authorized_invalid_project",
 )
 
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class _Right:
+    """What a good key gives, and until when (steady) that may be believed."""
+
+    bearer: Bearer
+    limits: Limits
+    until: float
+
+
 def project_of(scope: Scope) -> str:
     """The project of the key that opened the gate."""
-    project: str = scope["state"].project_id
-    return project
+    right: _Right = scope["state"].right
+    return right.bearer.key.project_id
+
+
+def limits_of(scope: Scope) -> Limits:
+    """The limits of that project."""
+    right: _Right = scope["state"].right
+    return right.limits
+
+
+def demand(scope: Scope, needed: ScopeName) -> None:
+    """Refuse a key that was made for other things than this; one without scopes may do all."""
+    right: _Right = scope["state"].right
+    held = right.bearer.key.scopes
+    if held is not None and needed not in held:
+        raise ApiError(
+            403,
+            f"You have insufficient permissions for this operation. Missing scopes: {needed}. "
+            "Check that you have the correct role in your organization (Reader, Writer, Owner) "
+            "and project (Member, Owner), and if you're using a restricted API key, that it has "
+            "the necessary scopes.",
+        )
 
 
 class Gate:
@@ -50,20 +87,19 @@ class Gate:
     def __init__(self, app: ASGIApp, yard: Yard) -> None:
         self._app, self._yard = app, yard
         self._storage_faults: tuple[type[Exception], ...] = (OSError, *yard.records.faults)
-        self._good: dict[str, tuple[float, KeyRow]] = {}
+        self._good: dict[str, _Right] = {}
+        self._noting: dict[str, asyncio.Task[None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        answer = _Answer(send, request_id(self._yard.chance))
+        answer = Answering(send, request_id(self._yard.chance))
         try:
             if scope["path"] in _OPEN and scope["method"] in ("GET", "HEAD"):
                 await answer.whole(200, _OPEN[scope["path"]], {})
                 return
-            scope["state"] = State({"project_id": (await self._key(scope)).project_id})
-            _refuse_encoded(scope)
-            await self._app(scope, receive, answer.send)
+            await self._admitted(scope, receive, answer)
         except ApiError as error:
             closing = error.status in _CLOSING and _has_body(scope)
             await answer.whole(
@@ -78,98 +114,96 @@ class Gate:
             log.exception("request_failed", request_id=answer.request_id, path=scope["path"])
             await answer.whole(500, _OUR_FAULT.body(), {})
 
-    async def _key(self, scope: Scope) -> KeyRow:
+    async def _admitted(self, scope: Scope, receive: Receive, answer: Answering) -> None:
+        """Let a request with a good key through to its route."""
         secret = _secret(scope)
+        right = await self._right(secret)
+        scope["state"] = State({"right": right})
+        answer.headers["openai-organization"] = ORGANIZATION
+        _check_owner(scope, right.bearer)
+        self._note_use(right.bearer)
+        _refuse_encoded(scope)
+
+        async def receive_while_good() -> Message:
+            # A long upload ends when its key does.
+            await self._right(secret)
+            return await receive()
+
+        await self._app(scope, receive_while_good, answer.send)
+
+    async def _right(self, secret: str) -> _Right:
         hashed = hash_secret(secret)
         now = self._yard.clock.steady()
         remembered = self._good.get(hashed)
-        if remembered is not None and remembered[0] > now:
-            return remembered[1]
+        if remembered is not None and remembered.until > now:
+            return remembered
         self._good.pop(hashed, None)
-        key = await self._yard.store.run(self._yard.records.key, hashed)
-        if key is None:
+        bearer = await self._yard.store.run(self._yard.identity.bearer, hashed, self._yard.now())
+        if bearer is None:
             raise _refused(f"Incorrect API key provided: {masked(secret)}.", code="invalid_api_key")
+        project = bearer.project
+        limits = self._yard.limits
+        if project is not None:
+            if project.archived_at is not None:
+                raise _ARCHIVED
+            limits = limits_of_project(limits, project.profile, project.limits)
         if len(self._good) >= _KEYS_REMEMBERED_MAX:
             self._good.clear()
-        self._good[hashed] = (now + _KEY_SECONDS, key)
-        return key
+        right = self._good[hashed] = _Right(bearer, limits, now + _KEY_SECONDS)
+        return right
 
-
-class _Answer:
-    """Sends an answer with the headers that every answer has."""
-
-    def __init__(self, send: Send, request_id: str) -> None:
-        self._send, self.request_id = send, request_id
-        self._began = time.perf_counter()
-        self._started = False
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._started = True
-            milliseconds = int(1000 * (time.perf_counter() - self._began))
-            message["headers"] = [
-                *message.get("headers", ()),
-                (b"x-request-id", self.request_id.encode()),
-                (b"openai-processing-ms", b"%d" % milliseconds),
-                (b"openai-version", b"2020-10-01"),
-                (b"cache-control", b"no-store"),
-            ]
-        await self._send(message)
-
-    async def whole(
-        self, status: int, body: bytes, headers: dict[str, str], *, rest: Receive | None = None
-    ) -> None:
-        """Send all of an answer, unless one has begun already.
-
-        With `rest`, the connection closes, and the body of the request may still be under way.
-        """
-        if self._started:
+    def _note_use(self, bearer: Bearer) -> None:
+        """Have it written that a key is in use; the request does not wait for it."""
+        key, now = bearer.key, self._yard.now()
+        recent = key.last_used_at is not None and now - key.last_used_at < _USED_SECONDS
+        if recent or key.id in self._noting:
             return
-        fields = {"content-type": "application/json", "content-length": str(len(body))} | headers
-        if rest is not None:
-            fields["connection"] = "close"
-        await self.send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [(name.encode(), text.encode()) for name, text in fields.items()],
-            }
-        )
-        await self.send({"type": "http.response.body", "body": body, "more_body": rest is not None})
-        if rest is not None:
-            await _discard(rest)
-            await self.send({"type": "http.response.body", "body": b""})
+        noting = asyncio.create_task(self._used(key.id, now))
+        self._noting[key.id] = noting
+        noting.add_done_callback(lambda _task: self._noting.pop(key.id))
 
-
-async def _discard(receive: Receive) -> None:
-    """Take no notice of a body for a while.
-
-    Who still writes when the connection closes would never come to read the answer.
-    """
-    left_bytes = _DISCARDED_BYTES_MAX
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_DISCARDING_SECONDS):
-            while left_bytes > 0:
-                message = await receive()
-                left_bytes -= len(message.get("body", b""))
-                if not message.get("more_body"):
-                    return
+    async def _used(self, key_id: str, now: int) -> None:
+        try:
+            await self._yard.store.run(self._yard.identity.key_used, key_id, now)
+        except self._storage_faults as fault:
+            log.warning("use_not_noted", key=key_id, fault=str(fault))
 
 
 def _secret(scope: Scope) -> str:
-    found: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
+    found = _fields(scope, b"authorization")
     if not found:
         raise _refused(
             "You didn't provide an API key. You need to provide your API key in an Authorization "
             "header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
             code=None,
         )
-    scheme, _, secret = found[0].decode("utf-8", "surrogateescape").partition(" ")
+    scheme, _, secret = found[0].partition(" ")
     if len(found) > 1 or scheme.lower() != "bearer" or not secret.strip():
         raise _refused(
             "The Authorization header must be 'Bearer YOUR_KEY', once.", code="invalid_api_key"
         )
     return secret.strip()
+
+
+def _check_owner(scope: Scope, bearer: Bearer) -> None:
+    """Refuse who believes to work elsewhere; clients send empty headers for none."""
+    for name, own, code in (
+        ("Organization", ORGANIZATION, "mismatched_organization"),
+        ("Project", bearer.key.project_id, "mismatched_project"),
+    ):
+        if any(
+            found not in ("", own) for found in _fields(scope, f"openai-{name.lower()}".encode())
+        ):
+            message = f"OpenAI-{name} header should match {name.lower()} for API key"
+            raise _refused(message, code=code)
+
+
+def _fields(scope: Scope, name: bytes) -> Sequence[str]:
+    return [
+        value.decode("utf-8", "surrogateescape").strip()
+        for field, value in scope["headers"]
+        if field == name
+    ]
 
 
 def _refused(message: str, *, code: str | None) -> ApiError:
@@ -182,6 +216,6 @@ def _has_body(scope: Scope) -> bool:
 
 
 def _refuse_encoded(scope: Scope) -> None:
-    for name, value in scope["headers"]:
-        if name == b"content-encoding" and value.strip().lower() != b"identity":
+    for value in _fields(scope, b"content-encoding"):
+        if value.lower() != "identity":
             raise ApiError(415, "Send the request body without Content-Encoding.")

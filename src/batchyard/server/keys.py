@@ -3,12 +3,36 @@
 import zlib
 from hashlib import sha256
 from random import Random
+from typing import Literal, get_args
 
 from batchyard.places.store.rows import KeyRow
 
-__all__ = ["DEFAULT_PROJECT", "hash_secret", "key_of", "masked", "new_secret"]
+__all__ = [
+    "DEFAULT_PROJECT",
+    "ORGANIZATION",
+    "SCOPES",
+    "ScopeName",
+    "hash_secret",
+    "key_of",
+    "masked",
+    "new_secret",
+]
 
 DEFAULT_PROJECT = "proj_default"
+# A server is one organization.
+ORGANIZATION = "org-batchyard"
+# What a key can be made for; every route names one. Uploads are files that are written.
+ScopeName = Literal[
+    "api.files.read",
+    "api.files.write",
+    "api.batches.read",
+    "api.batches.write",
+    "api.model.read",
+    "api.webhooks.read",
+    "api.webhooks.write",
+    "api.usage.read",
+]
+SCOPES: tuple[ScopeName, ...] = get_args(ScopeName)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -18,15 +42,25 @@ def new_secret(chance: Random) -> str:
     return f"by_{body}{zlib.crc32(body.encode()):08x}"
 
 
-def key_of(secret: str, name: str, chance: Random, now: int) -> KeyRow:
+def key_of(
+    secret: str,
+    name: str,
+    chance: Random,
+    now: int,
+    *,
+    project_id: str = DEFAULT_PROJECT,
+    scopes: tuple[str, ...] | None = None,
+    expires_at: int | None = None,
+) -> KeyRow:
     """The row of a new key with this secret."""
     return KeyRow(
         id=f"key_{chance.getrandbits(64):016x}",
-        project_id=DEFAULT_PROJECT,
+        project_id=project_id,
         name=name,
         hint=masked(secret),
         created_at=now,
-        revoked_at=None,
+        scopes=scopes,
+        expires_at=expires_at,
     )
 
 

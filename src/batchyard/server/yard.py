@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
 from batchyard.places.database import Runner
-from batchyard.places.store import Records
+from batchyard.places.store import Identity, Records
 from batchyard.rules.limits import Limits
 from batchyard.wire.objects import Model
 
@@ -18,11 +18,13 @@ __all__ = ["Yard"]
 class Yard:
     """Everything a route may use.
 
+    `limits` are those of the settings, which a project may overrule (`gate.limits_of`).
     `store` runs short statements, `disk` what reads and writes bulk; `ring` tells the workers of
     a change; `models` asks the upstreams what they serve.
     """
 
     records: Records
+    identity: Identity
     blobs: Blobs
     limits: Limits
     clock: Clock

@@ -1,7 +1,8 @@
 """The one transactional truth: files, batches, shards, segments, workers and keys."""
 
+from batchyard.places.store.identity import Identity
 from batchyard.places.store.opening import Store, open_store
 from batchyard.places.store.records import Records
 from batchyard.places.store.work import Work
 
-__all__ = ["Records", "Store", "Work", "open_store"]
+__all__ = ["Identity", "Records", "Store", "Work", "open_store"]

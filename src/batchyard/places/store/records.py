@@ -1,4 +1,4 @@
-"""What the API shows and takes: keys, files and batches, always of one project."""
+"""What the API shows and takes: files and batches, always of one project."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.opening import Store
-from batchyard.places.store.rows import Content, FileRow, KeyRow, NewBatch, Part
-from batchyard.places.store.schema import batches, files, keys, segments
+from batchyard.places.store.rows import Content, FileRow, NewBatch, Part
+from batchyard.places.store.schema import batches, files, segments
 from batchyard.wire.objects import (
     Batch,
     BatchErrors,
@@ -35,41 +35,6 @@ class Records:
 
     def __init__(self, store: Store, reach: Reach = nothing) -> None:
         self._store, self._reach = store, reach
-
-    # Keys
-
-    def add_key(self, key: KeyRow, secret_sha256: str) -> None:
-        """Keep a new key by the hash of its secret."""
-        with self._store.writing() as connection:
-            connection.execute(
-                insert(keys).values(**msgspec.structs.asdict(key), secret_sha256=secret_sha256)
-            )
-
-    def key(self, secret_sha256: str) -> KeyRow | None:
-        """The live key with this secret."""
-        with self._store.reading() as connection:
-            row = connection.execute(
-                select(*_KEY).where(
-                    keys.c.secret_sha256 == secret_sha256, keys.c.revoked_at.is_(None)
-                )
-            ).first()
-        return KeyRow(**row._mapping) if row else None
-
-    def all_keys(self) -> list[KeyRow]:
-        """All keys, the revoked too, oldest first."""
-        with self._store.reading() as connection:
-            rows = connection.execute(select(*_KEY).order_by(keys.c.created_at, keys.c.id)).all()
-        return [KeyRow(**row._mapping) for row in rows]
-
-    def revoke_key(self, id_or_name: str, now: int) -> int:
-        """Revoke the live keys of this id or name; tells how many there were."""
-        with self._store.writing() as connection:
-            return connection.execute(
-                update(keys)
-                .where(or_(keys.c.id == id_or_name, keys.c.name == id_or_name))
-                .where(keys.c.revoked_at.is_(None))
-                .values(revoked_at=now)
-            ).rowcount
 
     # Files
 
@@ -206,7 +171,6 @@ class Records:
         return _batch(row) if row else None
 
 
-_KEY = [c for c in keys.c if c is not keys.c.secret_sha256]
 _FILE = [
     files.c.id,
     files.c.size_bytes,

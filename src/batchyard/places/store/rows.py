@@ -8,6 +8,7 @@ from batchyard.wire.objects import BatchStatus
 
 __all__ = [
     "BatchTally",
+    "Bearer",
     "Content",
     "Course",
     "FileRow",
@@ -16,6 +17,7 @@ __all__ = [
     "NewBatch",
     "NewShard",
     "Part",
+    "ProjectRow",
     "Recording",
     "SegmentMark",
     "ShardMark",
@@ -72,6 +74,24 @@ class KeyRow(Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] | None = None
     expires_at: int | None = None
     last_used_at: int | None = None
+
+
+class ProjectRow(Struct, frozen=True, kw_only=True):
+    """A project; `profile` and `limits` say where it differs from the server's settings."""
+
+    id: str
+    name: str
+    created_at: int
+    archived_at: int | None = None
+    profile: str | None = None
+    limits: dict[str, int] | None = None
+
+
+class Bearer(Struct, frozen=True):
+    """A live key and the project that it opens."""
+
+    key: KeyRow
+    project: ProjectRow | None
 
 
 class NewBatch(Struct, frozen=True, kw_only=True):
