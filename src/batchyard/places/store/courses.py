@@ -7,8 +7,8 @@ import msgspec
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from batchyard.places.faults import Reach, nothing
+from batchyard.places.store.files import content_of, insert_file
 from batchyard.places.store.opening import Store
-from batchyard.places.store.records import content_of, insert_file
 from batchyard.places.store.rows import Content, Course, FileRow, NewShard, SegmentMark, Unanswered
 from batchyard.places.store.schema import batches, segments, shards, workers
 from batchyard.places.store.workers import free_courses

@@ -1,0 +1,168 @@
+"""Files by project: their rows, and which blobs are their bytes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, exists, insert, or_, select, update
+
+from batchyard.places.faults import Reach, nothing
+from batchyard.places.store.opening import Store
+from batchyard.places.store.paging import page_of
+from batchyard.places.store.rows import Content, FileRow, Part
+from batchyard.places.store.schema import batches, files, segments
+from batchyard.wire.objects import File
+
+__all__ = ["Files", "content_of", "insert_file"]
+
+# A batch in one of these will never read its input or write results again.
+TERMINAL = ("failed", "completed", "expired", "cancelled")
+
+
+class Files:
+    """The rows behind the Files API, and what becomes of bytes that nobody needs."""
+
+    def __init__(self, store: Store, reach: Reach = nothing) -> None:
+        self._store, self._reach = store, reach
+
+    def add_file(self, file: FileRow) -> File:
+        """Name bytes that are durable already."""
+        with self._store.writing() as connection:
+            insert_file(connection, file)
+            self._reach("file.before_commit")
+        self._reach("file.after_commit")
+        return File(
+            id=file.id,
+            bytes=file.size_bytes,
+            created_at=file.created_at,
+            expires_at=file.expires_at,
+            filename=file.filename,
+            purpose=file.purpose,
+        )
+
+    def file(self, project_id: str, file_id: str, now: int) -> File | None:
+        """One file, unless it is deleted or has expired."""
+        with self._store.reading() as connection:
+            row = connection.execute(
+                select(*_FILE).where(files.c.id == file_id, *_live(project_id, now))
+            ).first()
+        return _file(row) if row else None
+
+    def content(self, project_id: str, file_id: str, now: int) -> Content | None:
+        """Where the bytes of one live file are."""
+        with self._store.reading() as connection:
+            found = content_of(connection, project_id, file_id, now)
+        return found if found and not found.gone else None
+
+    def files(
+        self,
+        project_id: str,
+        now: int,
+        *,
+        after: str | None,
+        limit: int,
+        ascending: bool,
+        purpose: str | None,
+    ) -> tuple[tuple[File, ...], bool]:
+        """One page of live files, and whether there are more; an unknown `after` gives none."""
+        query = select(*_FILE).where(*_live(project_id, now))
+        if purpose is not None:
+            query = query.where(files.c.purpose == purpose)
+        with self._store.reading() as connection:
+            rows, more = page_of(
+                connection, query, files, project_id, after=after, limit=limit, ascending=ascending
+            )
+        return tuple(_file(row) for row in rows), more
+
+    def delete_file(self, project_id: str, file_id: str, now: int) -> bool:
+        """Hide a file for good; its bytes go when no running batch needs them any more."""
+        with self._store.writing() as connection:
+            return (
+                connection.execute(
+                    update(files)
+                    .where(files.c.id == file_id, *_live(project_id, now))
+                    .values(deleted_at=now)
+                ).rowcount
+                == 1
+            )
+
+    def discarded(self, now: int) -> list[tuple[str, tuple[str, ...]]]:
+        """Deleted and expired files that nothing reads any more: their ids and blobs."""
+        needed = exists().where(
+            batches.c.input_file_id == files.c.id, batches.c.status.not_in(TERMINAL)
+        )
+        with self._store.reading() as connection:
+            rows = connection.execute(
+                select(files.c.id, files.c.parts)
+                .where(or_(files.c.deleted_at.is_not(None), files.c.expires_at <= now))
+                .where(~needed)
+            ).all()
+        return [(row.id, tuple(part[0] for part in row.parts)) for row in rows]
+
+    def named_blobs(self) -> set[str]:
+        """All blobs that a file or a segment names."""
+        with self._store.reading() as connection:
+            parts = connection.execute(select(files.c.parts)).scalars()
+            named = {part[0] for file in parts for part in file}
+            return named | set(connection.execute(select(segments.c.blob)).scalars())
+
+    def forget_file(self, file_id: str) -> None:
+        """Drop the row of a file whose bytes are gone."""
+        with self._store.writing() as connection:
+            connection.execute(files.delete().where(files.c.id == file_id))
+
+
+_FILE = [
+    files.c.id,
+    files.c.size_bytes,
+    files.c.created_at,
+    files.c.expires_at,
+    files.c.filename,
+    files.c.purpose,
+]
+
+
+def insert_file(connection: Connection, file: FileRow) -> None:
+    """Name the bytes of a file within a transaction."""
+    values = msgspec.structs.asdict(file)
+    values["parts"] = [[part.blob, part.size_bytes] for part in file.parts]
+    connection.execute(insert(files).values(**values))
+
+
+def content_of(connection: Connection, project_id: str, file_id: str, now: int) -> Content | None:
+    """Where the bytes of a file are, even of one that is gone but not yet forgotten."""
+    row = connection.execute(
+        select(files).where(files.c.id == file_id, files.c.project_id == project_id)
+    ).first()
+    if row is None:
+        return None
+    return Content(
+        file_id=row.id,
+        filename=row.filename,
+        purpose=row.purpose,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        created_at=row.created_at,
+        parts=tuple(Part(*part) for part in row.parts),
+        digest=row.digest,
+        gone=row.deleted_at is not None or (row.expires_at is not None and row.expires_at <= now),
+    )
+
+
+def _live(project_id: str, now: int) -> Sequence[Any]:
+    return (
+        files.c.project_id == project_id,
+        files.c.deleted_at.is_(None),
+        or_(files.c.expires_at.is_(None), files.c.expires_at > now),
+    )
+
+
+def _file(row: Any) -> File:
+    return File(
+        id=row.id,
+        bytes=row.size_bytes,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        filename=row.filename,
+        purpose=row.purpose,
+    )
