@@ -7,6 +7,7 @@ from random import Random
 
 from batchyard.places.store import Store
 from batchyard.wire.objects import Batch
+from tests.stories.quota import look_at_quota, set_quota
 from tests.stories.world import PROJECT, World
 
 __all__ = ["POINTS", "tell"]
@@ -43,8 +44,9 @@ async def tell(seed: int, store: Store, folder: Path) -> World:
     chance = world.chance
     for _ in range(chance.choice((1, 1, 2, 3))):
         world.bear()
+    set_quota(world)
     batches = []
-    for number in range(chance.choice((1, 1, 2))):
+    for number in range(chance.choice((1, 1, 2, 3))):
         models = chance.choice((("m",), ("m", "n")))
         window = chance.choice((5, 30, 10_000, 10_000, 10_000))
         batches.append(world.submit(f"{number}", chance.choice((1, 5, 17, 40)), models, window))
@@ -131,6 +133,7 @@ class Watch:
                     seen = self._files.setdefault(file_id, self._world.bytes_of(file_id))
                     assert seen == self._world.bytes_of(file_id), "a file changed"
             self._last[id] = after
+        look_at_quota(self._world)
 
 
 def _reachable(status: str) -> set[str]:

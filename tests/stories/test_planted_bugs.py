@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from batchyard.flow import keeping, recording, shift
-from batchyard.places.store import Store, Work, leases, open_store, pieces, workers
+from batchyard.places.store import Store, Work, courses, leases, open_store, pieces, quota, workers
 from batchyard.places.store.schema import batches, shards
 from tests.stories.loop import run_virtually
 from tests.stories.story import tell
@@ -98,6 +98,24 @@ def a_shard_is_leased_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(keeping.HeldLease, "__init__", forgetful)
 
 
+def tokens_are_kept(patch: pytest.MonkeyPatch) -> None:
+    """A batch that has ended still counts as enqueued."""
+    patch.setattr(courses, "release", lambda *_: None)
+
+
+def nobody_is_let_in(patch: pytest.MonkeyPatch) -> None:
+    """Tokens are given back, and who waited for them is not told."""
+    real = quota.admit_waiting
+
+    def admit(connection: Any, project_id: str, now: int) -> list[str]:
+        ended = select(batches.c.id).where(batches.c.status.in_(("completed", "expired")))
+        if connection.execute(ended).first():
+            return []
+        return real(connection, project_id, now)
+
+    patch.setattr(courses, "admit_waiting", admit)
+
+
 PLANTED: list[Patch] = [
     record_ignores_the_lease,
     burial_leaves_the_epoch,
@@ -106,6 +124,8 @@ PLANTED: list[Patch] = [
     a_second_result_replaces_nothing_but_is_written,
     the_tail_forgets_what_is_answered,
     a_shard_is_leased_again,
+    tokens_are_kept,
+    nobody_is_let_in,
 ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import msgspec
+import structlog
 import uvloop
 
 from batchyard.cli.upstreams import (
@@ -45,6 +46,8 @@ __all__ = ["serve"]
 # Together well below the ten seconds in which SIGTERM must have ended everything.
 _WORKER_GRACE_SECONDS = 6.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+log = structlog.get_logger()
 
 
 @click.command()
@@ -108,7 +111,7 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
     reach = reach_from(os.environ)
     records, work, identity = Records(store, reach), Work(store), Identity(store)
     blobs = Blobs(folder.blobs, reach)
-    work.bury_all()
+    _put_right(work, int(clock.wall()))
     secret = _first_key(identity, int(clock.wall()))
     upstreams = Upstreams(_opened(settings), clock.steady)
     threads, disk = BlockingThread(), BlockingThread(8)
@@ -168,6 +171,13 @@ def _raise_faults(ended: Sequence[object]) -> None:
     for fault in ended:
         if isinstance(fault, Exception):
             raise fault
+
+
+def _put_right(work: Work, now: int) -> None:
+    """Free what a server that died had in hand, and hold the quotas against the batches."""
+    work.bury_all()
+    if wrong := work.audit_quota(now):
+        log.error("quota_differed", rows=wrong)
 
 
 def _first_key(identity: Identity, now: int) -> str | None:

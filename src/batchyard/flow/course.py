@@ -4,6 +4,7 @@ Each step is synchronous, reads what is true now, and ends in one guarded transa
 take the same step at once, or one that takes it again after a crash, do no harm.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from random import Random
@@ -16,6 +17,7 @@ from batchyard.flow.source import request_lines
 from batchyard.places.blobs import Blobs
 from batchyard.places.store import Work
 from batchyard.places.store.rows import (
+    AskedModel,
     Content,
     Course,
     FileRow,
@@ -25,7 +27,9 @@ from batchyard.places.store.rows import (
     Unanswered,
 )
 from batchyard.rules.limits import OUTPUT_EXPIRES_SECONDS, Limits
+from batchyard.rules.quota import refusal
 from batchyard.rules.settle import Settlement, settle
+from batchyard.rules.tokens import tokens_by_model
 from batchyard.rules.validate import Digest, Scan, ShardSpan, explain, fits
 from batchyard.wire.ids import file_id
 from batchyard.wire.lines import line_id, read_line, read_model, render_failure
@@ -82,9 +86,25 @@ def _validate(desk: Desk, course: Course, now: int) -> bool:
         if errors:
             return _refuse(desk, course, errors, now)
     model = next(iter(digest.models)) if len(digest.models) == 1 else None
-    shards = list(_cut(desk, content, digest, model))
+    weights: Counter[str] = Counter()
+    shards = list(_cut(desk, content, digest, model, weights))
+    asked = _asked(digest, shards, weights)
+    moved = desk.work.populate(course, model, shards, now, asked, may_wait=desk.limits.quota_waits)
+    if isinstance(moved, tuple):
+        return _refuse(desk, course, refusal(moved, course.project_id), now)
     log.info("batch_validated", batch=course.id, lines=digest.lines, model=model)
-    return desk.work.populate(course, model, shards, now)
+    return moved
+
+
+def _asked(
+    digest: Digest, shards: Iterable[NewShard], weights: Counter[str]
+) -> tuple[AskedModel, ...]:
+    """What the batch asks of each model."""
+    lines: Counter[str] = Counter()
+    for shard in shards:
+        lines[shard.model] += shard.remaining
+    tokens = tokens_by_model(digest.input_tokens, weights)
+    return tuple(AskedModel(model, lines[model], tokens[model]) for model in lines)
 
 
 def _refuse(desk: Desk, course: Course, errors: tuple[BatchError, ...], now: int) -> bool:
@@ -113,16 +133,24 @@ def _blob(content: Content) -> str:
     return part.blob
 
 
-def _cut(desk: Desk, content: Content, digest: Digest, model: str | None) -> Iterator[NewShard]:
-    """Shards of one model each: where models are mixed, each takes its lines of the span."""
+def _cut(
+    desk: Desk, content: Content, digest: Digest, model: str | None, weights: Counter[str]
+) -> Iterator[NewShard]:
+    """Shards of one model each: where models are mixed, each takes its lines of the span.
+
+    `weights` learns how many bytes the lines of each model have.
+    """
     for span in digest.shards:
         if model is not None:
+            weights[model] += span.bytes
             yield _shard(span, model, range(span.lines))
             continue
         text = desk.blobs.read(_blob(content), span.offset, span.bytes)
         own: dict[str, list[int]] = {}
         for position, line in enumerate(request_lines(text)):
-            own.setdefault(read_model(line), []).append(position)
+            name = read_model(line)
+            own.setdefault(name, []).append(position)
+            weights[name] += len(line)
         for name, positions in own.items():
             yield _shard(span, name, positions)
 

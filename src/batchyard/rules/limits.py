@@ -46,6 +46,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     The defaults up to `file_bytes_max` are OpenAI's; the rest are ours, to bound what one line
     may cost. `window_seconds_range` None means that only "24h" is a window.
+    With `quota_waits`, a batch that is over its quota waits; else it fails.
     """
 
     requests_max: int = 50_000
@@ -55,6 +56,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     mixed_models: bool = False
     any_file_name: bool = False
     window_seconds_range: tuple[int, int] | None = None
+    quota_waits: bool = False
     line_bytes_max: int = 10 * _MIB
     custom_id_bytes_max: int = 1_024
     model_bytes_max: int = 1_024
@@ -67,7 +69,12 @@ class Limits(Struct, frozen=True, kw_only=True):
 # OpenAI to the letter.
 STRICT = Limits()
 # What self-hosted models need not refuse: windows from a minute to thirty days, mixed models.
-RELAXED = Limits(mixed_models=True, any_file_name=True, window_seconds_range=(60, 30 * 24 * 3_600))
+RELAXED = Limits(
+    mixed_models=True,
+    any_file_name=True,
+    window_seconds_range=(60, 30 * 24 * 3_600),
+    quota_waits=True,
+)
 # A file on one's own disk, run without a server.
 LOCAL = Limits(
     mixed_models=True,

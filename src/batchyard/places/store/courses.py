@@ -9,7 +9,17 @@ from sqlalchemy import Connection, and_, delete, func, insert, or_, select, upda
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.files import content_of, insert_file
 from batchyard.places.store.opening import Store
-from batchyard.places.store.rows import Content, Course, FileRow, NewShard, SegmentMark, Unanswered
+from batchyard.places.store.quota import admit_waiting, enqueue, lacking, release
+from batchyard.places.store.rows import (
+    AskedModel,
+    Content,
+    Course,
+    FileRow,
+    NewShard,
+    SegmentMark,
+    Shortage,
+    Unanswered,
+)
 from batchyard.places.store.schema import batches, segments, shards, workers
 from batchyard.places.store.workers import free_courses
 from batchyard.wire.objects import BatchErrors, BatchStatus
@@ -98,9 +108,20 @@ class Courses:
             )
 
     def populate(
-        self, course: Course, model: str | None, new: Sequence[NewShard], now: int
-    ) -> bool:
-        """Give a validated batch its shards; one being cancelled gets them to be settled."""
+        self,
+        course: Course,
+        model: str | None,
+        new: Sequence[NewShard],
+        now: int,
+        asked: Sequence[AskedModel] = (),
+        *,
+        may_wait: bool = True,
+    ) -> bool | tuple[Shortage, ...]:
+        """Give a validated batch its shards; one being cancelled gets them to be settled.
+
+        With them it gets the tokens it asks for, or waits until they are free. What it lacks is
+        told, and nothing done, when it may not wait or would wait for ever.
+        """
         values: dict[str, Any] = {
             "model": model,
             "total": sum(shard.remaining for shard in new),
@@ -108,8 +129,12 @@ class Courses:
             "steward": None,
         }
         if course.status == "validating":
-            values |= {"status": "in_progress", "in_progress_at": now, "admitted_at": now}
+            values |= {"status": "in_progress", "in_progress_at": now}
         with self._store.writing() as connection:
+            if course.status == "validating":
+                short = lacking(connection, course.project_id, asked, alone=may_wait)
+                if short:
+                    return short
             moved = _moved(
                 connection,
                 update(batches)
@@ -119,6 +144,8 @@ class Courses:
             )
             if moved:
                 connection.execute(insert(shards), _shard_rows(course.id, new))
+                enqueue(connection, course.id, course.project_id, asked)
+                admit_waiting(connection, course.project_id, now)
             self._reach("populate.before_commit")
         self._reach("populate.after_commit")
         return moved
@@ -174,6 +201,8 @@ class Courses:
                     insert_file(connection, file)
                 for table in (shards, segments):
                     connection.execute(delete(table).where(table.c.batch_id == course.id))
+                release(connection, course.id)
+                admit_waiting(connection, course.project_id, now)
             self._reach("finish.before_commit")
         self._reach("finish.after_commit")
         return moved

@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.store.files import Files
 from batchyard.places.store.paging import page_of
+from batchyard.places.store.quota import Quotas
 from batchyard.places.store.rows import NewBatch
 from batchyard.places.store.schema import batches
 from batchyard.wire.objects import (
@@ -22,7 +23,7 @@ from batchyard.wire.objects import (
 __all__ = ["Records"]
 
 
-class Records(Files):
+class Records(Files, Quotas):
     """The rows behind the API's objects; another project's row is as good as none."""
 
     # What a statement raises when the disk is full or the database is away: nothing was done.

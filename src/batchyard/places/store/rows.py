@@ -7,11 +7,14 @@ from msgspec import Struct
 from batchyard.wire.objects import BatchStatus
 
 __all__ = [
+    "AskedModel",
     "BatchTally",
     "Bearer",
     "Content",
     "Course",
     "FileRow",
+    "Headroom",
+    "Holder",
     "KeyRow",
     "Lease",
     "NewBatch",
@@ -21,6 +24,7 @@ __all__ = [
     "Recording",
     "SegmentMark",
     "ShardMark",
+    "Shortage",
     "Unanswered",
     "Waiting",
 ]
@@ -122,6 +126,44 @@ class NewShard(Struct, frozen=True, array_like=True):
     lines: int
     remaining: int
     answered: bytes
+
+
+class AskedModel(Struct, frozen=True):
+    """What a batch asks of one model; tokens are those of its input, as estimated."""
+
+    model: str
+    lines: int
+    tokens: int
+
+
+class Shortage(Struct, frozen=True):
+    """A model of which fewer tokens are free than a batch needs."""
+
+    model: str
+    limit: int
+    used: int
+    tokens: int
+
+
+class Holder(Struct, frozen=True):
+    """A batch and the tokens that it holds, or waits for."""
+
+    batch_id: str
+    tokens: int
+
+
+class Headroom(Struct, frozen=True, kw_only=True):
+    """What is used of a project's quota for one model, and who uses it; oldest first."""
+
+    model: str
+    limit: int | None
+    holders: tuple[Holder, ...] = ()
+    waiting: tuple[Holder, ...] = ()
+
+    @property
+    def used(self) -> int:
+        """Tokens held."""
+        return sum(one.tokens for one in self.holders)
 
 
 class Course(Struct, frozen=True, kw_only=True):
