@@ -3,10 +3,10 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from batchyard.places.upstreams import UpstreamSettings
 
@@ -21,6 +21,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All there is to set.
 
     `profile`: `strict` is OpenAI to the letter, `relaxed` allows what own hardware allows.
+    `requests_per_minute`: how often one key may ask the API, whatever it asks.
     `lease_seconds`: a worker that is not heard of for so long is given up.
     `cancel_grace_seconds`: how long lines at the upstream may still come back after a cancel.
     """
@@ -30,6 +31,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: str = "./batchyard-data"
     profile: Literal["strict", "relaxed"] = "relaxed"
     workers: int = 1
+    requests_per_minute: Annotated[int, Meta(ge=1)] = 300_000
     lease_seconds: float = 30.0
     cancel_grace_seconds: float = 20.0
     upstream: tuple[UpstreamSettings, ...] = ()

@@ -63,7 +63,9 @@ class Answer(NamedTuple):
 class Door:
     """A server that runs until closed; no worker stands behind it."""
 
-    def __init__(self, folder: Path, limits: Limits = RELAXED) -> None:
+    def __init__(
+        self, folder: Path, limits: Limits = RELAXED, requests_per_minute: int = 300_000
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._store = open_store(f"sqlite:///{folder / 'door.sqlite'}")
         self._threads, self._disk = BlockingThread(), BlockingThread(4)
@@ -83,6 +85,7 @@ class Door:
             disk=self._disk,
             ring=self._ring,
             models=self._models,
+            requests_per_minute=requests_per_minute,
         )
         listening = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = listening.getsockname()[1]
@@ -98,6 +101,10 @@ class Door:
         self._disk.close()
         self._threads.close()
         self._store.close()
+
+    def protocols(self) -> set[Any]:
+        """The connections that are open now."""
+        return set(self._server.server_state.connections)
 
     def caller(self, project: str | None = None, **key: Any) -> "Caller":
         """Somebody with a key, by default of a project that nobody else has."""

@@ -2,12 +2,14 @@
 
 import json
 import socket
+from contextlib import suppress
 
 import pytest
 from openai import AuthenticationError
 
 from batchyard.server import http
 from tests.server.door import LINE, Caller, Door, form
+from tests.server.until import until
 
 FORM = form((b'name="purpose"', b"batch"), (b'name="file"; filename="a.jsonl"', LINE))
 FORM_TYPE = "content-type: multipart/form-data; boundary=B"
@@ -175,6 +177,38 @@ def test_a_connection_serves_one_request_after_the_other(caller: Caller) -> None
     answer = caller.door.send(b"".join(heads))
     found = [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
     assert found == [200, 404, 400, 200]
+
+
+def test_who_takes_nothing_of_an_answer_is_cut_off(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M12: an answer that nobody reads does not hold a connection for ever."""
+    monkeypatch.setattr(http, "_STALLED_SECONDS_MAX", 0.2)
+    id = caller.upload(bytes(30_000_000))
+    head = caller.head_of("GET", f"/v1/files/{id}/content")
+    before = caller.door.protocols()
+    with caller.door.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        connection.sendall(head)
+        until(lambda: bool(caller.door.protocols() - before))
+        ours = caller.door.protocols() - before
+        until(lambda: not ours & caller.door.protocols())
+        taken = 0
+        with suppress(ConnectionResetError):
+            while chunk := connection.recv(1 << 20):
+                taken += len(chunk)
+    assert 0 < taken < 30_000_000
+
+
+def test_connections_are_limited(small_caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M12: one too many is told so at once, and the others go on."""
+    monkeypatch.setattr(http, "_CONNECTIONS_MAX", 2)
+    door = small_caller.door
+    with door.connect() as one, door.connect():
+        until(lambda: len(door.protocols()) == 2)
+        assert error_of(door.send(b"")) == (503, "server_error")
+        one.sendall(small_caller.head_of("GET", "/v1/files"))
+        assert one.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
 def _received(connection: socket.socket) -> bytes:

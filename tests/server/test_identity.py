@@ -1,5 +1,8 @@
 """Projects and keys: what a key opens, for what, and until when."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import msgspec
 import openai
 import pytest
@@ -129,3 +132,50 @@ def test_a_revoked_key_ends_its_upload(caller: Caller) -> None:
         until(lambda: caller.ask("GET", "/v1/files").status == 401)
         connection.sendall(body[40:80])
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.fixture
+def slow_caller(tmp_path: Path) -> Iterator[Caller]:
+    """A caller at a door where a key may ask three times a minute."""
+    slow = Door(tmp_path, requests_per_minute=3)
+    yield slow.caller()
+    slow.close()
+
+
+def test_a_key_may_ask_so_often_a_minute(slow_caller: Caller) -> None:
+    """429 says when to come again; every answer says how much is left; other keys go on."""
+    left = [slow_caller.ask("GET", "/v1/nothing").headers for _ in range(3)]
+    assert [one["x-ratelimit-remaining-requests"] for one in left] == ["2", "1", "0"]
+    assert {one["x-ratelimit-limit-requests"] for one in left} == {"3"}
+    refused = slow_caller.ask("GET", "/v1/files")
+    error = refused.json["error"]
+    assert (refused.status, error["type"], error["code"]) == (
+        429,
+        "requests",
+        "rate_limit_exceeded",
+    )
+    assert 1 <= int(refused.headers["retry-after"]) <= 20
+    assert 1 <= int(refused.headers["retry-after-ms"]) <= 20_000
+    assert refused.headers["x-should-retry"] == "true"
+    with pytest.raises(openai.RateLimitError):
+        slow_caller.sdk().files.list()
+    assert slow_caller.door.caller().ask("GET", "/v1/files").status == 200
+
+
+def test_a_request_can_be_found_by_the_clients_name(
+    caller: Caller, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`X-Client-Request-Id` stands in the log beside our id; a bad one is refused."""
+    answer = caller.ask("GET", "/v1/files", None, {"x-client-request-id": "trace-7f3a"})
+    assert answer.status == 200
+    logged = ""
+
+    def found() -> bool:
+        nonlocal logged
+        read = capfd.readouterr()
+        logged += read.out + read.err
+        return "trace-7f3a" in logged and answer.headers["x-request-id"] in logged
+
+    until(found)
+    for bad in ("x" * 513, "caf\u00e9"):
+        assert caller.ask("GET", "/v1/files", None, {"x-client-request-id": bad}).error[0] == 400

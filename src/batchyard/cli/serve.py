@@ -140,6 +140,7 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
         disk=disk,
         ring=changed,
         models=models,
+        requests_per_minute=settings.requests_per_minute,
     )
     upkeep.sweep_orphans()
     server = make_server(build_app(yard))

@@ -4,6 +4,7 @@ It decides on `scope["path"]` and the headers alone, before a byte of the body i
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchyard.places.store.rows import Bearer
 from batchyard.rules.limits import Limits, limits_of_project
+from batchyard.rules.pace import Pace, in_words, take
 from batchyard.server.headers import Answering
 from batchyard.server.keys import ORGANIZATION, ScopeName, hash_secret, masked
 from batchyard.server.yard import Yard
@@ -29,6 +31,7 @@ _KEY_SECONDS = 0.5
 _KEYS_REMEMBERED_MAX = 10_000
 # The last use of a key is noted once in such a time.
 _USED_SECONDS = 60
+_CLIENT_ID_CHARACTERS_MAX = 512
 _NO_STORAGE = ApiError.unavailable(
     "The server cannot store anything now: its disk may be full.", retry_after_seconds=5
 )
@@ -88,6 +91,8 @@ class Gate:
         self._app, self._yard = app, yard
         self._storage_faults: tuple[type[Exception], ...] = (OSError, *yard.records.faults)
         self._good: dict[str, _Right] = {}
+        # When the bucket of each key is full again (steady).
+        self._full_at: dict[str, float] = {}
         self._noting: dict[str, asyncio.Task[None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,6 +101,7 @@ class Gate:
             return
         answer = Answering(send, request_id(self._yard.chance))
         try:
+            answer.client_request_id = _client_request_id(scope)
             if scope["path"] in _OPEN and scope["method"] in ("GET", "HEAD"):
                 await answer.whole(200, _OPEN[scope["path"]], {})
                 return
@@ -108,11 +114,14 @@ class Gate:
         except ClientDisconnect:
             pass
         except self._storage_faults as fault:
-            log.error("storage_failed", request_id=answer.request_id, fault=str(fault))
+            log.error("storage_failed", **answer.names(), fault=str(fault))
             await answer.whole(503, _NO_STORAGE.body(), _NO_STORAGE.headers)
         except Exception:
-            log.exception("request_failed", request_id=answer.request_id, path=scope["path"])
+            log.exception("request_failed", **answer.names(), path=scope["path"])
             await answer.whole(500, _OUR_FAULT.body(), {})
+        if answer.client_request_id is not None:
+            # Whoever names a request wants to find it again.
+            log.info("request", **answer.names(), method=scope["method"], path=scope["path"][:200])
 
     async def _admitted(self, scope: Scope, receive: Receive, answer: Answering) -> None:
         """Let a request with a good key through to its route."""
@@ -120,6 +129,7 @@ class Gate:
         right = await self._right(secret)
         scope["state"] = State({"right": right})
         answer.headers["openai-organization"] = ORGANIZATION
+        self._hold_to_pace(right.bearer.key.id, answer)
         _check_owner(scope, right.bearer)
         self._note_use(right.bearer)
         _refuse_encoded(scope)
@@ -151,6 +161,19 @@ class Gate:
             self._good.clear()
         right = self._good[hashed] = _Right(bearer, limits, now + _KEY_SECONDS)
         return right
+
+    def _hold_to_pace(self, key_id: str, answer: Answering) -> None:
+        """Count a request of a key, and refuse it if there were too many within a minute."""
+        most, now = self._yard.requests_per_minute, self._yard.clock.steady()
+        pace = take(self._full_at.get(key_id, now), now, most)
+        if len(self._full_at) >= _KEYS_REMEMBERED_MAX:
+            self._full_at = {key: until for key, until in self._full_at.items() if until > now}
+        self._full_at[key_id] = pace.full_at
+        answer.headers["x-ratelimit-limit-requests"] = str(most)
+        answer.headers["x-ratelimit-remaining-requests"] = str(pace.remaining)
+        answer.headers["x-ratelimit-reset-requests"] = in_words(pace.reset_seconds)
+        if not pace.allowed:
+            raise _too_many(most, pace)
 
     def _note_use(self, bearer: Bearer) -> None:
         """Have it written that a key is in use; the request does not wait for it."""
@@ -196,6 +219,36 @@ def _check_owner(scope: Scope, bearer: Bearer) -> None:
         ):
             message = f"OpenAI-{name} header should match {name.lower()} for API key"
             raise _refused(message, code=code)
+
+
+def _too_many(most: int, pace: Pace) -> ApiError:
+    return ApiError(
+        429,
+        f"Rate limit reached for this API key in organization {ORGANIZATION} on requests per min "
+        f"(RPM): Limit {most}, Used {most}, Requested 1. Please try again in "
+        f"{in_words(pace.wait_seconds)}.",
+        type="requests",
+        code="rate_limit_exceeded",
+        headers={
+            "retry-after": str(math.ceil(pace.wait_seconds)),
+            "retry-after-ms": str(math.ceil(1_000 * pace.wait_seconds)),
+            "x-should-retry": "true",
+        },
+    )
+
+
+def _client_request_id(scope: Scope) -> str | None:
+    """The name that a client gave its request."""
+    names = _fields(scope, b"x-client-request-id")
+    if not names:
+        return None
+    if not names[0].isascii() or len(names[0]) > _CLIENT_ID_CHARACTERS_MAX:
+        raise ApiError(
+            400,
+            "The X-Client-Request-Id header must contain only ASCII characters and be no more than "
+            f"{_CLIENT_ID_CHARACTERS_MAX} characters long.",
+        )
+    return names[0]
 
 
 def _fields(scope: Scope, name: bytes) -> Sequence[str]:

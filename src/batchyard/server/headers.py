@@ -20,11 +20,21 @@ class Answering:
         self._began = time.perf_counter()
         self._started = False
         self.headers: dict[str, str] = {}
+        self.client_request_id: str | None = None
+        self.status: int | None = None
+
+    def names(self) -> dict[str, object]:
+        """What a log line says of this request, so that it can be found."""
+        named: dict[str, object] = {"request_id": self.request_id, "status": self.status}
+        if self.client_request_id is not None:
+            named["client_request_id"] = self.client_request_id
+        return named
 
     async def send(self, message: Message) -> None:
         """Pass a message of an answer on, with its headers completed."""
         if message["type"] == "http.response.start":
             self._started = True
+            self.status = message["status"]
             milliseconds = int(1000 * (time.perf_counter() - self._began))
             message["headers"] = [
                 *message.get("headers", ()),

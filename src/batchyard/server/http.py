@@ -19,11 +19,18 @@ _URL_BYTES_MAX = 8_192
 _HEAD_SECONDS_MAX = 10.0
 # In each such time so much of a request's body must come: 1 KiB a second.
 _BODY_GRACE_SECONDS, _BODY_GRACE_BYTES_MIN = 30.0, 30 * 1_024
+# Who takes nothing of an answer for so long is gone.
+_STALLED_SECONDS_MAX = 120.0
+_CONNECTIONS_MAX = 10_000
 
 
 class _Protocol(HttpToolsProtocol):
-    """One connection: a request's head is bounded in size and time, its body in slowness."""
+    """One connection: a request's head is bounded in size and time, its body in slowness.
 
+    So is the taking of an answer.
+    """
+
+    _stalled: asyncio.TimerHandle | None = None
     _watch: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _url_bytes = 0
@@ -35,10 +42,14 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_head()
+        if len(self.connections) > _CONNECTIONS_MAX:
+            self._refuse(503, "The server has too many connections.")
+        else:
+            self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
+        self._forget_stall()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -60,6 +71,14 @@ class _Protocol(HttpToolsProtocol):
             self.send_400_response("")
         if not self._in_body and self._head_bytes > _HEAD_BYTES_MAX + _URL_BYTES_MAX:
             self._refuse(431, "The headers of the request are too large.")
+
+    def pause_writing(self) -> None:
+        self._stalled = self.loop.call_later(_STALLED_SECONDS_MAX, self.transport.abort)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._forget_stall()
+        super().resume_writing()
 
     def send_400_response(self, _msg: str) -> None:
         """Answer what is no HTTP in the one envelope that errors have."""
@@ -141,13 +160,19 @@ class _Protocol(HttpToolsProtocol):
             return
         began = getattr(self.cycle, "response_started", False)
         if not began or self.cycle.response_complete:
-            body = ApiError(status, message).body()
+            kind = "invalid_request_error" if status < 500 else "server_error"
+            body = ApiError(status, message, type=kind).body()
             self.transport.write(
                 b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
                 b"connection: close\r\n\r\n%b"
                 % (status, HTTPStatus(status).phrase.encode(), len(body), body)
             )
         self.transport.close()
+
+    def _forget_stall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _forget(self) -> None:
         if self._watch is not None:

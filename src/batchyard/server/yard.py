@@ -20,7 +20,8 @@ class Yard:
 
     `limits` are those of the settings, which a project may overrule (`gate.limits_of`).
     `store` runs short statements, `disk` what reads and writes bulk; `ring` tells the workers of
-    a change; `models` asks the upstreams what they serve.
+    a change; `models` asks the upstreams what they serve; `requests_per_minute` are those that
+    one key may make of the API.
     """
 
     records: Records
@@ -33,6 +34,7 @@ class Yard:
     disk: Runner
     ring: Callable[[], None]
     models: Callable[[], Awaitable[Sequence[Model]]]
+    requests_per_minute: int
 
     def now(self) -> int:
         """Unix time in whole seconds."""
