@@ -6,7 +6,7 @@ import pytest
 
 from batchyard.rules.endpoints import ENDPOINTS, Endpoint
 from batchyard.rules.limits import RELAXED
-from batchyard.rules.lines import Examined, examine
+from batchyard.rules.lines import Sound, examine
 from batchyard.rules.validate import Scan
 
 VALUES = {"model": "m", "messages": [], "input": "x", "prompt": "x"}
@@ -25,7 +25,7 @@ def test_an_endpoint_takes_what_it_requires(endpoint: Endpoint) -> None:
     """The required fields suffice, for the quick look and for the exact one."""
     line = line_for(endpoint)
     found = examine(line, 1, RELAXED)
-    assert isinstance(found, Examined)
+    assert isinstance(found, Sound)
     assert found.url == endpoint.url
     scan = Scan(RELAXED)
     scan.feed(line)

@@ -2,7 +2,10 @@
 
 from msgspec import Struct
 
-__all__ = ["ENDPOINTS", "Endpoint"]
+__all__ = ["EMBEDDINGS", "ENDPOINTS", "Endpoint"]
+
+# Of its requests the inputs are counted.
+EMBEDDINGS = "/v1/embeddings"
 
 
 class Endpoint(Struct, frozen=True):
@@ -24,7 +27,7 @@ ENDPOINTS = {
             "Chat Completions",
             ("model", "messages"),
         ),
-        Endpoint("/v1/embeddings", "/embeddings", "Embeddings", ("model", "input")),
+        Endpoint(EMBEDDINGS, "/embeddings", "Embeddings", ("model", "input")),
         Endpoint("/v1/completions", "/completions", "Completions", ("model", "prompt")),
         Endpoint("/v1/moderations", "/moderations", "Moderations", ("input",)),
         Endpoint("/v1/images/generations", "/images/generations", "Image generations", ("prompt",)),

@@ -5,27 +5,28 @@ import re
 from json.decoder import JSONDecodeError
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+import msgspec
+from msgspec import DecodeError, Raw, Struct
 
-from batchyard.rules.endpoints import ENDPOINTS
+from batchyard.rules.endpoints import EMBEDDINGS, ENDPOINTS
 from batchyard.rules.limits import Limits
-from batchyard.wire.lines import split_object
+from batchyard.wire.lines import body_bytes, read_line, split_object
 from batchyard.wire.objects import BatchError
 
-__all__ = ["Examined", "depth", "examine"]
+__all__ = ["Sound", "count_inputs", "examine", "is_shallow"]
 
 
-class Examined(Struct, frozen=True):
-    """A sound line; `input` is the raw value of the body's field of that name."""
+class Sound(Struct, frozen=True, gc=False):
+    """What a sound line asks for; `inputs` are those that embedding requests are counted by."""
 
     custom_id: str
     url: str
     model: str
-    body: bytes
-    input: bytes | UnsetType
+    body_bytes: int
+    inputs: int
 
 
-def examine(line: bytes, number: int, limits: Limits) -> Examined | BatchError:
+def examine(line: bytes, number: int, limits: Limits) -> Sound | BatchError:
     """Examine the physical line `number`; of several faults the first in a fixed order counts."""
     try:
         pairs = _parse(line, limits)
@@ -38,18 +39,39 @@ def examine(line: bytes, number: int, limits: Limits) -> Examined | BatchError:
     if fault is not None:
         code, message, param = fault
         return _error(number, code, message, param)
-    raw = split_object(line)["body"]
+    raw = body_bytes(read_line(line))
     body, _ = _unique(envelope["body"])
-    return Examined(
+    url = envelope["url"]
+    return Sound(
         custom_id=envelope["custom_id"],
-        url=envelope["url"],
+        url=url,
         model=body.get("model", ""),
-        body=raw,
-        input=split_object(raw)["input"] if "input" in body else UNSET,
+        body_bytes=len(raw),
+        inputs=count_inputs(split_object(raw)["input"]) if url == EMBEDDINGS else 0,
     )
 
 
-def depth(text: bytes) -> int:
+def count_inputs(texts: Raw | bytes) -> int:
+    """How many texts an embedding request has; an array of numbers is one tokenized text."""
+    raw = bytes(texts).strip()
+    if not (raw.startswith(b"[") and raw[1:].lstrip().startswith((b'"', b"["))):
+        return 1
+    try:
+        return len(_list_decoder.decode(raw))
+    except DecodeError:
+        # The typed decoder refuses lone surrogates.
+        return len(json.loads(raw, parse_int=str, parse_float=str))
+
+
+def is_shallow(line: bytes, limits: Limits) -> bool:
+    """Whether a line nests as deep as is allowed; most have too few brackets to do otherwise."""
+    # This counts faster than `count` does.
+    objects = len(line) - len(line.replace(b"{", b""))
+    arrays = len(line) - len(line.replace(b"[", b""))
+    return objects + arrays <= limits.nesting_max or _depth(line) <= limits.nesting_max
+
+
+def _depth(text: bytes) -> int:
     """How deep objects and arrays nest in a JSON text, up to 1,000; other text counts somehow."""
     level = deepest = 0
     for bracket in _STRING.sub(b"", text).translate(None, _NO_BRACKETS):
@@ -64,6 +86,7 @@ def depth(text: bytes) -> int:
     return deepest
 
 
+_list_decoder = msgspec.json.Decoder(list[Raw])
 # Possessive, so that a string without an end costs no backtracking.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -129,8 +152,7 @@ def _parse(line: bytes, limits: Limits) -> _Pairs:
         text = line.decode()
     except UnicodeDecodeError:
         raise _NotJson(_encoding_hint(line)) from None
-    brackets = line.count(b"[") + line.count(b"{")
-    if brackets > limits.nesting_max and depth(line) > limits.nesting_max:
+    if not is_shallow(line, limits):
         raise _NotJson(f"it is nested more than {limits.nesting_max} levels deep")
     try:
         # Numbers are not converted: that would refuse long ones, and take time.

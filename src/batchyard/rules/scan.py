@@ -1,21 +1,20 @@
 """One pass over a file of requests, whose bytes may be cut anywhere.
 
-Most lines are recognised by their shape (`rules/shapes`). Any other line goes to `rules/lines`,
-which is exact and says what is wrong.
+A glance is enough for most lines (`rules/glance`). Any other line goes to `rules/lines`, which is
+exact and says what is wrong.
 """
 
-import json
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
+from io import BytesIO
 
-import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Struct
 from msgspec.structs import replace
 
+from batchyard.rules.glance import Glance
 from batchyard.rules.limits import Limits
-from batchyard.rules.lines import examine
-from batchyard.rules.shapes import Shape, is_shallow, shape_of
+from batchyard.rules.lines import Sound, examine
 from batchyard.wire.objects import BatchError
 
 __all__ = ["Digest", "Scan", "ShardSpan"]
@@ -23,8 +22,6 @@ __all__ = ["Digest", "Scan", "ShardSpan"]
 _BOM = b"\xef\xbb\xbf"
 _SHARD_BYTES = 2 << 20
 _PARTITIONS = 64
-# As many shapes may take turns in a file and still be recognised.
-_SHAPES_MAX = 4
 
 
 class ShardSpan(Struct, frozen=True, array_like=True):
@@ -86,7 +83,7 @@ class Scan:
     ) -> None:
         self._limits, self._endpoint = limits, endpoint
         self._known = known_model or (lambda _model: True)
-        self._decode = msgspec.json.Decoder(Raw).decode
+        self._glance = Glance(limits).read
         self._tail: list[bytes] = []
         self._tail_bytes = 0
         self._bytes = self._line = self._lines = 0
@@ -94,7 +91,6 @@ class Scan:
         self._shard_start = self._shard_first = 0
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._models: set[str] = set()
-        self._shapes: deque[tuple[Shape, _Kind]] = deque(maxlen=_SHAPES_MAX)
         self._embedding_inputs = self._body_bytes = 0
         self._errors: list[BatchError] = []
         self._errors_total = 0
@@ -170,94 +166,48 @@ class Scan:
 
     def _take(self, block: bytes) -> None:
         """Take whole lines; the line feed of the last may be missing at the end of the file."""
-        clean = block.isascii() or _is_utf8(block)
+        clean = _is_utf8(block)
         longest = self._limits.line_bytes_max
-        lines = block.split(b"\n")
-        if block.endswith(b"\n"):
-            lines.pop()
-        else:
-            self._bytes -= 1
-        if self._line == 0 and len(lines[0]) <= longest and lines[0].startswith(_BOM):
-            lines[0] = lines[0][len(_BOM) :]
+        if self._line == 0 and block.startswith(_BOM) and _length(block) <= longest:
+            block = block[len(_BOM) :]
             self._bytes += len(_BOM)
-        for line in lines:
-            if len(line) > longest:
-                self._too_long(len(line) + 1)
+        for line, found in self._glance(BytesIO(block)):
+            if len(line) > longest and len(line.removesuffix(b"\n")) > longest:
+                self._too_long(len(line))
                 continue
             self._line += 1
-            self._bytes += len(line) + 1
-            if clean and self._glance(line):
+            self._bytes += len(line)
+            if found is not None and (clean or _is_utf8(line)):
                 self._lines += 1
-            elif line and not line.isspace():
+                self._accept(found)
+            elif not line.isspace():
                 self._lines += 1
-                if not (clean and self._learn(line)):
-                    self._look(line)
+                self._look(line.removesuffix(b"\n"))
             if (
                 self._lines - self._shard_first >= self._limits.shard_lines
                 or self._bytes - self._shard_start >= _SHARD_BYTES
             ):
                 self._close_shard()
 
-    def _glance(self, line: bytes) -> bool:
-        """Accept a line that is a known one with another custom_id and another text."""
-        for shape, kind in self._shapes:
-            id_end = line.find(b'"', shape.id_start)
-            if (
-                line.startswith(shape.middle, id_end)
-                and line.endswith(shape.tail)
-                and line.startswith(shape.head)
-            ):
-                return self._accept_alike(line, id_end, shape, kind)
-        return False
-
-    def _accept_alike(self, line: bytes, id_end: int, shape: Shape, kind: _Kind) -> bool:
-        text = line[id_end + len(shape.middle) : len(line) - len(shape.tail)]
-        custom_id = line[shape.id_start : id_end].decode()
-        try:
-            self._decode(text)
-        except (msgspec.DecodeError, RecursionError):
-            return False
-        if (
-            not custom_id.isprintable()
-            or "\\" in custom_id
-            or not 0 < len(custom_id) <= self._limits.custom_id_bytes_max // 4
-            or ((text.rfind(b"{") > 1 or text.rfind(b"[") > 0) and not is_shallow(text))
-        ):
-            return False
-        self._accept(custom_id, kind, len(text) + shape.body_bytes, text)
-        return True
-
-    def _learn(self, line: bytes) -> bool:
-        """Accept a line of a new shape, and remember that."""
-        shape = shape_of(line, self._limits)
-        kind = None if shape is None else self._kind(shape.url, shape.model)
-        if shape is None or not isinstance(kind, _Kind):
-            return False
-        self._shapes.appendleft((shape, kind))
-        return self._accept_alike(line, line.find(b'"', shape.id_start), shape, kind)
-
     def _look(self, line: bytes) -> None:
         """Examine a line exactly, and accept it or tell what is wrong with it."""
         found = examine(line, self._line, self._limits)
         if isinstance(found, BatchError):
             self._refuse(found)
-            return
-        kind = self._kind(found.url, found.model)
+        else:
+            self._accept(found)
+
+    def _accept(self, line: Sound) -> None:
+        kind = self._kinds.get((line.url, line.model)) or self._kind(line.url, line.model)
         if isinstance(kind, BatchError):
             self._refuse(kind)
             return
-        self._accept(found.custom_id, kind, len(found.body), found.input)
-
-    def _accept(
-        self, custom_id: str, kind: _Kind, body_bytes: int, inputs: Raw | bytes | UnsetType
-    ) -> None:
-        mark = hash(custom_id)
-        if self._searched and mark in self._searched and self._has_twin(custom_id):
+        mark = hash(line.custom_id)
+        if self._searched and mark in self._searched and self._has_twin(line.custom_id):
             return
         kind.lines += 1
-        self._body_bytes += body_bytes
-        if kind.url == "/v1/embeddings":
-            self._embedding_inputs += _inputs(inputs)
+        self._body_bytes += line.body_bytes
+        self._embedding_inputs += line.inputs
         self._hashes[mark & (_PARTITIONS - 1)].append(mark)
 
     def _has_twin(self, custom_id: str) -> bool:
@@ -276,10 +226,7 @@ class Scan:
         return True
 
     def _kind(self, url: str, model: str) -> _Kind | BatchError:
-        """The kind of a sound line, or what is wrong with it in this very batch."""
-        kind = self._kinds.get((url, model))
-        if kind is not None:
-            return kind
+        """A new kind for a sound line, or what is wrong with it in this very batch."""
         if self._endpoint is not None and url != self._endpoint:
             message = (
                 f"The URL '{url}' of this request does not match the endpoint "
@@ -319,18 +266,17 @@ class Scan:
         self._shard_start, self._shard_first = self._bytes, self._lines
 
 
-def _is_utf8(block: bytes) -> bool:
+def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
     try:
-        block.decode()
+        text.decode()
     except UnicodeDecodeError:
         return False
     return True
 
 
-def _inputs(inputs: Raw | bytes | UnsetType) -> int:
-    """How many texts an embedding request has; an array of numbers is one tokenized text."""
-    text = b"" if inputs is UNSET else bytes(inputs).strip()
-    if not (text.startswith(b"[") and text[1:].lstrip().startswith((b'"', b"["))):
-        return 1
-    # The typed decoder would refuse lone surrogates.
-    return len(json.loads(text, parse_int=str, parse_float=str))
+def _length(block: bytes) -> int:
+    """The length of the first line."""
+    end = block.find(b"\n")
+    return end if end >= 0 else len(block)
