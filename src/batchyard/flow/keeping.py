@@ -94,7 +94,10 @@ class Ledger:
     def _open(self, key: tuple[str, Kind]) -> "_Open":
         batch_id, kind = key
         self._opened += 1
-        name = f"results/{batch_id}/{self._worker}-{self._opened:06d}.{kind}.jsonl"
+        # Names sort in the order in which segments were begun: whoever reads the results so far
+        # finds what comes later behind what it has read.
+        begun = len(self._work.segments(batch_id))
+        name = f"results/{batch_id}/{begun:06d}-{self._worker}-{self._opened:06d}.{kind}.jsonl"
         one = self._segments[key] = _Open(batch_id, kind, self._blobs.segment(name))
         return one
 

@@ -19,6 +19,7 @@ __all__ = [
     "OUTPUT_EXPIRES_SECONDS",
     "PROFILES",
     "RELAXED",
+    "RESULTS_MAX",
     "SETTABLE",
     "STRICT",
     "Limits",
@@ -34,6 +35,8 @@ EXPIRES_AFTER_SECONDS = (3_600, 2_592_000)
 # (least, most, default) of `limit`.
 FILES_PAGE = (1, 10_000, 10_000)
 BATCHES_PAGE = (1, 100, 20)
+# Ours: the most result lines that can be asked for by number; without a number all come.
+RESULTS_MAX = 10_000_000
 # Batch input files expire after 30 days, results 30 days after the batch has ended.
 INPUT_EXPIRES_SECONDS = 2_592_000
 OUTPUT_EXPIRES_SECONDS = 2_592_000

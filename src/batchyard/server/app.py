@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from batchyard.server import batches, files, models
+from batchyard.server import batches, files, models, results
 from batchyard.server.gate import Gate, demand
 from batchyard.server.keys import ScopeName
 from batchyard.server.yard import Yard
@@ -42,6 +42,9 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     },
     "/v1/batches/{id}": {"GET": Route("api.batches.read", batches.retrieve)},
     "/v1/batches/{id}/cancel": {"POST": Route("api.batches.write", batches.cancel)},
+    "/v1/batches/{id}/results": {"GET": Route("api.files.read", results.merged)},
+    "/v1/batches/{id}/output": {"GET": Route("api.files.read", results.output)},
+    "/v1/batches/{id}/errors": {"GET": Route("api.files.read", results.errors)},
     "/v1/models": {"GET": Route("api.model.read", models.list_)},
     "/v1/models/{id}": {"GET": Route("api.model.read", models.retrieve)},
 }

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from batchyard.places.store.files import Files
 from batchyard.places.store.paging import page_of
 from batchyard.places.store.quota import Quotas
+from batchyard.places.store.results import ResultRows
 from batchyard.places.store.rows import NewBatch
 from batchyard.places.store.schema import batches
 from batchyard.wire.objects import (
@@ -23,7 +24,7 @@ from batchyard.wire.objects import (
 __all__ = ["Records"]
 
 
-class Records(Files, Quotas):
+class Records(Files, Quotas, ResultRows):
     """The rows behind the API's objects; another project's row is as good as none."""
 
     # What a statement raises when the disk is full or the database is away: nothing was done.

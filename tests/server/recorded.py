@@ -1,0 +1,97 @@
+"""Batches behind a door whose results are recorded as a worker records them."""
+
+import itertools
+import json
+import weakref
+from random import Random
+
+from batchyard.flow.course import Desk, take_step
+from batchyard.flow.keeping import HeldLease, Ledger
+from batchyard.flow.recording import Part, Tally
+from batchyard.wire.lines import line_id, render_answer, render_failure
+from tests.server.door import Caller
+
+__all__ = ["Fault", "Running", "chat_lines"]
+
+# Status and error of an answer, or code and message of a request without one.
+Fault = tuple[int | str, object]
+_names = itertools.count()
+
+
+def chat_lines(count: int) -> bytes:
+    """An input of distinct chat requests."""
+    lines = (
+        {
+            "custom_id": f"c{number}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"model": "tiny", "messages": [{"role": "user", "content": f"no {number}"}]},
+        }
+        for number in range(count)
+    )
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+class Running:
+    """A batch of `count` lines that runs; what it answers is recorded piece by piece."""
+
+    def __init__(self, caller: Caller, count: int) -> None:
+        self._door = caller.door
+        self.input_id = caller.upload(chat_lines(count))
+        made = caller.create(input_file_id=self.input_id, endpoint="/v1/chat/completions")
+        self.id: str = made.json["id"]
+        self._work = caller.door.work
+        self.step()
+        self.restart()
+
+    def restart(self) -> None:
+        """Go on with another worker, which begins segments of its own."""
+        now = self._door.yard.now()
+        worker = f"w{next(_names)}"
+        self._work.bury_all()
+        self._work.sign_on(worker, 1e12)
+        (lease,) = self._work.lease(worker, self.id, "tiny", 1, now)
+        self._held, self._prefix = HeldLease(lease), lease.line_id_prefix
+        self._ledger = Ledger(worker, self._work, self._door.yard.blobs)
+        weakref.finalize(self, self._ledger.close)
+
+    def record(self, done: dict[int, str], failed: dict[int, Fault] | None = None) -> None:
+        """Record answers by index: texts, and faults."""
+        part = Part()
+        for index, text in done.items():
+            part.output_lines.append(self._answer(index, 200, _completion(text)))
+        for index, (kind, what) in (failed or {}).items():
+            id, custom_id = line_id(self._prefix, index), f"c{index}"
+            if isinstance(kind, int):
+                part.error_lines.append(self._answer(index, kind, {"error": what}))
+            else:
+                part.error_lines.append(render_failure(id, custom_id, kind, str(what)))
+        for index in (*done, *(failed or {})):
+            self._held.answered |= 1 << index
+        self._held.remaining -= len(done) + len(failed or {})
+        part.answered, part.remaining = self._held.answered, self._held.remaining
+        part.tally = Tally(completed=len(done), failed=len(failed or {}))
+        assert not self._ledger.keep({self._held: part})
+
+    def release(self) -> None:
+        """Give back the lines without an answer."""
+        self._work.bury_all()
+
+    def step(self) -> None:
+        """Take the next step of its course, as a worker would: it is validated, or it ends."""
+        now = self._door.yard.now()
+        course = next(one for one in self._work.courses_due(now) if one.id == self.id)
+        yard = self._door.yard
+        desk = Desk(self._work, yard.blobs, yard.limits, lambda _: True, Random(self.id), "w")
+        assert take_step(desk, course, now)
+
+    def _answer(self, index: int, status: int, body: object) -> bytes:
+        return render_answer(
+            line_id(self._prefix, index), f"c{index}", status, "req_1", json.dumps(body).encode()
+        )
+
+
+def _completion(text: str) -> dict[str, object]:
+    message = {"role": "assistant", "content": text}
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    return {"choices": [{"index": 0, "message": message}], "usage": usage}
