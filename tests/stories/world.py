@@ -6,6 +6,8 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, ParamSpec, TypeVar
@@ -19,6 +21,7 @@ from batchyard.flow.shift import Shift, ShiftRules, Tools
 from batchyard.flow.stop import Stop
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
+from batchyard.places.contents import chunks_of, verify
 from batchyard.places.store import Records, Store, Work
 from batchyard.places.store.rows import FileRow, NewBatch, Part
 from batchyard.places.store.schema import metadata
@@ -186,17 +189,21 @@ class World:
         text = b"".join(_line(f"{name}-{i}", models[i % len(models)]) for i in range(lines))
         scan = Scan(LIMITS)
         scan.feed(text)
-        writing = self.blobs.create(f"inputs/{name}")
-        writing.write(text)
+        # Files of 17 lines came in parts, whose borders are those of no line.
+        cuts = (0, len(text) // 7, len(text) // 2, len(text)) if lines == 17 else (0, len(text))
+        parts = [
+            self._written(f"inputs/{name}.{start}", text[start:end])
+            for start, end in pairwise(cuts)
+        ]
         file = FileRow(
             id=f"file-{name}",
             project_id=PROJECT,
             purpose="batch",
             filename=f"{name}.jsonl",
             size_bytes=len(text),
-            sha256=writing.commit(),
+            sha256=sha256(text).hexdigest(),
             created_at=self.now(),
-            parts=(Part(f"inputs/{name}", len(text)),),
+            parts=tuple(parts),
             digest=msgspec.json.encode(scan.finish()),
         )
         self.records.add_file(file)
@@ -215,6 +222,11 @@ class World:
         self.ring()
         return batch
 
+    def _written(self, blob: str, text: bytes) -> Part:
+        writing = self.blobs.create(blob)
+        writing.write(text)
+        return Part(blob, len(text), writing.commit())
+
     def batch(self, id: str) -> Batch:
         """A batch as the API shows it now."""
         batch = self.records.batch(PROJECT, id)
@@ -231,11 +243,8 @@ class World:
             return b""
         content = self.records.content(PROJECT, file_id, self.now())
         assert content is not None
-        return b"".join(
-            chunk
-            for part in content.parts
-            for chunk in self.blobs.chunks(part.blob, length=part.size_bytes)
-        )
+        verify(self.blobs, content)
+        return b"".join(chunks_of(self.blobs, content.parts))
 
 
 class _MortalStore(Store):

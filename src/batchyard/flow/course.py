@@ -5,7 +5,8 @@ take the same step at once, or one that takes it again after a crash, do no harm
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from random import Random
 from typing import NamedTuple
@@ -14,7 +15,8 @@ import msgspec
 import structlog
 
 from batchyard.flow.source import request_lines
-from batchyard.places.blobs import Blobs
+from batchyard.places.blobs import BlobCorruptError, Blobs
+from batchyard.places.contents import chunks_of, span_of, verify
 from batchyard.places.store import Work
 from batchyard.places.store.rows import (
     AskedModel,
@@ -74,11 +76,26 @@ def _validate(desk: Desk, course: Course, now: int) -> bool:
             param="file_id",
         )
         return _refuse(desk, course, (missing,), now)
+    try:
+        verify(desk.blobs, content)
+        return _validate_content(desk, course, content, now)
+    except BlobCorruptError as fault:
+        log.error("file_corrupt", batch=course.id, file=content.file_id, why=str(fault))
+        corrupt = BatchError(
+            code="file_corrupt",
+            message=f"The stored bytes of {content.file_id} are damaged or gone. Upload the file "
+            "again.",
+            param="file_id",
+        )
+        return _refuse(desk, course, (corrupt,), now)
+
+
+def _validate_content(desk: Desk, course: Course, content: Content, now: int) -> bool:
     digest = _digest(desk, content)
     known = desk.known_model
     if not fits(digest, endpoint=course.endpoint, limits=desk.limits, known_model=known):
         errors = explain(
-            lambda: _chunks(desk.blobs, content),
+            lambda: chunks_of(desk.blobs, content.parts),
             endpoint=course.endpoint,
             limits=desk.limits,
             known_model=known,
@@ -118,19 +135,9 @@ def _digest(desk: Desk, content: Content) -> Digest:
     if content.digest is not None:
         return msgspec.json.decode(content.digest, type=Digest)
     scan = Scan(desk.limits)
-    for chunk in _chunks(desk.blobs, content):
+    for chunk in chunks_of(desk.blobs, content.parts):
         scan.feed(chunk)
     return scan.finish()
-
-
-def _chunks(blobs: Blobs, content: Content) -> Iterator[bytes]:
-    for part in content.parts:
-        yield from blobs.chunks(part.blob, length=part.size_bytes)
-
-
-def _blob(content: Content) -> str:
-    (part,) = content.parts
-    return part.blob
 
 
 def _cut(
@@ -145,7 +152,7 @@ def _cut(
             weights[model] += span.bytes
             yield _shard(span, model, range(span.lines))
             continue
-        text = desk.blobs.read(_blob(content), span.offset, span.bytes)
+        text = span_of(desk.blobs, content.parts, span.offset, span.bytes)
         own: dict[str, list[int]] = {}
         for position, line in enumerate(request_lines(text)):
             name = read_model(line)
@@ -200,16 +207,15 @@ def _tail(
     lines = 0
     try:
         for shard in missing:
-            text = desk.blobs.read(_blob(content), shard.start, shard.size_bytes)
             answered = int.from_bytes(shard.answered, "little")
             rendered = [
                 render_failure(
                     line_id(course.line_id_prefix, shard.first_index + position),
-                    read_line(line).custom_id,
+                    custom_id,
                     settlement.code,
                     settlement.message,
                 )
-                for position, line in enumerate(request_lines(text))
+                for position, custom_id in enumerate(_custom_ids(desk, content, shard))
                 if not answered >> position & 1
             ]
             lines += len(rendered)
@@ -217,6 +223,17 @@ def _tail(
         return SegmentMark(course.id, name, "error", writing.size_bytes, lines, writing.commit())
     finally:
         writing.abandon()
+
+
+def _custom_ids(desk: Desk, content: Content, shard: Unanswered) -> Sequence[str | None]:
+    """Those of all lines of a shard; None for each where the input is damaged or gone."""
+    with suppress(BlobCorruptError, msgspec.MsgspecError):
+        verify(desk.blobs, content)
+        text = span_of(desk.blobs, content.parts, shard.start, shard.size_bytes)
+        found = [read_line(line).custom_id for line in request_lines(text)]
+        if len(found) == shard.lines:
+            return found
+    return [None] * shard.lines
 
 
 def _recount(course: Course, segments: list[SegmentMark], unanswered: int) -> None:
@@ -246,5 +263,5 @@ def _result_file(
         sha256=whole,
         created_at=now,
         expires_at=now + lifetime,
-        parts=tuple(Part(mark.blob, mark.size_bytes) for mark in marks),
+        parts=tuple(Part(mark.blob, mark.size_bytes, mark.sha256) for mark in marks),
     )

@@ -3,11 +3,16 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from batchyard.places.blobs import Blobs
+import structlog
+
+from batchyard.places.blobs import BlobCorruptError, Blobs
+from batchyard.places.contents import span_of, verify
 from batchyard.places.store import Work
 from batchyard.places.store.rows import Lease
 
 __all__ = ["Turn", "draw"]
+
+log = structlog.get_logger()
 
 
 class Turn(NamedTuple):
@@ -20,9 +25,12 @@ class Turn(NamedTuple):
 
 def draw(
     work: Work, blobs: Blobs, worker: str, turns: Iterable[Turn], now: int
-) -> list[tuple[Lease, bytes]]:
-    """Lease shards and read them; what cannot be read is given back before the error is raised."""
-    drawn: list[tuple[Lease, bytes]] = []
+) -> list[tuple[Lease, bytes | None]]:
+    """Lease shards and read them; None is what a damaged or vanished input left of them.
+
+    When the disk fails they are given back before the error is raised.
+    """
+    drawn: list[tuple[Lease, bytes | None]] = []
     leases: list[Lease] = []
     try:
         for turn in turns:
@@ -31,10 +39,15 @@ def draw(
                 continue
             content = work.input_parts(leases[0].project_id, leases[0].input_file_id)
             assert content is not None, "a running batch keeps its input"
-            (part,) = content.parts
-            drawn += [
-                (lease, blobs.read(part.blob, lease.start, lease.size_bytes)) for lease in leases
-            ]
+            try:
+                verify(blobs, content)
+                drawn += [
+                    (lease, span_of(blobs, content.parts, lease.start, lease.size_bytes))
+                    for lease in leases
+                ]
+            except BlobCorruptError as fault:
+                log.error("file_corrupt", batch=turn.batch_id, file=content.file_id, why=str(fault))
+                drawn += [(lease, None) for lease in leases]
     except BaseException:
         held = {(one.batch_id, one.position) for one in leases} | {
             (one.batch_id, one.position) for one, _ in drawn

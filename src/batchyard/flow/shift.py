@@ -18,7 +18,7 @@ from batchyard.flow.lanes import Landing, Line
 from batchyard.flow.recording import HeldShard, Part, Recorder, within
 from batchyard.flow.rendering import render
 from batchyard.flow.routing import Lanes
-from batchyard.flow.source import lines_of
+from batchyard.flow.source import sound_lines
 from batchyard.flow.stop import Stop
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
@@ -27,7 +27,7 @@ from batchyard.places.store import Work
 from batchyard.places.store.rows import Course, Lease
 from batchyard.rules.limits import Limits
 from batchyard.rules.schedule import in_turn
-from batchyard.rules.settle import WORKER_LOST
+from batchyard.rules.settle import FILE_CORRUPT, WORKER_LOST
 from batchyard.wire.lines import line_id, render_failure
 
 __all__ = ["Shift", "ShiftRules", "Tools"]
@@ -270,25 +270,30 @@ class Shift:
     def _held_bytes(self) -> int:
         return sum(held.lease.size_bytes * held.remaining // held.lines for held in self._held)
 
-    def _load(self, lease: Lease, span: bytes) -> None:
+    def _load(self, lease: Lease, span: bytes | None) -> None:
         held = HeldLease(lease)
         self._held.add(held)
-        lines = lines_of(held, span, lease.model, self._deadline(lease))
+        lines = span and sound_lines(held, span, lease.model, self._deadline(lease))
+        if not lines:
+            missing = [i for i in range(held.lines) if not held.answered >> i & 1]
+            self._give_up(held, [(index, None) for index in missing], FILE_CORRUPT)
+            return
         if lease.losses >= self._rules.losses_max:
-            self._give_up(held, [line for _, line in lines])
+            named = [(line.index, line.custom_id) for _, line in lines]
+            self._give_up(held, named, WORKER_LOST)
             return
         for model, line in lines:
             self._lanes.offer(model, line)
 
-    def _give_up(self, held: HeldLease, lines: Iterable[Line]) -> None:
+    def _give_up(
+        self, held: HeldLease, lines: Iterable[tuple[int, str | None]], why: tuple[str, str]
+    ) -> None:
         lease = held.lease
-        log.error("shard_given_up", batch=lease.batch_id, shard=lease.position, losses=lease.losses)
-        for line in lines:
-            index = lease.first_index + line.index
-            rendered = render_failure(
-                line_id(lease.line_id_prefix, index), line.custom_id, *WORKER_LOST
-            )
-            self._recorder.add(held, line.index, rendered, None, calls=0)
+        log.error("shard_given_up", batch=lease.batch_id, shard=lease.position, why=why[0])
+        for position, custom_id in lines:
+            id = line_id(lease.line_id_prefix, lease.first_index + position)
+            rendered = render_failure(id, custom_id, *why)
+            self._recorder.add(held, position, rendered, None, calls=0)
         self._recorder.hurry()
 
     def _deadline(self, lease: Lease) -> float:

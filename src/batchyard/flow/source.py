@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from batchyard.flow.lanes import Line
 from batchyard.flow.recording import HeldShard
 from batchyard.rules.endpoints import ENDPOINTS
 from batchyard.wire.lines import body_bytes, read_line, read_model
 
-__all__ = ["lines_of", "request_lines"]
+__all__ = ["lines_of", "request_lines", "sound_lines"]
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -38,3 +40,14 @@ def lines_of(
                 read_model(raw) if model is None else model,
                 Line(shard, position, line.custom_id, path, body_bytes(line), deadline),
             )
+
+
+def sound_lines(
+    shard: HeldShard, span: bytes, model: str, deadline: float
+) -> list[tuple[str, Line]] | None:
+    """The same as a list; None where the span is not the one that was validated."""
+    try:
+        lines = list(lines_of(shard, span, model, deadline))
+    except (msgspec.MsgspecError, KeyError, ValueError):
+        return None
+    return lines if len(lines) == shard.remaining else None

@@ -8,9 +8,14 @@ from typing import BinaryIO
 
 from batchyard.places.faults import Reach, nothing
 
-__all__ = ["Blobs", "Segment", "Writing"]
+__all__ = ["BlobCorruptError", "Blobs", "Segment", "Writing"]
 
 _CHUNK_BYTES = 1 << 20
+_VERIFIED_MAX = 100_000
+
+
+class BlobCorruptError(Exception):
+    """A blob is gone, or is not what is recorded of it."""
 
 
 class Blobs:
@@ -18,6 +23,8 @@ class Blobs:
 
     def __init__(self, folder: Path, reach: Reach = nothing) -> None:
         self._folder, self._reach = folder, reach
+        # What was found sound, and what it looked like then.
+        self._verified: dict[tuple[str, int, str], tuple[int, int, int]] = {}
 
     def create(self, name: str) -> "Writing":
         """Begin a blob that appears under its name, whole and durable, at `commit`."""
@@ -28,24 +35,46 @@ class Blobs:
         return Segment(self._path(name), name, self._reach)
 
     def open(self, name: str) -> BinaryIO:
-        """Open a blob for reading; raises FileNotFoundError when it is gone."""
-        return self._path(name).open("rb", buffering=0)
+        """Open a blob for reading; raises BlobCorruptError when it is gone."""
+        try:
+            return self._path(name).open("rb", buffering=0)
+        except FileNotFoundError as error:
+            raise BlobCorruptError(f"blob {name} is gone") from error
 
     def chunks(self, name: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """The bytes of a blob from `start`, in pieces of at most 1 MiB."""
+        """The bytes of a blob from `start`, in pieces of at most 1 MiB; BlobCorruptError."""
         with self.open(name) as blob:
             blob.seek(start)
             left = length if length is not None else os.fstat(blob.fileno()).st_size - start
             while left > 0:
                 chunk = blob.read(min(left, _CHUNK_BYTES))
                 if not chunk:
-                    raise EOFError(f"blob {name} is shorter than what is recorded of it")
+                    raise BlobCorruptError(f"blob {name} is shorter than what is recorded of it")
                 left -= len(chunk)
                 yield chunk
 
     def read(self, name: str, start: int, length: int) -> bytes:
         """That many bytes of a blob from `start`."""
         return b"".join(self.chunks(name, start=start, length=length))
+
+    def verify(self, name: str, size_bytes: int, sha256: str) -> None:
+        """Hold the first bytes of a blob against their hash; raises BlobCorruptError.
+
+        One that was found sound is read again only when its file was touched since.
+        """
+        with self.open(name) as blob:
+            found = os.fstat(blob.fileno())
+        looks = (found.st_ino, found.st_size, found.st_mtime_ns)
+        if self._verified.get((name, size_bytes, sha256)) == looks:
+            return
+        hashed = hashlib.sha256()
+        for chunk in self.chunks(name, length=size_bytes):
+            hashed.update(chunk)
+        if sha256 and hashed.hexdigest() != sha256:
+            raise BlobCorruptError(f"blob {name} is not what was written")
+        if len(self._verified) >= _VERIFIED_MAX:
+            self._verified.clear()
+        self._verified[name, size_bytes, sha256] = looks
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete blobs; those that are gone already are no fault."""

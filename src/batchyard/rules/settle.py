@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from batchyard.wire.objects import BatchStatus
 
-__all__ = ["WORKER_LOST", "Settlement", "settle"]
+__all__ = ["FILE_CORRUPT", "WORKER_LOST", "Settlement", "settle"]
 
 
 class Settlement(Struct, frozen=True):
@@ -29,6 +29,12 @@ _COMPLETED = Settlement("completed", "", "")
 WORKER_LOST = (
     "worker_lost",
     "The worker was lost each time it had this request in hand; it is not tried again.",
+)
+
+# (code, message) of lines whose request cannot be read any more as it was uploaded.
+FILE_CORRUPT = (
+    "file_corrupt",
+    "This request could not be executed: the stored input file is damaged or gone.",
 )
 
 

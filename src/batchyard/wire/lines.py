@@ -101,8 +101,11 @@ def render_answer(id: str, custom_id: str, status: int, request_id: str, body: b
     )
 
 
-def render_failure(id: str, custom_id: str, code: str, message: str) -> bytes:
-    """Render the line of a request that has no answer."""
+def render_failure(id: str, custom_id: str | None, code: str, message: str) -> bytes:
+    """Render the line of a request that has no answer.
+
+    Without `custom_id`, because the request cannot be read any more, the id tells which it is.
+    """
     return b'{"id":"%b","custom_id":%b,"response":null,"error":{"code":%b,"message":%b}}\n' % (
         id.encode(),
         _encode(custom_id),

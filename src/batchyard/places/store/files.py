@@ -125,7 +125,7 @@ _FILE = [
 def insert_file(connection: Connection, file: FileRow) -> None:
     """Name the bytes of a file within a transaction."""
     values = msgspec.structs.asdict(file)
-    values["parts"] = [[part.blob, part.size_bytes] for part in file.parts]
+    values["parts"] = msgspec.to_builtins(file.parts)
     connection.execute(insert(files).values(**values))
 
 

@@ -31,10 +31,14 @@ __all__ = [
 
 
 class Part(Struct, frozen=True, array_like=True):
-    """The first `size_bytes` of a blob, as a part of a file."""
+    """The first `size_bytes` of a blob, as a part of a file.
+
+    Without `sha256` that of the file is meant, which then has this part alone.
+    """
 
     blob: str
     size_bytes: int
+    sha256: str = ""
 
 
 class FileRow(Struct, frozen=True, kw_only=True):
