@@ -1,10 +1,8 @@
-"""Windows and batches: what profiles allow, and who goes first."""
+"""Windows and batches: what profiles allow, and how a batch ends."""
 
 import pytest
-from msgspec import Struct
 
 from batchyard.rules.limits import RELAXED, STRICT, Limits, window_seconds
-from batchyard.rules.schedule import in_turn
 from batchyard.rules.settle import settle
 
 
@@ -33,21 +31,6 @@ from batchyard.rules.settle import settle
 def test_a_window_is_read(text: str, limits: Limits, seconds: int | None) -> None:
     """`strict` knows one window; `relaxed` any from a minute to thirty days."""
     assert window_seconds(text, limits) == seconds
-
-
-class Batch(Struct):
-    """A running batch with free shards."""
-
-    held: int
-    expires_at: int
-    sequence: int
-    shards: int = 1
-
-
-def test_a_batch_with_little_under_way_goes_first() -> None:
-    """A small batch need not wait for the end of a large one; deadlines break ties."""
-    large, small, urgent = Batch(9, 100, 1), Batch(0, 300, 2), Batch(0, 200, 3)
-    assert in_turn([large, small, urgent]) == [urgent, small, large]
 
 
 def test_an_end_is_settled() -> None:

@@ -18,7 +18,7 @@ from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.store import Identity, Records, Work, open_store
-from batchyard.places.store.rows import NewShard
+from batchyard.places.store.rows import AskedModel, Course, NewShard
 from batchyard.rules.limits import RELAXED, Limits
 from batchyard.server.app import build_app
 from batchyard.server.http import make_server
@@ -133,11 +133,20 @@ class Door:
             error = BatchError(code="empty_file", message="The file is empty.")
             assert self.work.fail(batch_id, BatchErrors(data=(error,)), now)
         else:
-            course = next(one for one in self.work.courses_due(now) if one.id == batch_id)
+            course = self._course(batch_id)
             if course.status == "validating":
-                assert self.work.populate(course, "tiny", [ONE_SHARD], now)
+                self.populate(batch_id)
                 course = msgspec.structs.replace(course, status="in_progress")
             assert self.work.finish(course, status, {}, now)
+
+    def populate(self, batch_id: str, tokens: int = 10) -> None:
+        """Validate a batch of one line, as a worker would."""
+        asked = [AskedModel("tiny", 1, tokens)]
+        course, now = self._course(batch_id), self.yard.now()
+        assert self.work.populate(course, "tiny", [ONE_SHARD], now, asked) is True
+
+    def _course(self, batch_id: str) -> Course:
+        return next(one for one in self.work.courses_due(self.yard.now()) if one.id == batch_id)
 
     def _ring(self) -> None:
         self.rings += 1

@@ -283,7 +283,7 @@ def test_lone_surrogates_are_no_text(caller: Caller) -> None:
 
 def test_unknown_fields_are_no_fault(caller: Caller) -> None:
     """What a newer client sends beside is left aside."""
-    assert caller.create(priority="low", batchyard={"a": [1]}).status == 200
+    assert caller.create(pace="low", batchyard={"a": [1]}).status == 200
 
 
 def test_the_supported_endpoints_are_named(caller: Caller) -> None:

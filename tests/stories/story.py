@@ -55,7 +55,7 @@ async def tell(seed: int, store: Store, folder: Path) -> World:
         await asyncio.sleep(chance.choice((0.0, 0.1, 0.3, 0.5, 1.0, 2.0)))
         misfortune(world, batches)
         watch.look()
-    calm(world)
+    calm(world, batches)
     loop = asyncio.get_running_loop()
     until = loop.time() + PATIENCE_SECONDS
     while not all(world.batch(one.id).status in TERMINAL for one in batches):
@@ -78,11 +78,18 @@ def misfortune(world: World, batches: list[Batch]) -> None:
     chance = world.chance
     worker = chance.choice(world.workers) if world.workers else None
     kind = chance.choice(
-        ("kill", "kill", "point", "point", "freeze", "disk", "down", "cancel", "delete")
+        ("kill", "kill", "point", "point", "freeze", "disk", "down", "cancel", "delete", "pause")
     )
     if kind == "cancel" and chance.random() < 0.5:
         world.records.cancel_batch(PROJECT, chance.choice(batches).id, world.now())
         world.ring()
+    elif kind == "pause":
+        one = chance.choice(batches)
+        world.records.pause_batch(PROJECT, one.id, "user", world.now())
+        world.ring()
+        if chance.random() < 0.5:
+            world.records.resume_batch(PROJECT, one.id)
+            world.ring()
     elif kind == "delete" and chance.random() < 0.3:
         world.records.delete_file(PROJECT, chance.choice(batches).input_file_id, world.now())
     elif kind == "down":
@@ -98,9 +105,12 @@ def misfortune(world: World, batches: list[Batch]) -> None:
         worker.disk_full = not worker.disk_full
 
 
-def calm(world: World) -> None:
+def calm(world: World, batches: list[Batch]) -> None:
     """The last misfortune is over."""
     world.upstream.down = False
+    for one in batches:
+        world.records.resume_batch(PROJECT, one.id)
+    world.ring()
     for worker in world.workers:
         worker.disk_full = False
         worker.kill_at = None

@@ -5,6 +5,7 @@ hungry, a shard is done, or the nearest moment it must act by itself has come.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from random import Random
 
@@ -26,7 +27,7 @@ from batchyard.places.database import Runner
 from batchyard.places.store import Work
 from batchyard.places.store.rows import Course, Lease
 from batchyard.rules.limits import Limits
-from batchyard.rules.schedule import in_turn
+from batchyard.rules.schedule import share
 from batchyard.rules.settle import FILE_CORRUPT, WORKER_LOST
 from batchyard.wire.lines import line_id, render_failure
 
@@ -207,17 +208,19 @@ class Shift:
         self.ring()
 
     async def _end_batches(self) -> None:
-        """Take back the lines of batches that are cancelled or over their time."""
+        """Take back the lines of batches that are cancelled, paused, or over their time."""
         tools = self._tools
         ids = {held.lease.batch_id for held in self._held}
         if not ids:
             return
-        ended = set(await tools.hot.run(tools.work.stopping, ids))
+        halted = await tools.hot.run(tools.work.halted, ids)
         wall, steady = tools.clock.wall(), tools.clock.steady()
         expired = {h.lease.batch_id for h in self._held if h.lease.expires_at <= wall}
         for held in self._held:
-            if held.abort_at is None and held.lease.batch_id in ended:
-                held.abort_at = steady + self._rules.cancel_grace_seconds
+            if (ending := halted.get(held.lease.batch_id)) is not None:
+                # In a pause, what is at the upstream may take as long as it takes.
+                grace = self._rules.cancel_grace_seconds if ending else math.inf
+                held.abort_at = min(held.abort_at or math.inf, steady + grace)
             if held.lease.batch_id in expired:
                 held.abort_at = steady
         await self._take_back(steady)
@@ -251,16 +254,16 @@ class Shift:
         if self._dry or room <= 0 or self._held_bytes() >= _HELD_BYTES_MAX:
             return
         now = int(tools.clock.wall())
-        turns: list[Turn] = []
-        shard_lines = tools.limits.shard_lines
         free = await tools.hot.run(tools.work.waiting, now)
         self._dry = not free
-        for waiting in in_turn(free):
-            want = min(room, self._lanes.appetite(waiting.model))
-            if want > 0:
-                shards = min(-(-want // shard_lines), _SHARDS_AT_ONCE_MAX, waiting.shards)
-                turns.append(Turn(waiting.batch_id, waiting.model, shards))
-                room -= shards * shard_lines
+        shares = share(
+            free,
+            self._lanes.appetite,
+            room=room,
+            shard_lines=tools.limits.shard_lines,
+            shards_max=_SHARDS_AT_ONCE_MAX,
+        )
+        turns = [Turn(one.batch_id, one.model, shards) for one, shards in shares]
         if turns:
             drawn = await tools.hot.run(draw, tools.work, tools.blobs, self.worker, turns, now)
             for lease, span in drawn:

@@ -49,7 +49,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     The defaults up to `file_bytes_max` are OpenAI's; the rest are ours, to bound what one line
     may cost. `window_seconds_range` None means that only "24h" is a window.
-    With `quota_waits`, a batch that is over its quota waits; else it fails.
+    With `quota_waits`, a batch that is over its quota waits; else it fails. With `extras`, batches
+    have a priority and are shown with a key `batchyard`.
     """
 
     requests_max: int = 50_000
@@ -60,6 +61,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     any_file_name: bool = False
     window_seconds_range: tuple[int, int] | None = None
     quota_waits: bool = False
+    extras: bool = False
     line_bytes_max: int = 10 * _MIB
     custom_id_bytes_max: int = 1_024
     model_bytes_max: int = 1_024
@@ -77,6 +79,7 @@ RELAXED = Limits(
     any_file_name=True,
     window_seconds_range=(60, 30 * 24 * 3_600),
     quota_waits=True,
+    extras=True,
 )
 # A file on one's own disk, run without a server.
 LOCAL = Limits(

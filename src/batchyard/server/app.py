@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from batchyard.server import batches, files, models, results
+from batchyard.server import batches, files, models, pausing, results
 from batchyard.server.gate import Gate, demand
 from batchyard.server.keys import ScopeName
 from batchyard.server.yard import Yard
@@ -45,6 +45,8 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     "/v1/batches/{id}/results": {"GET": Route("api.files.read", results.merged)},
     "/v1/batches/{id}/output": {"GET": Route("api.files.read", results.output)},
     "/v1/batches/{id}/errors": {"GET": Route("api.files.read", results.errors)},
+    "/v1/batches/{id}/pause": {"POST": Route("api.batches.write", pausing.pause)},
+    "/v1/batches/{id}/resume": {"POST": Route("api.batches.write", pausing.resume)},
     "/v1/models": {"GET": Route("api.model.read", models.list_)},
     "/v1/models/{id}": {"GET": Route("api.model.read", models.retrieve)},
 }

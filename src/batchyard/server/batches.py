@@ -1,15 +1,19 @@
 """Batches: create, list, retrieve, cancel."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from batchyard.places.store.rows import NewBatch
 from batchyard.rules.endpoints import ENDPOINTS
 from batchyard.rules.limits import BATCHES_PAGE, Limits, window_seconds
+from batchyard.rules.schedule import PRIORITY_RANGE
 from batchyard.server.answers import answer
 from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import (
     expires_after_of,
+    integer_of,
     json_object,
     limit_of,
     metadata_of,
@@ -55,6 +59,7 @@ async def create(request: Request, yard: Yard) -> Response:
         metadata=metadata,
         output_expires_after_seconds=lifetime,
         line_id_prefix=line_id_prefix(yard.chance),
+        priority=_priority(body, limits_of(request.scope)),
     )
     batch = await yard.store.run(yard.records.add_batch, new)
     yard.ring()
@@ -91,6 +96,13 @@ async def cancel(request: Request, yard: Yard) -> Response:
         raise ApiError.cannot_cancel(batch.status)
     yard.ring()
     return answer(batch)
+
+
+def _priority(body: dict[str, Any], limits: Limits) -> int:
+    """Who goes first; OpenAI has no such parameter."""
+    if not limits.extras:
+        return 0
+    return integer_of(body, "priority", PRIORITY_RANGE) or 0
 
 
 def _window(text: str, limits: Limits) -> tuple[str, int]:

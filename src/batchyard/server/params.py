@@ -16,6 +16,7 @@ from batchyard.wire.errors import ApiError
 
 __all__ = [
     "expires_after_of",
+    "integer_of",
     "json_object",
     "limit_of",
     "metadata_of",
@@ -112,6 +113,21 @@ def string_of(body: dict[str, Any], name: str) -> str:
             code="invalid_value",
             param=name,
         )
+    return value
+
+
+def integer_of(body: dict[str, Any], name: str, bounds: tuple[int, int]) -> int | None:
+    """An integer that may be left out, within (least, most)."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ApiError.invalid_type(name, "an integer", _kind(value))
+    least, most = bounds
+    if value < least:
+        raise ApiError.below_min(name, value, least)
+    if value > most:
+        raise ApiError.above_max(name, value, most)
     return value
 
 

@@ -61,6 +61,15 @@ class ApiError(Exception):
         )
 
     @classmethod
+    def cannot(cls, verb: str, status: str) -> "ApiError":
+        """The batch ends or has ended; asking again cannot help."""
+        return cls(
+            409,
+            f"Cannot {verb} a batch with status '{status}'.",
+            headers={"x-should-retry": "false"},
+        )
+
+    @classmethod
     def missing(cls, param: str) -> "ApiError":
         """A required parameter is not there."""
         return cls(

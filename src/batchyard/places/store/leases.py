@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, and_, case, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.opening import Store
@@ -30,11 +30,18 @@ class Leases:
                 func.sum(1 - free).label("held"),
                 batches.c.expires_at,
                 batches.c.sequence,
+                batches.c.priority,
             )
             .join(batches, batches.c.id == shards.c.batch_id)
             .where(*_open(now))
             .where(shards.c.remaining > 0)
-            .group_by(shards.c.batch_id, shards.c.model, batches.c.expires_at, batches.c.sequence)
+            .group_by(
+                shards.c.batch_id,
+                shards.c.model,
+                batches.c.expires_at,
+                batches.c.sequence,
+                batches.c.priority,
+            )
             .having(func.sum(free) > 0)
         )
         with self._store.reading() as connection:
@@ -93,16 +100,16 @@ class Leases:
                     .values(worker=None)
                 )
 
-    def stopping(self, batch_ids: Iterable[str]) -> list[str]:
-        """Which of these batches no longer run."""
+    def halted(self, batch_ids: Iterable[str]) -> dict[str, bool]:
+        """Which of these batches give out nothing more: True where one ends, False in a pause."""
+        ending = batches.c.status != "in_progress"
         with self._store.reading() as connection:
-            return list(
-                connection.execute(
-                    select(batches.c.id).where(
-                        batches.c.id.in_(list(batch_ids)), batches.c.status != "in_progress"
-                    )
-                ).scalars()
+            rows = connection.execute(
+                select(batches.c.id, ending.label("ending"))
+                .where(batches.c.id.in_(list(batch_ids)))
+                .where(or_(ending, batches.c.paused_at.is_not(None)))
             )
+            return {row.id: bool(row.ending) for row in rows}
 
     def record(self, worker: str, piece: Recording) -> set[tuple[str, int]]:
         """Record a piece, or nothing: then the shards are told whose lease is lost."""

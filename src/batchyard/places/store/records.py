@@ -76,6 +76,31 @@ class Records(Files, Quotas, ResultRows):
             row = _one_batch(connection, project_id, batch_id)
         return _batch(row) if row else None
 
+    def pause_batch(self, project_id: str, batch_id: str, by: str, now: int) -> Batch | None:
+        """Have a batch give out no more lines; one that ends or is paused is shown as it is."""
+        with self._store.writing() as connection:
+            connection.execute(
+                update(batches)
+                .where(batches.c.project_id == project_id, batches.c.id == batch_id)
+                .where(batches.c.status.in_(("validating", "in_progress")))
+                .where(batches.c.paused_at.is_(None))
+                .values(paused_at=now, paused_by=by)
+            )
+            row = _one_batch(connection, project_id, batch_id)
+        return _batch(row) if row else None
+
+    def resume_batch(self, project_id: str, batch_id: str) -> Batch | None:
+        """End the pause of a batch, whoever began it."""
+        with self._store.writing() as connection:
+            connection.execute(
+                update(batches)
+                .where(batches.c.project_id == project_id, batches.c.id == batch_id)
+                .where(batches.c.status.in_(("validating", "in_progress")))
+                .values(paused_at=None, paused_by=None)
+            )
+            row = _one_batch(connection, project_id, batch_id)
+        return _batch(row) if row else None
+
 
 _BATCH = list(batches.c)
 _COUNTERS = [

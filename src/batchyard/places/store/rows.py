@@ -115,6 +115,7 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None = None
     output_expires_after_seconds: int | None = None
     line_id_prefix: str
+    priority: int = 0
 
 
 class NewShard(Struct, frozen=True, array_like=True):
@@ -199,6 +200,7 @@ class Waiting(Struct, frozen=True):
     held: int
     expires_at: int
     sequence: int
+    priority: int
 
 
 class Lease(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,39 @@
+"""Pause and resume: a batch that rests keeps its place, its answers and its deadline."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from batchyard.server.answers import answer
+from batchyard.server.gate import project_of
+from batchyard.server.yard import Yard
+from batchyard.wire.errors import ApiError
+from batchyard.wire.objects import Batch
+
+__all__ = ["pause", "resume"]
+
+_PAUSABLE = ("validating", "in_progress")
+
+
+async def pause(request: Request, yard: Yard) -> Response:
+    """Send no more lines of a batch; what is at the upstream still comes back and counts."""
+    id = request.path_params["id"]
+    batch = await yard.store.run(
+        yard.records.pause_batch, project_of(request.scope), id, "user", yard.now()
+    )
+    return _changed(yard, "pause", id, batch)
+
+
+async def resume(request: Request, yard: Yard) -> Response:
+    """Go on with a batch, whoever paused it."""
+    id = request.path_params["id"]
+    batch = await yard.store.run(yard.records.resume_batch, project_of(request.scope), id)
+    return _changed(yard, "resume", id, batch)
+
+
+def _changed(yard: Yard, verb: str, id: str, batch: Batch | None) -> Response:
+    if batch is None:
+        raise ApiError.no_such_batch(id)
+    if batch.status not in _PAUSABLE:
+        raise ApiError.cannot(verb, batch.status)
+    yard.ring()
+    return answer(batch)
