@@ -35,12 +35,20 @@ def chat_lines(count: int) -> bytes:
 class Running:
     """A batch of `count` lines that runs; what it answers is recorded piece by piece."""
 
-    def __init__(self, caller: Caller, count: int) -> None:
-        self._door = caller.door
-        self.input_id = caller.upload(chat_lines(count))
+    def __init__(self, caller: Caller, count: int, content: bytes | None = None) -> None:
+        self.input_id = caller.upload(chat_lines(count) if content is None else content)
         made = caller.create(input_file_id=self.input_id, endpoint="/v1/chat/completions")
-        self.id: str = made.json["id"]
-        self._work = caller.door.work
+        self._begin(caller, made.json["id"])
+
+    @classmethod
+    def of(cls, caller: Caller, id: str) -> "Running":
+        """A batch that was created already, and now runs."""
+        running = cls.__new__(cls)
+        running._begin(caller, id)
+        return running
+
+    def _begin(self, caller: Caller, id: str) -> None:
+        self.id, self._door, self._work = id, caller.door, caller.door.work
         self.step()
         self.restart()
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from batchyard.server import batches, files, models, pausing, results
+from batchyard.server import batches, files, models, pausing, results, retrying
 from batchyard.server.gate import Gate, demand
 from batchyard.server.keys import ScopeName
 from batchyard.server.yard import Yard
@@ -42,6 +42,7 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     },
     "/v1/batches/{id}": {"GET": Route("api.batches.read", batches.retrieve)},
     "/v1/batches/{id}/cancel": {"POST": Route("api.batches.write", batches.cancel)},
+    "/v1/batches/{id}/retry": {"POST": Route("api.batches.write", retrying.retry)},
     "/v1/batches/{id}/results": {"GET": Route("api.files.read", results.merged)},
     "/v1/batches/{id}/output": {"GET": Route("api.files.read", results.output)},
     "/v1/batches/{id}/errors": {"GET": Route("api.files.read", results.errors)},

@@ -25,7 +25,7 @@ from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import batch_id, line_id_prefix
 from batchyard.wire.objects import Page
 
-__all__ = ["cancel", "create", "list_", "retrieve"]
+__all__ = ["cancel", "create", "list_", "retrieve", "window_of"]
 
 
 async def create(request: Request, yard: Yard) -> Response:
@@ -36,7 +36,7 @@ async def create(request: Request, yard: Yard) -> Response:
     endpoint = string_of(body, "endpoint")
     if endpoint not in ENDPOINTS:
         raise ApiError.invalid_value("endpoint", endpoint, tuple(ENDPOINTS))
-    window, seconds = _window(string_of(body, "completion_window"), limits_of(request.scope))
+    window, seconds = window_of(string_of(body, "completion_window"), limits_of(request.scope))
     metadata = metadata_of(body)
     lifetime = expires_after_of("output_expires_after", body.get("output_expires_after"))
     found = await yard.store.run(yard.records.file, project, input_file_id, now)
@@ -105,7 +105,8 @@ def _priority(body: dict[str, Any], limits: Limits) -> int:
     return integer_of(body, "priority", PRIORITY_RANGE) or 0
 
 
-def _window(text: str, limits: Limits) -> tuple[str, int]:
+def window_of(text: str, limits: Limits) -> tuple[str, int]:
+    """A completion window, and its seconds."""
     seconds = window_seconds(text, limits)
     if seconds is None:
         supported = ("24h",) if limits.window_seconds_range is None else ("24h", "90m", "7d")

@@ -3,15 +3,15 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
-from batchyard.places.store.files import Files
+from batchyard.places.store.files import TERMINAL, Files, insert_file
 from batchyard.places.store.paging import page_of
 from batchyard.places.store.quota import Quotas
 from batchyard.places.store.results import ResultRows
-from batchyard.places.store.rows import NewBatch
-from batchyard.places.store.schema import batches
+from batchyard.places.store.rows import FileRow, NewBatch
+from batchyard.places.store.schema import batches, files
 from batchyard.wire.objects import (
     Batch,
     BatchErrors,
@@ -35,14 +35,30 @@ class Records(Files, Quotas, ResultRows):
     def add_batch(self, new: NewBatch) -> Batch:
         """Create a batch that waits to be validated."""
         with self._store.writing() as connection:
-            connection.execute(
-                insert(batches).values(
-                    **msgspec.structs.asdict(new),
-                    status="validating",
-                    **dict.fromkeys(_COUNTERS, 0),
-                )
-            )
-            batch = _batch(_one_batch(connection, new.project_id, new.id))
+            batch = _insert_batch(connection, new)
+            self._reach("create.before_commit")
+        self._reach("create.after_commit")
+        return batch
+
+    def add_retry(self, new: NewBatch, file: FileRow, since: int) -> Batch:
+        """Create a batch with an input file of its own.
+
+        Whoever asks for the same again while it runs, or since then, is shown the same batch.
+        """
+        query = (
+            select(*_BATCH)
+            .join(files, files.c.id == batches.c.input_file_id)
+            .where(batches.c.retry_of == new.retry_of, batches.c.project_id == new.project_id)
+            .where(batches.c.completion_window == new.completion_window)
+            .where(files.c.sha256 == file.sha256)
+            .where(or_(batches.c.status.not_in(TERMINAL), batches.c.created_at >= since))
+        )
+        with self._store.writing() as connection:
+            for row in connection.execute(query):
+                if row.metadata == new.metadata:
+                    return _batch(row)
+            insert_file(connection, file)
+            batch = _insert_batch(connection, new)
             self._reach("create.before_commit")
         self._reach("create.after_commit")
         return batch
@@ -115,6 +131,17 @@ _COUNTERS = [
     "calls",
     "open_shards",
 ]
+
+
+def _insert_batch(connection: Connection, new: NewBatch) -> Batch:
+    connection.execute(
+        insert(batches).values(
+            **msgspec.structs.asdict(new),
+            status="validating",
+            **dict.fromkeys(_COUNTERS, 0),
+        )
+    )
+    return _batch(_one_batch(connection, new.project_id, new.id))
 
 
 def _one_batch(connection: Connection, project_id: str, batch_id: str) -> Any:

@@ -5,15 +5,15 @@ from typing import Any, Literal
 from msgspec import Struct
 from sqlalchemy import Connection, select
 
+from batchyard.places.store.files import TERMINAL, content_of
 from batchyard.places.store.opening import Store
-from batchyard.places.store.rows import Part
+from batchyard.places.store.rows import Content, Part
 from batchyard.places.store.schema import batches, files, segments
 from batchyard.wire.objects import BatchStatus
 
-__all__ = ["Kept", "ResultRows", "Results"]
+__all__ = ["Kept", "Original", "ResultRows", "Results"]
 
 Kind = Literal["output", "error"]
-_ENDED = ("failed", "completed", "expired", "cancelled")
 
 
 class Kept(Struct, frozen=True):
@@ -37,6 +37,19 @@ class Results(Struct, frozen=True, kw_only=True):
     gone: dict[Kind, str]
 
 
+class Original(Struct, frozen=True, kw_only=True):
+    """A batch whose lines may be asked again; `content` is its input, as long as it is kept."""
+
+    endpoint: str
+    completion_window: str
+    metadata: dict[str, str] | None
+    output_expires_after_seconds: int | None
+    priority: int
+    input_file_id: str
+    content: Content | None
+    results: Results
+
+
 class ResultRows:
     """The rows that say where results are."""
 
@@ -45,26 +58,50 @@ class ResultRows:
     def results(self, project_id: str, batch_id: str, now: int) -> Results | None:
         """What is recorded of a batch at this moment."""
         with self._store.reading() as connection:
-            batch = connection.execute(
-                select(batches).where(batches.c.project_id == project_id, batches.c.id == batch_id)
-            ).first()
+            batch = _one(connection, project_id, batch_id)
+            return _results(connection, batch, now) if batch is not None else None
+
+    def original(self, project_id: str, batch_id: str, now: int) -> Original | None:
+        """A batch with its input and its results."""
+        with self._store.reading() as connection:
+            batch = _one(connection, project_id, batch_id)
             if batch is None:
                 return None
-            if batch.status in _ENDED:
-                return _of_files(connection, batch, now)
-            rows = connection.execute(
-                select(segments).where(segments.c.batch_id == batch_id).order_by(segments.c.blob)
-            ).all()
-        lines: dict[Kind, int] = {"output": 0, "error": 0}
-        for row in rows:
-            lines[row.kind] += row.lines
-        return Results(
-            status=batch.status,
-            ended=False,
-            kept=tuple(Kept(row.kind, row.blob, row.size_bytes) for row in rows),
-            lines=lines,
-            gone={},
-        )
+            content = content_of(connection, project_id, batch.input_file_id, now)
+            return Original(
+                endpoint=batch.endpoint,
+                completion_window=batch.completion_window,
+                metadata=batch.metadata,
+                output_expires_after_seconds=batch.output_expires_after_seconds,
+                priority=batch.priority,
+                input_file_id=batch.input_file_id,
+                content=None if content is None or content.gone else content,
+                results=_results(connection, batch, now),
+            )
+
+
+def _one(connection: Connection, project_id: str, batch_id: str) -> Any:
+    return connection.execute(
+        select(batches).where(batches.c.project_id == project_id, batches.c.id == batch_id)
+    ).first()
+
+
+def _results(connection: Connection, batch: Any, now: int) -> Results:
+    if batch.status in TERMINAL:
+        return _of_files(connection, batch, now)
+    rows = connection.execute(
+        select(segments).where(segments.c.batch_id == batch.id).order_by(segments.c.blob)
+    ).all()
+    lines: dict[Kind, int] = {"output": 0, "error": 0}
+    for row in rows:
+        lines[row.kind] += row.lines
+    return Results(
+        status=batch.status,
+        ended=False,
+        kept=tuple(Kept(row.kind, row.blob, row.size_bytes) for row in rows),
+        lines=lines,
+        gone={},
+    )
 
 
 def _of_files(connection: Connection, batch: Any, now: int) -> Results:

@@ -116,6 +116,7 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     output_expires_after_seconds: int | None = None
     line_id_prefix: str
     priority: int = 0
+    retry_of: str | None = None
 
 
 class NewShard(Struct, frozen=True, array_like=True):
