@@ -28,12 +28,14 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     """Why there is no answer.
 
     `code` is `request_timeout`, `upstream_unreachable`, `invalid_upstream_response` or
-    `response_too_large`; `sent` is true when any byte of the request may have gone out.
+    `response_too_large`; `sent` is true when any byte of the request may have gone out. `status`
+    is that of the answer whose rest did not come, 0 where not even its head did.
     """
 
     code: str
     detail: str
     sent: bool
+    status: int = 0
 
 
 class Call:
@@ -140,7 +142,13 @@ class Connection(asyncio.Protocol):
         self._headers_bytes_max = headers_bytes_max
         self._parser = httptools.HttpResponseParser(self)
         self._call: Call | None = None
+        self._status = 0
         self._has_served = False
+
+    @property
+    def status(self) -> int:
+        """The status of the answer that is coming in; 0 until its head is complete."""
+        return self._status if self._status >= 200 else 0
 
     def start(self, call: Call) -> None:
         """Send the call's request; the owner hears of the end."""
@@ -273,7 +281,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, code: str, detail: str) -> None:
         # The first reason counts; the parser may go on for the rest of what was read.
         if self._refusal is None:
-            self._refusal = Fault(code, detail, sent=True)
+            self._refusal = Fault(code, detail, sent=True, status=self.status)
 
     def _lost(self, exc: Exception | None) -> None:
         call = self._call
@@ -284,7 +292,8 @@ class Connection(asyncio.Protocol):
         else:
             what = "closed the connection" if exc is None else f"broke the connection ({exc})"
             when = f"after {self._received_bytes} bytes of" if self._received_bytes else "before"
-            fault = Fault("upstream_unreachable", f"The upstream {what} {when} an answer.", True)
+            detail = f"The upstream {what} {when} an answer."
+            fault = Fault("upstream_unreachable", detail, True, self.status)
             self._fail(call, fault, was_stale=self._has_served and not self._received_bytes)
 
     def _ends_with_connection(self) -> bool:

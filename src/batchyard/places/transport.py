@@ -23,12 +23,14 @@ class Transport:
     Each call ends once: with an answer, a fault, or by being cancelled. No redirect is followed
     and no answer is judged. A call is repeated in one case only: it was sent on a connection that
     had served before and that the upstream closed without a byte of an answer.
+    With `address`, connections go there; what the certificate must name is the URL's host.
     """
 
     def __init__(
         self,
         base_url: str,
         *,
+        address: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         connect_timeout_seconds: float = 10.0,
         idle_timeout_seconds: float = 30.0,
@@ -36,6 +38,7 @@ class Transport:
         headers_bytes_max: int = 65_536,
     ) -> None:
         self._url = BaseUrl.parse(base_url)
+        self._address = address or self._url.host
         self._ssl_context = ssl_context
         if self._url.scheme == "http":
             self._ssl_context = None
@@ -213,9 +216,10 @@ class Transport:
             async with asyncio.timeout(self._connect_timeout_seconds):
                 _, connection = await asyncio.get_running_loop().create_connection(
                     lambda: Connection(self, self._headers_bytes_max),
-                    self._url.host,
+                    self._address,
                     self._url.port,
                     ssl=self._ssl_context,
+                    server_hostname=self._url.host if self._ssl_context else None,
                 )
         # UnicodeError is what a name that DNS cannot carry raises.
         except (OSError, UnicodeError) as error:
@@ -270,10 +274,12 @@ class Transport:
         overdue = [call for call in self._pending if call.deadline <= now]
         for call in overdue:
             connection = call.connection
-            sent = call.sent
+            sent, status = call.sent, 0
             if connection is not None:
+                status = connection.status
                 connection.abort()
-            fault = Fault("request_timeout", "No complete answer before the deadline.", sent)
+            detail = "No complete answer before the deadline."
+            fault = Fault("request_timeout", detail, sent, status)
             loop.call_soon(self._end, call, fault)
         overdue_since = now - self._idle_timeout_seconds
         for connection in [one for one in self._idle if one.idle_since <= overdue_since]:
