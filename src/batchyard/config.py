@@ -24,6 +24,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `requests_per_minute`: how often one key may ask the API, whatever it asks.
     `lease_seconds`: a worker that is not heard of for so long is given up.
     `cancel_grace_seconds`: how long lines at the upstream may still come back after a cancel.
+    `webhook_hosts`, each `HOST` or `HOST:PORT`, may be told of batches wherever they are and
+    without TLS; `webhook_private` allows that for all of this machine and its networks.
     """
 
     host: str = "127.0.0.1"
@@ -34,6 +36,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     requests_per_minute: Annotated[int, Meta(ge=1)] = 300_000
     lease_seconds: float = 30.0
     cancel_grace_seconds: float = 20.0
+    webhook_hosts: tuple[str, ...] = ()
+    webhook_private: bool = False
     upstream: tuple[UpstreamSettings, ...] = ()
 
 

@@ -13,6 +13,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -82,7 +83,7 @@ async def _work(orders: Orders) -> None:
         cancel_grace_seconds=settings.cancel_grace_seconds,
     )
     stop = Stop()
-    shift = Shift(orders.worker, tools, rules)
+    shift = Shift(orders.worker, tools, rules, _tell)
     lanes = open_lanes(
         upstreams,
         land=shift.land,
@@ -94,6 +95,7 @@ async def _work(orders: Orders) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.say, "SIGTERM")
     # The terminal sends SIGINT to all; the server will end this worker in its own order.
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
+    os.set_blocking(sys.stdout.fileno(), False)
     await _listen(shift, stop)
     try:
         await shift.run(lanes, stop)
@@ -122,6 +124,12 @@ class _Bell(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop.say("the server is gone")
+
+
+def _tell() -> None:
+    # A pipe that is full has said so already; one that is broken ends this worker by itself.
+    with suppress(OSError):
+        os.write(sys.stdout.fileno(), b"\n")
 
 
 async def _listen(shift: Shift, stop: Stop) -> None:

@@ -17,8 +17,10 @@ from openai import OpenAI
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
-from batchyard.places.store import Identity, Records, Work, open_store
+from batchyard.places.posting import Posting
+from batchyard.places.store import Identity, Outbox, Records, Webhooks, Work, open_store
 from batchyard.places.store.rows import AskedModel, Course, NewShard
+from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import RELAXED, Limits
 from batchyard.server.app import build_app
 from batchyard.server.http import make_server
@@ -64,7 +66,12 @@ class Door:
     """A server that runs until closed; no worker stands behind it."""
 
     def __init__(
-        self, folder: Path, limits: Limits = RELAXED, requests_per_minute: int = 300_000
+        self,
+        folder: Path,
+        limits: Limits = RELAXED,
+        requests_per_minute: int = 300_000,
+        *,
+        private_webhooks: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._store = open_store(f"sqlite:///{folder / 'door.sqlite'}")
@@ -74,9 +81,17 @@ class Door:
         self.blobs_folder = folder / "blobs"
         self.fault: Exception | None = None
         self.rings = 0
+        fence = Fence(private=private_webhooks)
+        self.outbox = Outbox(self._store)
         self.yard = Yard(
             records=self.records,
             identity=self.identity,
+            webhooks=Webhooks(self._store),
+            fence=fence,
+            posting=Posting(
+                lambda one: fence.lets(one.scheme, one.host, one.port, one.ip),
+                timeout_seconds=5.0,
+            ),
             blobs=Blobs(self.blobs_folder, self._reach),
             limits=limits,
             clock=system_clock(),

@@ -42,11 +42,25 @@ def ask(caller: Caller, what: str) -> Any:
             return caller.ask("GET", f"/v1/batches/{id}").json
         case "batch_list":
             return caller.ask("GET", "/v1/batches").json
+        case "webhook_endpoint" | "webhook_endpoint_with_secret" | "webhook_endpoint_list":
+            return webhook(caller, what)
+        case "webhook_event_types":
+            return caller.ask("GET", "/v1/webhook_event_types").json
         case "model":
             return caller.ask("GET", "/v1/models/tiny").json
         case "model_list":
             return caller.ask("GET", "/v1/models").json
     return caller.ask("GET", "/v1/nothing").json
+
+
+def webhook(caller: Caller, what: str) -> Any:
+    """A webhook endpoint as it is shown in different places."""
+    asked = {"name": "a", "url": "https://example.com/", "event_types": ["batch.failed"]}
+    made = caller.post("/v1/webhook_endpoints", asked).json
+    if what == "webhook_endpoint_with_secret":
+        return made
+    tail = "" if what == "webhook_endpoint_list" else f"/{made['id']}"
+    return caller.ask("GET", f"/v1/webhook_endpoints{tail}").json
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)

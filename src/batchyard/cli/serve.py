@@ -6,7 +6,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
 import click
@@ -23,14 +23,17 @@ from batchyard.cli.upstreams import (
     with_simulated,
 )
 from batchyard.config import Settings, SettingsError, read_settings
+from batchyard.flow.outbox import Pump
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.faults import reach_from
 from batchyard.places.folder import DataFolder, FolderInUseError
 from batchyard.places.machine import open_files_max
-from batchyard.places.store import Identity, Records, Work, open_store
+from batchyard.places.posting import Posting
+from batchyard.places.store import Identity, Outbox, Records, Webhooks, Work, open_store
 from batchyard.places.upstreams import Upstream, Upstreams
+from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import PROFILES
 from batchyard.server.app import build_app
 from batchyard.server.http import make_server
@@ -127,11 +130,19 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
         await upstreams.look()
         return upstreams.models()
 
-    supervisor = Supervisor(settings.workers, orders, lambda worker: work.bury(0.0, also=[worker]))
+    fence = Fence(settings.webhook_hosts, settings.webhook_private)
+    posting = Posting(lambda one: fence.lets(one.scheme, one.host, one.port, one.ip))
+    pump = Pump(Outbox(store), posting, threads, clock, secrets.SystemRandom(), reach=reach)
+    supervisor = Supervisor(
+        settings.workers, orders, lambda worker: work.bury(0.0, also=[worker]), pump.ring
+    )
     upkeep = Upkeep(records, blobs, threads, clock)
     yard = Yard(
         records=records,
         identity=identity,
+        webhooks=Webhooks(store),
+        fence=fence,
+        posting=posting,
         blobs=blobs,
         limits=PROFILES[settings.profile],
         clock=clock,
@@ -147,19 +158,11 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
     listening = _listen(settings.host, settings.port)
     await supervisor.start()
     serving = asyncio.create_task(server.serve([listening]))
-    keeping = asyncio.create_task(upkeep.run())
-    stopping = asyncio.create_task(stop.wait())
     _announce(listening, settings, secret)
-    await asyncio.wait((serving, keeping, stopping), return_when=asyncio.FIRST_COMPLETED)
+    ended = await _until_one_ends(serving, upkeep.run(), pump.run(), stop.wait())
     server.should_exit = True
-    keeping.cancel()
-    stopping.cancel()
-    ended = await asyncio.gather(
-        serving,
-        supervisor.stop(_WORKER_GRACE_SECONDS),
-        keeping,
-        stopping,
-        return_exceptions=True,
+    ended += await asyncio.gather(
+        serving, supervisor.stop(_WORKER_GRACE_SECONDS), return_exceptions=True
     )
     await upstreams.aclose()
     disk.close()
@@ -172,6 +175,17 @@ def _raise_faults(ended: Sequence[object]) -> None:
     for fault in ended:
         if isinstance(fault, Exception):
             raise fault
+
+
+async def _until_one_ends(
+    serving: asyncio.Task[None], *others: Coroutine[None, None, object]
+) -> list[object]:
+    """Run until the server or one of the others ends; all but the server are ended then."""
+    running = [asyncio.create_task(one) for one in others]
+    await asyncio.wait((serving, *running), return_when=asyncio.FIRST_COMPLETED)
+    for one in running:
+        one.cancel()
+    return await asyncio.gather(*running, return_exceptions=True)
 
 
 def _put_right(work: Work, now: int) -> None:

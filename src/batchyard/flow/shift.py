@@ -70,10 +70,19 @@ class Tools(Struct, frozen=True):
 
 
 class Shift:
-    """One worker from the moment it signs on until it signs off or is lost."""
+    """One worker from the moment it signs on until it signs off or is lost.
 
-    def __init__(self, worker: str, tools: Tools, rules: ShiftRules) -> None:
-        self.worker = worker
+    `tell` says to the others that a batch has moved on.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        tools: Tools,
+        rules: ShiftRules,
+        tell: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.worker, self._tell = worker, tell
         self._tools, self._rules = tools, rules
         self._held: set[HeldLease] = set()
         self._wake = asyncio.Event()
@@ -201,6 +210,7 @@ class Shift:
             log.exception("batch_step_failed", batch=course.id, status=course.status)
             return
         await tools.hot.run(tools.work.leave_course, course.id, self.worker)
+        self._tell()
         await tools.hot.run(self._ledger.close_batch, course.id)
 
     def _stepped(self, step: asyncio.Task[None]) -> None:

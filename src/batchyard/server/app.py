@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from batchyard.server import batches, files, models, pausing, results, retrying
+from batchyard.server import batches, files, models, pausing, results, retrying, webhooks
 from batchyard.server.gate import Gate, demand
 from batchyard.server.keys import ScopeName
 from batchyard.server.yard import Yard
@@ -50,6 +50,20 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     "/v1/batches/{id}/resume": {"POST": Route("api.batches.write", pausing.resume)},
     "/v1/models": {"GET": Route("api.model.read", models.list_)},
     "/v1/models/{id}": {"GET": Route("api.model.read", models.retrieve)},
+    "/v1/webhook_endpoints": {
+        "GET": Route("api.webhooks.read", webhooks.list_),
+        "POST": Route("api.webhooks.write", webhooks.create),
+    },
+    "/v1/webhook_endpoints/{id}": {
+        "GET": Route("api.webhooks.read", webhooks.retrieve),
+        "POST": Route("api.webhooks.write", webhooks.update),
+        "DELETE": Route("api.webhooks.write", webhooks.delete),
+    },
+    "/v1/webhook_endpoints/{id}/rotate_secret": {
+        "POST": Route("api.webhooks.write", webhooks.rotate_secret)
+    },
+    "/v1/webhook_endpoints/{id}/test": {"POST": Route("api.webhooks.write", webhooks.test)},
+    "/v1/webhook_event_types": {"GET": Route("api.webhooks.read", webhooks.event_types)},
 }
 
 

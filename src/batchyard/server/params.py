@@ -16,6 +16,7 @@ from batchyard.wire.errors import ApiError
 
 __all__ = [
     "expires_after_of",
+    "flag_of",
     "integer_of",
     "json_object",
     "limit_of",
@@ -23,6 +24,7 @@ __all__ = [
     "one_of",
     "query_of",
     "string_of",
+    "strings_of",
 ]
 
 _BODY_BYTES_MAX = 1 << 20
@@ -64,7 +66,7 @@ def one_of(request: Request, name: str, choices: tuple[str, ...]) -> str:
     return text or choices[0]
 
 
-async def json_object(request: Request) -> dict[str, Any]:
+async def json_object(request: Request, *, may_be_empty: bool = False) -> dict[str, Any]:
     """The body of a request as a JSON object."""
     content_type = request.headers.get("content-type", "application/json")
     if content_type.partition(";")[0].strip().lower() != "application/json":
@@ -74,6 +76,8 @@ async def json_object(request: Request) -> dict[str, Any]:
         body += chunk
         if len(body) > _BODY_BYTES_MAX:
             raise ApiError(413, f"The request body is larger than {_BODY_BYTES_MAX:,} bytes.")
+    if may_be_empty and not body:
+        return {}
     try:
         value = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
         if b"\\u" in body:
@@ -129,6 +133,24 @@ def integer_of(body: dict[str, Any], name: str, bounds: tuple[int, int]) -> int 
     if value > most:
         raise ApiError.above_max(name, value, most)
     return value
+
+
+def strings_of(body: dict[str, Any], name: str) -> list[str]:
+    """A required array of strings."""
+    value = body.get(name)
+    if value is None:
+        raise ApiError.missing(name)
+    if not isinstance(value, list):
+        raise ApiError.invalid_type(name, "an array of strings", _kind(value))
+    return [string_of({f"{name}[{at}]": one}, f"{name}[{at}]") for at, one in enumerate(value)]
+
+
+def flag_of(body: dict[str, Any], name: str) -> bool:
+    """A boolean that may be left out: then it is false."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise ApiError.invalid_type(name, "a boolean", _kind(value))
+    return bool(value)
 
 
 def metadata_of(body: dict[str, Any]) -> dict[str, str] | None:

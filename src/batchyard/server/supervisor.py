@@ -21,13 +21,18 @@ log = structlog.get_logger()
 class Supervisor:
     """Keeps worker processes running until stopped.
 
-    `orders` makes the orders for a new worker; `lost` is told the name of one that has gone.
+    `orders` makes the orders for a new worker; `lost` is told the name of one that has gone;
+    `heard` is called when a worker says that it has changed something.
     """
 
     def __init__(
-        self, count: int, orders: Callable[[], Orders], lost: Callable[[str], object]
+        self,
+        count: int,
+        orders: Callable[[], Orders],
+        lost: Callable[[str], object],
+        heard: Callable[[], object] = lambda: None,
     ) -> None:
-        self._count, self._orders, self._lost = count, orders, lost
+        self._count, self._orders, self._lost, self._heard = count, orders, lost, heard
         self._workers: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
@@ -95,6 +100,7 @@ class Supervisor:
         try:
             while await process.stdout.read(4096):
                 self.ring(but=orders.worker)
+                self._heard()
             return await process.wait()
         finally:
             del self._workers[orders.worker]

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
 from batchyard.places.database import Runner
-from batchyard.places.store import Identity, Records
+from batchyard.places.posting import Posting
+from batchyard.places.store import Identity, Records, Webhooks
+from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import Limits
 from batchyard.wire.objects import Model
 
@@ -26,6 +28,9 @@ class Yard:
 
     records: Records
     identity: Identity
+    webhooks: Webhooks
+    fence: Fence
+    posting: Posting
     blobs: Blobs
     limits: Limits
     clock: Clock

@@ -2,7 +2,9 @@
 
 from batchyard.places.store.identity import Identity
 from batchyard.places.store.opening import Store, open_store
+from batchyard.places.store.outbox import Outbox
 from batchyard.places.store.records import Records
+from batchyard.places.store.webhooks import Webhooks
 from batchyard.places.store.work import Work
 
-__all__ = ["Identity", "Records", "Store", "Work", "open_store"]
+__all__ = ["Identity", "Outbox", "Records", "Store", "Webhooks", "Work", "open_store"]

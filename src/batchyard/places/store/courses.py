@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, delete, func, insert, or_, select, upda
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.files import content_of, insert_file
 from batchyard.places.store.opening import Store
+from batchyard.places.store.outbox import tell
 from batchyard.places.store.quota import admit_waiting, enqueue, lacking, release
 from batchyard.places.store.rows import (
     AskedModel,
@@ -95,7 +96,7 @@ class Courses:
     def fail(self, batch_id: str, errors: BatchErrors, now: int) -> bool:
         """Refuse a batch in validation."""
         with self._store.writing() as connection:
-            return _moved(
+            moved = _moved(
                 connection,
                 update(batches)
                 .where(batches.c.id == batch_id, batches.c.status == "validating")
@@ -106,6 +107,9 @@ class Courses:
                     steward=None,
                 ),
             )
+            if moved:
+                tell(connection, "batch.failed", batch_id, now)
+        return moved
 
     def populate(
         self,
@@ -203,6 +207,7 @@ class Courses:
                     connection.execute(delete(table).where(table.c.batch_id == course.id))
                 release(connection, course.id)
                 admit_waiting(connection, course.project_id, now)
+                tell(connection, f"batch.{end}", course.id, now)
             self._reach("finish.before_commit")
         self._reach("finish.after_commit")
         return moved

@@ -27,6 +27,7 @@ __all__ = [
     "Shortage",
     "Unanswered",
     "Waiting",
+    "WebhookRow",
 ]
 
 
@@ -100,6 +101,22 @@ class Bearer(Struct, frozen=True):
 
     key: KeyRow
     project: ProjectRow | None
+
+
+class WebhookRow(Struct, frozen=True, kw_only=True):
+    """A webhook endpoint with its secrets; `old_secret` signs too until its time is over."""
+
+    id: str
+    name: str
+    url: str
+    event_types: tuple[str, ...]
+    secret: str
+    old_secret: str | None = None
+    old_secret_until: int | None = None
+    created_at: int
+    updated_at: int | None = None
+    disabled_at: int | None = None
+    disabled_because: str | None = None
 
 
 class NewBatch(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,190 @@
+"""Tells endpoints what happened: every due delivery is tried, and tried again until it is taken.
+
+Nothing ticks. The pump sleeps until the bell rings or the next delivery is due.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+
+import structlog
+
+from batchyard.places.clock import Clock
+from batchyard.places.database import Runner
+from batchyard.places.faults import Reach, nothing
+from batchyard.places.posting import Posting
+from batchyard.places.store.outbox import DueDelivery, Mark, Outbox
+from batchyard.places.transport import Answer, Fault
+from batchyard.rules.telling import weigh_answer
+from batchyard.wire.webhooks import event_body, signed_headers
+
+__all__ = ["Pump", "fault_text"]
+
+_AT_ONCE_MAX, _AT_ONCE_PER_ENDPOINT_MAX = 32, 4
+# What was told is forgotten after thirty days; nobody minds an hour more.
+_LOOK_SECONDS, _KEPT_SECONDS = 3_600.0, 30 * 86_400
+_STORE_AGAIN_SECONDS = 2.0
+_FAULT_CHARACTERS_MAX = 300
+
+log = structlog.get_logger()
+
+
+class Pump:
+    """Delivers what the outbox holds; a batch that ended never waits for it."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        posting: Posting,
+        runner: Runner,
+        clock: Clock,
+        chance: Random,
+        *,
+        reach: Reach = nothing,
+    ) -> None:
+        self._outbox, self._posting, self._runner = outbox, posting, runner
+        self._clock, self._chance, self._reach = clock, chance, reach
+        self._wake = asyncio.Event()
+        self._under_way: dict[asyncio.Task[None], DueDelivery] = {}
+        self._forgot_at = float("-inf")
+        self._faults: tuple[type[Exception], ...] = (OSError, *outbox.faults)
+
+    def ring(self) -> None:
+        """Something may have ended, or somebody wants a delivery made again."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled; what is under way then is tried again in the next life."""
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    rest_seconds = await self._turn()
+                except self._faults as fault:
+                    log.error("store_unavailable", fault=str(fault))
+                    rest_seconds = _STORE_AGAIN_SECONDS
+                try:
+                    async with asyncio.timeout(rest_seconds):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            trying = tuple(self._under_way)
+            for one in trying:
+                one.cancel()
+            await asyncio.gather(*trying, return_exceptions=True)
+
+    async def _turn(self) -> float:
+        """Begin what is due and there is room for; returns how long to rest."""
+        await self._forget()
+        while (room := _AT_ONCE_MAX - len(self._under_way)) > 0:
+            # A few at a time of each endpoint, so that a slow one leaves room for the others.
+            due = await self._runner.run(
+                self._outbox.due, self._clock.wall(), room, but=self._ids(), busy=self._busy()
+            )
+            if not due:
+                break
+            for delivery in due:
+                if delivery.endpoint_id not in self._busy():
+                    self._begin(delivery)
+        now = self._clock.wall()
+        due_at = await self._runner.run(self._outbox.next_due, now)
+        return _LOOK_SECONDS if due_at is None else min(_LOOK_SECONDS, due_at - now)
+
+    def _begin(self, delivery: DueDelivery) -> None:
+        trying = asyncio.create_task(self._try(delivery))
+        self._under_way[trying] = delivery
+        trying.add_done_callback(self._tried)
+
+    def _tried(self, trying: asyncio.Task[None]) -> None:
+        del self._under_way[trying]
+        self._wake.set()
+
+    def _ids(self) -> Sequence[str]:
+        return [one.id for one in self._under_way.values()]
+
+    def _busy(self) -> Sequence[str]:
+        counted = Counter(one.endpoint_id for one in self._under_way.values())
+        return [id for id, count in counted.items() if count >= _AT_ONCE_PER_ENDPOINT_MAX]
+
+    async def _try(self, delivery: DueDelivery) -> None:
+        try:
+            outcome = await self._post(delivery)
+        except Exception:
+            # A broken promise: the attempt counts as failed, or it would be made without pause.
+            log.exception("delivery_failed", delivery=delivery.id)
+            outcome = Fault("internal_error", "See the server's log.", sent=False)
+        mark = self._weigh(delivery, outcome)
+        self._reach("delivery.before_mark")
+        while True:
+            try:
+                await self._runner.run(self._outbox.mark, delivery, mark)
+                break
+            except self._faults as fault:
+                log.error("delivery_not_marked", delivery=delivery.id, fault=str(fault))
+                await asyncio.sleep(_STORE_AGAIN_SECONDS)
+        self._say(delivery, mark)
+
+    async def _post(self, delivery: DueDelivery) -> Answer | Fault:
+        now = self._clock.wall()
+        body = event_body(delivery.event_id, delivery.type, delivery.batch_id, delivery.created_at)
+        headers = signed_headers(delivery.id, body, _secrets(delivery, now), int(now))
+        return await self._posting.post(delivery.url, headers, body)
+
+    def _weigh(self, delivery: DueDelivery, outcome: Answer | Fault) -> Mark:
+        now = self._clock.wall()
+        status, attempts = outcome.status, delivery.attempts + 1
+        taken = weigh_answer(
+            status,
+            outcome.headers if isinstance(outcome, Answer) else (),
+            attempts,
+            age_seconds=now - delivery.created_at,
+            now=now,
+            chance=self._chance,
+        )
+        return Mark(
+            state=taken.state,
+            attempts=attempts,
+            attempted_at=int(now),
+            due_at=taken.due_at,
+            status_code=status or None,
+            fault=fault_text(outcome) if isinstance(outcome, Fault) and not status else None,
+            gone=taken.gone,
+        )
+
+    def _say(self, delivery: DueDelivery, mark: Mark) -> None:
+        # Never the URL: what stands in its query may be a secret of the receiver's.
+        told = {"delivery": delivery.id, "endpoint": delivery.endpoint_id}
+        if mark.gone:
+            log.warning("webhook_endpoint_disabled", **told, status=mark.status_code)
+        elif mark.state == "given_up":
+            log.warning("webhook_given_up", **told, attempts=mark.attempts)
+
+    async def _forget(self) -> None:
+        steady = self._clock.steady()
+        if steady - self._forgot_at >= _LOOK_SECONDS:
+            self._forgot_at = steady
+            before = int(self._clock.wall()) - _KEPT_SECONDS
+            await self._runner.run(self._outbox.forget, before)
+
+
+def fault_text(fault: Fault) -> str:
+    """Why there was no answer, in a receiver's terms."""
+    code = _CODES.get(fault.code, fault.code)
+    detail = fault.detail.replace("The upstream", "The receiver")
+    return f"{code}: {detail}"[:_FAULT_CHARACTERS_MAX]
+
+
+_CODES = {
+    "request_timeout": "timeout",
+    "upstream_unreachable": "unreachable",
+    "invalid_upstream_response": "invalid_answer",
+    "response_too_large": "invalid_answer",
+}
+
+
+def _secrets(delivery: DueDelivery, now: float) -> list[str]:
+    until = delivery.old_secret_until or 0
+    old = [delivery.old_secret] if delivery.old_secret is not None and until > now else []
+    return [delivery.secret, *old]
