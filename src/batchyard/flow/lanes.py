@@ -19,6 +19,7 @@ from batchyard.rules.retry import (
     Verdict,
     asked_pause_seconds,
     backoff_seconds,
+    may_ask_for_pause,
     weigh_fault,
     weigh_status,
 )
@@ -154,6 +155,7 @@ class Lane:
         self._probing = False
         self._shut_in_row = self._refused_in_row = 0
         self._wake: asyncio.TimerHandle | None = None
+        self._pump_is_due = False
 
     def offer(self, line: Line) -> None:
         """Take a line; it comes back by `land`, unless it is withdrawn."""
@@ -254,11 +256,10 @@ class Lane:
                 self._refused_in_row = 0
                 if self._probing:
                     self._open()
-                self._heed(outcome)
+                if may_ask_for_pause(outcome.headers):
+                    self._heed(outcome)
                 self._land(line, Landing(outcome, facts))
-                self.pump()
-                if not crossing:
-                    self._quiet()
+                self._pump_soon()
                 return
             self._weigh(line, outcome, facts, weigh_status(outcome.status, complete=False))
         elif type(outcome) is Answer:
@@ -266,8 +267,21 @@ class Lane:
         else:
             assert isinstance(outcome, Fault)
             self._weigh(line, outcome, None, weigh_fault(outcome.code, sent=outcome.sent))
+        self._pump_soon()
+
+    def _pump_soon(self) -> None:
+        """Pump once for all that comes back in this turn of the loop.
+
+        Requests that leave together wake the upstream once.
+        """
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            self._loop.call_soon(self._pump_now)
+
+    def _pump_now(self) -> None:
+        self._pump_is_due = False
         self.pump()
-        if not crossing:
+        if not self._crossing:
             self._quiet()
 
     def _weigh(

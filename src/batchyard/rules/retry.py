@@ -14,6 +14,7 @@ __all__ = [
     "Verdict",
     "asked_pause_seconds",
     "backoff_seconds",
+    "may_ask_for_pause",
     "weigh_fault",
     "weigh_status",
 ]
@@ -83,6 +84,11 @@ def backoff_seconds(tries: int, chance: Random) -> float:
     return whole * (0.5 + chance.random() / 2)
 
 
+def may_ask_for_pause(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether any header is one that `asked_pause_seconds` reads."""
+    return not _PAUSING.isdisjoint(dict(headers))
+
+
 def asked_pause_seconds(
     status: int, headers: Sequence[tuple[bytes, bytes]], now: float
 ) -> float | None:
@@ -91,11 +97,6 @@ def asked_pause_seconds(
     Reads `retry-after-ms`, `retry-after` as seconds or as an HTTP date (`now` is Unix time), and
     the reset of an `x-ratelimit-remaining-*` that has come to 0. The longest of them counts.
     """
-    for name, _ in headers:
-        if name in _PAUSING:
-            break
-    else:
-        return None
     found = {name: value.strip() for name, value in headers if name in _PAUSING}
     asked: list[float] = []
     if status >= 400:
