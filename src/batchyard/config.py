@@ -23,6 +23,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `profile`: `strict` is OpenAI to the letter, `relaxed` allows what own hardware allows.
     `requests_per_minute`: how often one key may ask the API, whatever it asks.
     `lease_seconds`: a worker that is not heard of for so long is given up.
+    `disk_free_bytes_min`: with less room on the disk nothing is asked of an upstream, so that
+    no answer that was paid for is lost.
     `cancel_grace_seconds`: how long lines at the upstream may still come back after a cancel.
     `webhook_hosts`, each `HOST` or `HOST:PORT`, may be told of batches wherever they are and
     without TLS; `webhook_private` allows that for all of this machine and its networks.
@@ -38,6 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cancel_grace_seconds: float = 20.0
     webhook_hosts: tuple[str, ...] = ()
     webhook_private: bool = False
+    disk_free_bytes_min: int = 256 << 20
     upstream: tuple[UpstreamSettings, ...] = ()
 
 

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -30,7 +31,7 @@ from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.faults import reach_from
-from batchyard.places.machine import open_files_max
+from batchyard.places.machine import disk_free_bytes, open_files_max
 from batchyard.places.store import Identity, Work, open_store
 from batchyard.places.upstreams import Upstream, Upstreams
 from batchyard.rules.limits import PROFILES, Limits, limits_of_project
@@ -77,10 +78,12 @@ async def _work(orders: Orders) -> None:
         limits=PROFILES[settings.profile],
         limits_of=lambda project_id: _limits(settings, identity, project_id),
         known_model=upstreams.known,
+        free_bytes=partial(disk_free_bytes, Path(orders.blobs)),
     )
     rules = ShiftRules(
         lease_seconds=settings.lease_seconds,
         cancel_grace_seconds=settings.cancel_grace_seconds,
+        disk_free_bytes_min=settings.disk_free_bytes_min,
     )
     stop = Stop()
     shift = Shift(orders.worker, tools, rules, _tell)

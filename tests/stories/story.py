@@ -102,7 +102,10 @@ def misfortune(world: World, batches: list[Batch]) -> None:
         world.losses += 1
         worker.thaws = asyncio.get_running_loop().time() + chance.choice((1.0, 7.0, 20.0))
     elif worker is not None and kind == "disk":
-        worker.disk_full = not worker.disk_full
+        if chance.random() < 0.5:
+            worker.disk_full = not worker.disk_full
+        else:
+            worker.disk_low = not worker.disk_low
 
 
 def calm(world: World, batches: list[Batch]) -> None:
@@ -112,7 +115,7 @@ def calm(world: World, batches: list[Batch]) -> None:
         world.records.resume_batch(PROJECT, one.id)
     world.ring()
     for worker in world.workers:
-        worker.disk_full = False
+        worker.disk_full = worker.disk_low = False
         worker.kill_at = None
 
 

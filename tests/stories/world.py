@@ -51,7 +51,7 @@ class Worker:
         self.dead = False
         self.thaws = 0.0
         self.kill_at: tuple[str, int] | None = None
-        self.disk_full = False
+        self.disk_full = self.disk_low = False
         self._chance = Random(world.chance.random())
         tools = Tools(
             work=Work(_MortalStore(world.store, self), self.reach),
@@ -63,9 +63,14 @@ class Worker:
             limits=LIMITS,
             limits_of=lambda _project: LIMITS,
             known_model=lambda _model: True,
+            free_bytes=lambda: 0 if self.disk_low else 1 << 30,
         )
         rules = ShiftRules(
-            lease_seconds=6.0, cancel_grace_seconds=3.0, losses_max=1_000, lines_held_max=40
+            lease_seconds=6.0,
+            cancel_grace_seconds=3.0,
+            losses_max=1_000,
+            lines_held_max=40,
+            disk_free_bytes_min=1 << 20,
         )
         self.shift = Shift(name, tools, rules)
         self.stop = Stop()

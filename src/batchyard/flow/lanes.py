@@ -109,11 +109,16 @@ class Sender(Protocol):
 
 
 class Gate:
-    """What holds all lanes of a worker back: a lease that is over, results that pile up."""
+    """What holds all lanes back: a lease that is over, results that pile up, a full disk."""
 
     def __init__(self) -> None:
         self.until = float("inf")
         self.held = False
+        self.disk_is_low = False
+
+    def is_shut(self, now: float) -> bool:
+        """Whether nothing may leave; `now` is of the loop's clock."""
+        return self.held or self.disk_is_low or now >= self.until
 
 
 class LaneRules(Struct, frozen=True):
@@ -164,7 +169,7 @@ class Lane:
     def pump(self) -> None:
         """Send what may be sent now."""
         now = self._loop.time()
-        if self._gate.held or now >= self._gate.until or now < self._paused_until:
+        if now < self._paused_until or self._gate.is_shut(now):
             return
         limit = 1 if self._probing else self.width.limit
         queue, crossing = self._queue, self._crossing

@@ -20,6 +20,7 @@ from batchyard.flow.recording import HeldShard, Part, Recorder, within
 from batchyard.flow.rendering import render
 from batchyard.flow.routing import Lanes
 from batchyard.flow.source import sound_lines
+from batchyard.flow.space import LOOK_AGAIN_SECONDS, Space
 from batchyard.flow.stop import Stop
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
@@ -50,6 +51,7 @@ class ShiftRules(Struct, frozen=True):
     losses_max: int = 3
     lines_held_max: int = 20_000
     piece_delay_seconds: float = 0.2
+    disk_free_bytes_min: int = 0
 
 
 class Tools(Struct, frozen=True):
@@ -67,6 +69,7 @@ class Tools(Struct, frozen=True):
     limits: Limits
     limits_of: Callable[[str], Limits]
     known_model: Callable[[str], bool]
+    free_bytes: Callable[[], int]
 
 
 class Shift:
@@ -114,6 +117,12 @@ class Shift:
             release=lanes.pump,
             delay_seconds=self._rules.piece_delay_seconds,
             faults=self._faults,
+        )
+        self._space = Space(
+            self._tools.free_bytes,
+            self._rules.disk_free_bytes_min,
+            gate=lanes.gate,
+            release=lanes.pump,
         )
         recording = asyncio.create_task(self._recorder.run())
         stopping = asyncio.create_task(stop.wait())
@@ -261,7 +270,7 @@ class Shift:
     async def _feed(self) -> None:
         tools = self._tools
         room = self._rules.lines_held_max - self._lanes.held
-        if self._dry or room <= 0 or self._held_bytes() >= _HELD_BYTES_MAX:
+        if self._space.is_low() or self._dry or room <= 0 or self._held_bytes() >= _HELD_BYTES_MAX:
             return
         now = int(tools.clock.wall())
         free = await tools.hot.run(tools.work.waiting, now)
@@ -339,6 +348,8 @@ class Shift:
         self._held -= set(done)
         if done or any(held.abort_at is not None for held in leases):
             self.ring()
+        if self._space.is_low():
+            self._wake.set()
 
     # Rest and leave
 
@@ -364,6 +375,8 @@ class Shift:
             moments.append(expiry - wall)
         if death is not None:
             moments.append(death - steady)
+        if self._lanes.gate.disk_is_low:
+            moments.append(LOOK_AGAIN_SECONDS)
         return max(0.001, min(moments))
 
     async def _leave(self) -> None:
