@@ -22,6 +22,10 @@ __all__ = [
     "RESULTS_MAX",
     "SETTABLE",
     "STRICT",
+    "UPLOAD_BYTES_MAX",
+    "UPLOAD_PARTS_MAX",
+    "UPLOAD_PART_BYTES_MAX",
+    "UPLOAD_SECONDS",
     "Limits",
     "limits_of_project",
     "window_seconds",
@@ -37,6 +41,12 @@ FILES_PAGE = (1, 10_000, 10_000)
 BATCHES_PAGE = (1, 100, 20)
 # Ours: the most result lines that can be asked for by number; without a number all come.
 RESULTS_MAX = 10_000_000
+# What is uploaded in parts: the whole, one part, and the time until it must be complete.
+UPLOAD_BYTES_MAX = 8 << 30
+UPLOAD_PART_BYTES_MAX = 64 << 20
+UPLOAD_SECONDS = 3_600
+# Ours: a part has a row.
+UPLOAD_PARTS_MAX = 10_000
 # Batch input files expire after 30 days, results 30 days after the batch has ended.
 INPUT_EXPIRES_SECONDS = 2_592_000
 OUTPUT_EXPIRES_SECONDS = 2_592_000

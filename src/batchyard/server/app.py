@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from batchyard.server import batches, files, models, pausing, results, retrying, webhooks
+from batchyard.server import batches, files, models, pausing, results, retrying, uploads, webhooks
 from batchyard.server.gate import Gate, demand
 from batchyard.server.keys import ScopeName
 from batchyard.server.yard import Yard
@@ -36,6 +36,10 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
         "DELETE": Route("api.files.write", files.delete),
     },
     "/v1/files/{id}/content": {"GET": Route("api.files.read", files.content)},
+    "/v1/uploads": {"POST": Route("api.files.write", uploads.create)},
+    "/v1/uploads/{id}/parts": {"POST": Route("api.files.write", uploads.add_part)},
+    "/v1/uploads/{id}/complete": {"POST": Route("api.files.write", uploads.complete)},
+    "/v1/uploads/{id}/cancel": {"POST": Route("api.files.write", uploads.cancel)},
     "/v1/batches": {
         "GET": Route("api.batches.read", batches.list_),
         "POST": Route("api.batches.write", batches.create),

@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from batchyard.places.store.rows import Content, FileRow, Part
-from batchyard.rules.limits import FILES_PAGE, INPUT_EXPIRES_SECONDS
+from batchyard.rules.limits import FILES_PAGE
 from batchyard.server.answers import answer
 from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import expires_after_of, limit_of, one_of, query_of
+from batchyard.server.purposes import check_purpose, end_of
 from batchyard.server.uploading import FORM_BYTES_MAX, Form, receive, too_large
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
@@ -22,7 +23,6 @@ from batchyard.wire.objects import Deleted, Page
 
 __all__ = ["content", "delete", "list_", "retrieve", "upload"]
 
-_PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 _KEPT_BACK = ("assistants", "user_data")
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
@@ -53,15 +53,10 @@ async def _named(form: Form, id: str, blob: str, request: Request, yard: Yard) -
     purpose = form.fields.get("purpose")
     if purpose is None:
         raise ApiError.missing("purpose")
-    if purpose not in _PURPOSES:
-        raise ApiError.invalid_value("purpose", purpose, _PURPOSES)
     uploaded = form.upload
-    strict = purpose == "batch" and not limits_of(request.scope).any_file_name
-    if strict and not uploaded.filename.endswith(".jsonl"):
-        raise ApiError(400, "Invalid file format for Batch API. Must be .jsonl")
+    check_purpose(purpose, uploaded.filename, limits_of(request.scope))
     lifetime = expires_after_of("expires_after", _bracketed(form.fields, "expires_after"))
-    if lifetime is None and purpose == "batch":
-        lifetime = INPUT_EXPIRES_SECONDS
+    assert uploaded.scan is not None
     digest = await yard.disk.run(uploaded.scan.finish)
     sha256 = await yard.disk.run(uploaded.writing.commit)
     now = yard.now()
@@ -73,7 +68,7 @@ async def _named(form: Form, id: str, blob: str, request: Request, yard: Yard) -
         size_bytes=uploaded.writing.size_bytes,
         sha256=sha256,
         created_at=now,
-        expires_at=now + lifetime if lifetime is not None else None,
+        expires_at=end_of(purpose, lifetime, now),
         parts=(Part(blob, uploaded.writing.size_bytes),),
         digest=msgspec.json.encode(digest) if purpose == "batch" else None,
     )

@@ -1,4 +1,4 @@
-"""Throws away what nothing needs any more: bytes of deleted and expired files, left-overs."""
+"""Throws away what nothing needs any more: bytes of deleted files, of uploads, left-overs."""
 
 import asyncio
 
@@ -41,7 +41,8 @@ class Upkeep:
         """Sweep until cancelled."""
         while True:
             self._wake.clear()
-            await self._runner.run(self._sweep_files)
+            for sweep in (self._sweep_files, self._sweep_uploads):
+                await self._runner.run(sweep)
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._wake.wait()
@@ -53,3 +54,10 @@ class Upkeep:
             # The row goes last: a crash between leaves a row whose bytes are asked away again.
             self._blobs.delete(blobs)
             self._records.forget_file(id)
+
+    def _sweep_uploads(self) -> None:
+        now = int(self._clock.wall())
+        for id, blob in self._records.spare_parts(now):
+            self._blobs.delete([blob])
+            self._records.forget_part(id)
+        self._records.forget_uploads(now)

@@ -31,7 +31,7 @@ class Upload(NamedTuple):
     """A file whose bytes are written but not yet named."""
 
     writing: Writing
-    scan: Scan
+    scan: Scan | None
     filename: str
 
 
@@ -49,9 +49,13 @@ async def receive(
     limits: Limits,
     runner: Runner,
     create: Callable[[], Writing],
+    field: str = "file",
 ) -> Form:
-    """Read a form with one file; raises ApiError, and then leaves nothing behind."""
-    reception = _Reception(limits, runner, create)
+    """Read a form with one file; raises ApiError, and then leaves nothing behind.
+
+    In another field than `file` come bytes of which validation wants to know nothing yet.
+    """
+    reception = _Reception(limits, runner, create, field)
     try:
         return await reception.read(stream, _parser(content_type))
     except BaseException:
@@ -62,8 +66,11 @@ async def receive(
 class _Reception:
     """One form while it comes in: one block is gathered while the one before it is stored."""
 
-    def __init__(self, limits: Limits, runner: Runner, create: Callable[[], Writing]) -> None:
+    def __init__(
+        self, limits: Limits, runner: Runner, create: Callable[[], Writing], field: str
+    ) -> None:
         self._limits, self._runner, self._create = limits, runner, create
+        self._file_field = field
         self._fields: dict[str, str] = {}
         self._upload: Upload | None = None
         self._segment: MultipartSegment | None = None
@@ -87,7 +94,7 @@ class _Reception:
         except MultipartError as error:
             raise ApiError(400, f"Could not parse multipart form: {error}.") from error
         if self._upload is None:
-            raise ApiError.missing("file")
+            raise ApiError.missing(self._file_field)
         await self._pass_on()
         await self._stored()
         return Form(self._fields, self._upload)
@@ -104,10 +111,10 @@ class _Reception:
             self._begin(event)
         elif event is None:
             self._end()
-        elif self._segment is not None and self._segment.name == "file":
+        elif self._segment is not None and self._segment.name == self._file_field:
             self._file_bytes += len(event)
             if self._file_bytes > self._limits.file_bytes_max:
-                raise too_large(self._limits)
+                raise too_large(self._limits, self._file_field)
             self._block.append(bytes(event))
             self._block_bytes += len(event)
         else:
@@ -117,24 +124,25 @@ class _Reception:
 
     def _begin(self, segment: MultipartSegment) -> None:
         name = segment.name or ""
-        if name in self._fields or (name == "file" and self._upload is not None):
+        if name in self._fields or (name == self._file_field and self._upload is not None):
             shown = name[:64]
             raise ApiError(400, f"Form field '{shown}' was given more than once.", param=shown)
         self._segment = segment
-        if name == "file":
+        if name == self._file_field:
             filename = _filename(segment)
             if not filename:
                 raise ApiError(
                     400,
-                    "The form field 'file' must be a file with a name "
-                    '(Content-Disposition: form-data; name="file"; filename="...").',
-                    param="file",
+                    f"The form field '{name}' must be a file with a name "
+                    f'(Content-Disposition: form-data; name="{name}"; filename="...").',
+                    param=name,
                 )
-            self._upload = Upload(self._create(), Scan(self._limits), label(filename))
+            scan = Scan(self._limits) if name == "file" else None
+            self._upload = Upload(self._create(), scan, label(filename))
 
     def _end(self) -> None:
         segment, self._segment = self._segment, None
-        if segment is not None and segment.name != "file":
+        if segment is not None and segment.name != self._file_field:
             self._fields[segment.name or ""] = self._field.decode(errors="replace")
             self._field = bytearray()
 
@@ -147,6 +155,9 @@ class _Reception:
 
     async def _store(self, block: bytes) -> None:
         assert self._upload is not None
+        if self._upload.scan is None:
+            await self._runner.run(self._upload.writing.write, block)
+            return
         # Writing and hashing leave the interpreter to the validation.
         ended = await asyncio.gather(
             self._runner.run(self._upload.writing.write, block),
@@ -164,12 +175,13 @@ class _Reception:
             self._storing.result()
 
 
-def too_large(limits: Limits) -> ApiError:
-    """What to answer to a file beyond the limit."""
+def too_large(limits: Limits, field: str = "file") -> ApiError:
+    """What to answer to a file, or a part of one, beyond the limit."""
+    what = "file" if field == "file" else "part"
     return ApiError(
         413,
-        f"The file is larger than {limits.file_bytes_max:,} bytes, the most a file may have.",
-        param="file",
+        f"The {what} is larger than {limits.file_bytes_max:,} bytes, the most a {what} may have.",
+        param=field,
     )
 
 

@@ -52,6 +52,27 @@ class ApiError(Exception):
         return cls(404, f"No batch found with id '{batch_id}'.")
 
     @classmethod
+    def no_such_upload(cls, upload_id: str) -> "ApiError":
+        """Missing or somebody else's: one and the same answer."""
+        return cls(404, f"No such Upload object: {upload_id}", param="id")
+
+    @classmethod
+    def upload_is(cls, status: str, asked: str) -> "ApiError":
+        """What is asked of an upload can only be asked while it is pending."""
+        return cls(400, f"Cannot {asked} an upload with status '{status}'.")
+
+    @classmethod
+    def file_corrupt(cls, file_id: str) -> "ApiError":
+        """The stored bytes are not those that came; asking again cannot help."""
+        return cls(
+            500,
+            f"The stored bytes of {file_id} are damaged or gone.",
+            code="file_corrupt",
+            type="server_error",
+            headers={"x-should-retry": "false"},
+        )
+
+    @classmethod
     def cannot_cancel(cls, status: str) -> "ApiError":
         """The batch has ended already; asking again cannot help."""
         return cls(

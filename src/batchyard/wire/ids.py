@@ -2,7 +2,7 @@
 
 from random import Random
 
-__all__ = ["batch_id", "file_id", "hex32", "line_id_prefix", "request_id"]
+__all__ = ["batch_id", "file_id", "hex32", "line_id_prefix", "part_id", "request_id", "upload_id"]
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -20,6 +20,16 @@ def file_id(chance: Random) -> str:
 def batch_id(chance: Random) -> str:
     """A batch id: `batch_` and 32 hexadecimal digits."""
     return "batch_" + hex32(chance)
+
+
+def upload_id(chance: Random) -> str:
+    """The id of a file that comes in parts: `upload_` and 32 hexadecimal digits."""
+    return "upload_" + hex32(chance)
+
+
+def part_id(chance: Random) -> str:
+    """The id of such a part: `part_` and 32 hexadecimal digits."""
+    return "part_" + hex32(chance)
 
 
 def request_id(chance: Random) -> str:

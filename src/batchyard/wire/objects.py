@@ -21,6 +21,9 @@ __all__ = [
     "Page",
     "Reason",
     "RequestCounts",
+    "Upload",
+    "UploadPart",
+    "UploadStatus",
     "to_json",
 ]
 
@@ -162,6 +165,32 @@ class File(Struct, frozen=True, kw_only=True):
     purpose: str
     status: Literal["uploaded", "processed", "error"] = "processed"
     status_details: str | None = None
+
+
+UploadStatus = Literal["pending", "completed", "cancelled", "expired"]
+
+
+class Upload(Struct, frozen=True, kw_only=True):
+    """A file that comes in parts; `expires_at` is when the last of them must be there."""
+
+    id: str
+    object: Literal["upload"] = "upload"
+    bytes: int
+    created_at: int
+    expires_at: int
+    filename: str
+    purpose: str
+    status: UploadStatus = "pending"
+    file: File | None = None
+
+
+class UploadPart(Struct, frozen=True, kw_only=True):
+    """One part of it; parts have no order until the upload is completed."""
+
+    id: str
+    object: Literal["upload.part"] = "upload.part"
+    created_at: int
+    upload_id: str
 
 
 class Model(Struct, frozen=True, kw_only=True):

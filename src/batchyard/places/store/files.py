@@ -10,7 +10,7 @@ from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.opening import Store
 from batchyard.places.store.paging import page_of
 from batchyard.places.store.rows import Content, FileRow, Part
-from batchyard.places.store.schema import batches, files, segments
+from batchyard.places.store.schema import batches, files, segments, upload_parts
 from batchyard.wire.objects import File
 
 __all__ = ["Files", "content_of", "insert_file"]
@@ -100,11 +100,13 @@ class Files:
         return [(row.id, tuple(part[0] for part in row.parts)) for row in rows]
 
     def named_blobs(self) -> set[str]:
-        """All blobs that a file or a segment names."""
+        """All blobs that a file, a segment or a part of an upload names."""
         with self._store.reading() as connection:
             parts = connection.execute(select(files.c.parts)).scalars()
             named = {part[0] for file in parts for part in file}
-            return named | set(connection.execute(select(segments.c.blob)).scalars())
+            for column in (segments.c.blob, upload_parts.c.blob):
+                named |= set(connection.execute(select(column)).scalars())
+            return named
 
     def forget_file(self, file_id: str) -> None:
         """Drop the row of a file whose bytes are gone."""

@@ -6,12 +6,13 @@ import msgspec
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
-from batchyard.places.store.files import TERMINAL, Files, insert_file
+from batchyard.places.store.files import TERMINAL, insert_file
 from batchyard.places.store.paging import page_of
 from batchyard.places.store.quota import Quotas
 from batchyard.places.store.results import ResultRows
 from batchyard.places.store.rows import FileRow, NewBatch
 from batchyard.places.store.schema import batches, files
+from batchyard.places.store.uploads import Uploads
 from batchyard.wire.objects import (
     Batch,
     BatchErrors,
@@ -24,7 +25,7 @@ from batchyard.wire.objects import (
 __all__ = ["Records"]
 
 
-class Records(Files, Quotas, ResultRows):
+class Records(Uploads, Quotas, ResultRows):
     """The rows behind the API's objects; another project's row is as good as none."""
 
     # What a statement raises when the disk is full or the database is away: nothing was done.

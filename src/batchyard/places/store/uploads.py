@@ -1,0 +1,117 @@
+"""Uploads: files that come in parts, until they are one file or nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, exists, insert, select, update
+
+from batchyard.places.store.files import Files, insert_file
+from batchyard.places.store.rows import FileRow, UploadPartRow, UploadRow
+from batchyard.places.store.schema import upload_parts, uploads
+
+__all__ = ["Uploads"]
+
+# So long after its end the row of an upload is kept, to say how it ended.
+_KEPT_SECONDS = 86_400
+
+
+class Uploads(Files):
+    """The rows behind the Uploads API."""
+
+    def add_upload(self, new: UploadRow) -> None:
+        """Begin an upload."""
+        with self._store.writing() as connection:
+            connection.execute(insert(uploads).values(**msgspec.structs.asdict(new)))
+
+    def upload(self, project_id: str, upload_id: str, now: int) -> UploadRow | None:
+        """One upload as it is now: one whose time is over has expired."""
+        with self._store.reading() as connection:
+            return _one(connection, project_id, upload_id, now)
+
+    def add_part(self, project_id: str, part: UploadPartRow, now: int) -> UploadRow | None:
+        """Name a part's bytes, if the upload that is returned is still pending."""
+        with self._store.writing() as connection:
+            found = _one(connection, project_id, part.upload_id, now)
+            if found is not None and found.status == "pending":
+                connection.execute(insert(upload_parts).values(**msgspec.structs.asdict(part)))
+        return found
+
+    def parts_of(self, upload_id: str) -> dict[str, UploadPartRow]:
+        """The parts that are there, by id."""
+        with self._store.reading() as connection:
+            rows = connection.execute(
+                select(upload_parts).where(upload_parts.c.upload_id == upload_id)
+            )
+            return {row.id: UploadPartRow(**row._mapping) for row in rows}
+
+    def complete_upload(self, upload: UploadRow, part_ids: Sequence[str], file: FileRow) -> bool:
+        """Make these parts the file; False where the upload is no longer pending."""
+        with self._store.writing() as connection:
+            moved = _end(connection, upload.id, "completed", file_id=file.id)
+            if moved:
+                insert_file(connection, file)
+                connection.execute(delete(upload_parts).where(upload_parts.c.id.in_(part_ids)))
+            self._reach("file.before_commit")
+        self._reach("file.after_commit")
+        return moved
+
+    def cancel_upload(self, project_id: str, upload_id: str, now: int) -> UploadRow | None:
+        """Give an upload up; one that has ended is shown as it is."""
+        with self._store.writing() as connection:
+            found = _one(connection, project_id, upload_id, now)
+            if found is not None and found.status == "pending":
+                _end(connection, upload_id, "cancelled")
+                found = msgspec.structs.replace(found, status="cancelled")
+        return found
+
+    def spare_parts(self, now: int) -> list[tuple[str, str]]:
+        """Ids and blobs of parts that will be in no file; pending uploads expire here."""
+        with self._store.writing() as connection:
+            connection.execute(
+                update(uploads)
+                .where(uploads.c.status == "pending", uploads.c.expires_at <= now)
+                .values(status="expired")
+            )
+            rows = connection.execute(
+                select(upload_parts.c.id, upload_parts.c.blob)
+                .join(uploads, uploads.c.id == upload_parts.c.upload_id)
+                .where(uploads.c.status != "pending")
+            )
+            return [(row.id, row.blob) for row in rows]
+
+    def forget_part(self, part_id: str) -> None:
+        """Drop the row of a part whose bytes are gone."""
+        with self._store.writing() as connection:
+            connection.execute(delete(upload_parts).where(upload_parts.c.id == part_id))
+
+    def forget_uploads(self, now: int) -> None:
+        """Drop the rows of uploads that ended long ago."""
+        has_parts = exists().where(upload_parts.c.upload_id == uploads.c.id)
+        with self._store.writing() as connection:
+            connection.execute(
+                delete(uploads)
+                .where(uploads.c.status != "pending", uploads.c.expires_at <= now - _KEPT_SECONDS)
+                .where(~has_parts)
+            )
+
+
+def _one(connection: Connection, project_id: str, upload_id: str, now: int) -> UploadRow | None:
+    row = connection.execute(
+        select(uploads).where(uploads.c.id == upload_id, uploads.c.project_id == project_id)
+    ).first()
+    if row is None:
+        return None
+    found = UploadRow(**row._mapping)
+    if found.status == "pending" and found.expires_at <= now:
+        return msgspec.structs.replace(found, status="expired")
+    return found
+
+
+def _end(connection: Connection, upload_id: str, status: str, **values: Any) -> bool:
+    ended = connection.execute(
+        update(uploads)
+        .where(uploads.c.id == upload_id, uploads.c.status == "pending")
+        .values(status=status, **values)
+    )
+    return ended.rowcount == 1
