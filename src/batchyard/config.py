@@ -22,6 +22,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `profile`: `strict` is OpenAI to the letter, `relaxed` allows what own hardware allows.
     `requests_per_minute`: how often one key may ask the API, whatever it asks.
+    `azure_errors`: errors on Azure's paths have Azure's codes.
     `lease_seconds`: a worker that is not heard of for so long is given up.
     `disk_free_bytes_min`: with less room on the disk nothing is asked of an upstream, so that
     no answer that was paid for is lost.
@@ -36,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profile: Literal["strict", "relaxed"] = "relaxed"
     workers: int = 1
     requests_per_minute: Annotated[int, Meta(ge=1)] = 300_000
+    azure_errors: bool = False
     lease_seconds: float = 30.0
     cancel_grace_seconds: float = 20.0
     webhook_hosts: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ import msgspec
 import uvloop
 from openai import OpenAI
 
+from batchyard.config import Settings
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
@@ -69,9 +70,9 @@ class Door:
         self,
         folder: Path,
         limits: Limits = RELAXED,
-        requests_per_minute: int = 300_000,
         *,
         private_webhooks: bool = False,
+        **settings: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._store = open_store(f"sqlite:///{folder / 'door.sqlite'}")
@@ -100,7 +101,7 @@ class Door:
             disk=self._disk,
             ring=self._ring,
             models=self._models,
-            requests_per_minute=requests_per_minute,
+            settings=Settings(**settings),
         )
         listening = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = listening.getsockname()[1]

@@ -151,7 +151,7 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
         disk=disk,
         ring=changed,
         models=models,
-        requests_per_minute=settings.requests_per_minute,
+        settings=settings,
     )
     upkeep.sweep_orphans()
     server = make_server(build_app(yard))
@@ -165,9 +165,8 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
         serving, supervisor.stop(_WORKER_GRACE_SECONDS), return_exceptions=True
     )
     await upstreams.aclose()
-    disk.close()
-    threads.close()
-    store.close()
+    for one in (disk, threads, store):
+        one.close()
     _raise_faults(ended)
 
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-__all__ = ["EMBEDDINGS", "ENDPOINTS", "Endpoint"]
+__all__ = ["EMBEDDINGS", "ENDPOINTS", "SUPPORTED", "Endpoint", "covers"]
 
 # Of its requests the inputs are counted.
 EMBEDDINGS = "/v1/embeddings"
@@ -35,3 +35,21 @@ ENDPOINTS = {
         Endpoint("/v1/videos", "/videos", "Videos", ("prompt",)),
     )
 }
+# What OpenAI's API knows.
+SUPPORTED = tuple(ENDPOINTS)
+# Azure's files and batches name these without the version.
+ENDPOINTS |= {
+    ENDPOINTS[url].path: ENDPOINTS[url]
+    for url in ("/v1/responses", "/v1/chat/completions", "/v1/completions")
+}
+
+
+def covers(endpoint: str, url: str) -> bool:
+    """Whether a line of this url belongs in a batch of this endpoint.
+
+    Where the batch names its endpoint without the version, as on Azure, its lines may do so too.
+    """
+    if url == endpoint:
+        return True
+    found = ENDPOINTS[endpoint]
+    return found.url != endpoint and ENDPOINTS.get(url) is found

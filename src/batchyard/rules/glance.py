@@ -29,7 +29,7 @@ class Glance:
         self._models: list[str] = []
         self._keys: list[str] = []
         self._envelope = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=self._see_key).decode
-        self._readers = {one.url: self._reader(one) for one in ENDPOINTS.values()}
+        self._readers = {url: self._reader(url, one) for url, one in ENDPOINTS.items()}
 
     def read(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Sound | None]]:
         """Each line, which is UTF-8, and None where it calls for the exact examination."""
@@ -66,10 +66,10 @@ class Glance:
             inputs = count_inputs(body.input) if reader.counts_inputs else 0
             yield line, Sound(custom_id, row.url, model, body_bytes, inputs)
 
-    def _reader(self, endpoint: Endpoint) -> "_Reader":
+    def _reader(self, url: str, endpoint: Endpoint) -> "_Reader":
         decoder = msgspec.json.Decoder(_BODIES[endpoint.url], dec_hook=self._see_model)
         return _Reader(
-            len(_SHORTEST % endpoint.url) + _SPARE_BYTES,
+            len(_SHORTEST % url) + _SPARE_BYTES,
             endpoint.url == EMBEDDINGS,
             decoder.decode,
         )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import DecodeError, Raw, Struct
 
-from batchyard.rules.endpoints import EMBEDDINGS, ENDPOINTS
+from batchyard.rules.endpoints import EMBEDDINGS, ENDPOINTS, SUPPORTED
 from batchyard.rules.limits import Limits
 from batchyard.wire.lines import body_bytes, read_line, split_object
 from batchyard.wire.objects import BatchError
@@ -111,7 +111,7 @@ def _envelope_fault(envelope: dict[str, Any], limits: Limits) -> _Fault | None:
         return ("invalid_method", "The method must be 'POST'.", "method")
     url = envelope["url"]
     if not isinstance(url, str) or url not in ENDPOINTS:
-        supported = ", ".join(ENDPOINTS)
+        supported = ", ".join(SUPPORTED)
         message = f"The URL {_shown(url)} is not supported. Supported values are: {supported}."
         return ("invalid_url", message, "url")
     return None

@@ -12,6 +12,7 @@ from io import BytesIO
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchyard.rules.endpoints import covers
 from batchyard.rules.glance import Glance
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import Sound, examine
@@ -227,7 +228,7 @@ class Scan:
 
     def _kind(self, url: str, model: str) -> _Kind | BatchError:
         """A new kind for a sound line, or what is wrong with it in this very batch."""
-        if self._endpoint is not None and url != self._endpoint:
+        if self._endpoint is not None and not covers(self._endpoint, url):
             message = (
                 f"The URL '{url}' of this request does not match the endpoint "
                 f"'{self._endpoint}' of the batch."

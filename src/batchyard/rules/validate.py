@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from batchyard.rules.endpoints import covers
 from batchyard.rules.limits import Limits
 from batchyard.rules.scan import Digest, Scan, ShardSpan
 from batchyard.wire.objects import BatchError
@@ -17,7 +18,7 @@ def fits(
         not digest.errors_total
         and not digest.suspects
         and not _file_errors(digest, limits)
-        and (endpoint is None or set(digest.urls) == {endpoint})
+        and (endpoint is None or all(covers(endpoint, url) for url in digest.urls))
         and (limits.mixed_models or len(digest.models) == 1)
         and all(known_model(model) for model in digest.models if model)
     )

@@ -6,11 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from batchyard.places.store.rows import NewBatch
-from batchyard.rules.endpoints import ENDPOINTS
 from batchyard.rules.limits import BATCHES_PAGE, Limits, window_seconds
 from batchyard.rules.schedule import PRIORITY_RANGE
 from batchyard.server.answers import answer
-from batchyard.server.gate import limits_of, project_of
+from batchyard.server.dialects import Dialect
+from batchyard.server.gate import dialect_of, limits_of, project_of
 from batchyard.server.params import (
     expires_after_of,
     integer_of,
@@ -33,9 +33,7 @@ async def create(request: Request, yard: Yard) -> Response:
     body = await json_object(request)
     project, now = project_of(request.scope), yard.now()
     input_file_id = string_of(body, "input_file_id")
-    endpoint = string_of(body, "endpoint")
-    if endpoint not in ENDPOINTS:
-        raise ApiError.invalid_value("endpoint", endpoint, tuple(ENDPOINTS))
+    endpoint = _endpoint(string_of(body, "endpoint"), dialect_of(request.scope))
     window, seconds = window_of(string_of(body, "completion_window"), limits_of(request.scope))
     metadata = metadata_of(body)
     lifetime = expires_after_of("output_expires_after", body.get("output_expires_after"))
@@ -103,6 +101,13 @@ def _priority(body: dict[str, Any], limits: Limits) -> int:
     if not limits.extras:
         return 0
     return integer_of(body, "priority", PRIORITY_RANGE) or 0
+
+
+def _endpoint(given: str, dialect: Dialect) -> str:
+    endpoint = dialect.endpoint(given)
+    if endpoint is None:
+        raise ApiError.invalid_value("endpoint", given, dialect.endpoints)
+    return endpoint
 
 
 def window_of(text: str, limits: Limits) -> tuple[str, int]:

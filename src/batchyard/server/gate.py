@@ -16,13 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from batchyard.places.store.rows import Bearer
 from batchyard.rules.limits import Limits, limits_of_project
 from batchyard.rules.pace import Pace, in_words, take
+from batchyard.server.dialects import Dialect, heard
 from batchyard.server.headers import Answering
 from batchyard.server.keys import ORGANIZATION, ScopeName, hash_secret, masked
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import request_id
 
-__all__ = ["Gate", "demand", "limits_of", "project_of"]
+__all__ = ["Gate", "demand", "dialect_of", "limits_of", "project_of"]
 
 # Whoever is answered at all is answered by a server whose store is open.
 _OPEN = dict.fromkeys(("/healthz", "/readyz"), b'{"status":"ok"}\n')
@@ -70,6 +71,12 @@ def limits_of(scope: Scope) -> Limits:
     return right.limits
 
 
+def dialect_of(scope: Scope) -> Dialect:
+    """The dialect in which the request was made."""
+    dialect: Dialect = scope["state"].dialect
+    return dialect
+
+
 def demand(scope: Scope, needed: ScopeName) -> None:
     """Refuse a key that was made for other things than this; one without scopes may do all."""
     right: _Right = scope["state"].right
@@ -100,17 +107,17 @@ class Gate:
         if scope["type"] != "http":
             return
         answer = Answering(send, request_id(self._yard.chance))
+        dialect, scope = heard(scope)
         try:
             answer.client_request_id = _client_request_id(scope)
             if scope["path"] in _OPEN and scope["method"] in ("GET", "HEAD"):
                 await answer.whole(200, _OPEN[scope["path"]], {})
                 return
-            await self._admitted(scope, receive, answer)
+            await self._admitted(dialect, scope, receive, answer)
         except ApiError as error:
             closing = error.status in _CLOSING and _has_body(scope)
-            await answer.whole(
-                error.status, error.body(), error.headers, rest=receive if closing else None
-            )
+            body = self._named(error, dialect).body()
+            await answer.whole(error.status, body, error.headers, rest=receive if closing else None)
         except ClientDisconnect:
             pass
         except self._storage_faults as fault:
@@ -123,11 +130,20 @@ class Gate:
             # Whoever names a request wants to find it again.
             log.info("request", **answer.names(), method=scope["method"], path=scope["path"][:200])
 
-    async def _admitted(self, scope: Scope, receive: Receive, answer: Answering) -> None:
+    def _named(self, error: ApiError, dialect: Dialect) -> ApiError:
+        """An error by the name that it has in a dialect, where that is wanted."""
+        code = dialect.error_codes.get(error.status)
+        if code is None or not self._yard.settings.azure_errors:
+            return error
+        return ApiError(error.status, error.message, code=code, param=error.param, type=error.type)
+
+    async def _admitted(
+        self, dialect: Dialect, scope: Scope, receive: Receive, answer: Answering
+    ) -> None:
         """Let a request with a good key through to its route."""
-        secret = _secret(scope)
+        secret = _secret(scope, dialect)
         right = await self._right(secret)
-        scope["state"] = State({"right": right})
+        scope["state"] = State({"right": right, "dialect": dialect})
         answer.headers["openai-organization"] = ORGANIZATION
         self._hold_to_pace(right.bearer.key.id, answer)
         _check_owner(scope, right.bearer)
@@ -164,7 +180,7 @@ class Gate:
 
     def _hold_to_pace(self, key_id: str, answer: Answering) -> None:
         """Count a request of a key, and refuse it if there were too many within a minute."""
-        most, now = self._yard.requests_per_minute, self._yard.clock.steady()
+        most, now = self._yard.settings.requests_per_minute, self._yard.clock.steady()
         pace = take(self._full_at.get(key_id, now), now, most)
         if len(self._full_at) >= _KEYS_REMEMBERED_MAX:
             self._full_at = {key: until for key, until in self._full_at.items() if until > now}
@@ -192,8 +208,14 @@ class Gate:
             log.warning("use_not_noted", key=key_id, fault=str(fault))
 
 
-def _secret(scope: Scope) -> str:
+def _secret(scope: Scope, dialect: Dialect) -> str:
     found = _fields(scope, b"authorization")
+    bare = _fields(scope, dialect.key_field) if dialect.key_field is not None else ()
+    if bare:
+        # Some clients send both, and then it is twice the same.
+        if not bare[0] or {*bare, *found} - {bare[0], f"Bearer {bare[0]}"}:
+            raise _refused("The api-key header must hold one key.", code="invalid_api_key")
+        return bare[0]
     if not found:
         raise _refused(
             "You didn't provide an API key. You need to provide your API key in an Authorization "

@@ -4,6 +4,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from batchyard.config import Settings
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
 from batchyard.places.database import Runner
@@ -22,8 +23,7 @@ class Yard:
 
     `limits` are those of the settings, which a project may overrule (`gate.limits_of`).
     `store` runs short statements, `disk` what reads and writes bulk; `ring` tells the workers of
-    a change; `models` asks the upstreams what they serve; `requests_per_minute` are those that
-    one key may make of the API.
+    a change; `models` asks the upstreams what they serve.
     """
 
     records: Records
@@ -39,7 +39,7 @@ class Yard:
     disk: Runner
     ring: Callable[[], None]
     models: Callable[[], Awaitable[Sequence[Model]]]
-    requests_per_minute: int
+    settings: Settings
 
     def now(self) -> int:
         """Unix time in whole seconds."""
