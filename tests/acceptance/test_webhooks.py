@@ -1,12 +1,14 @@
 """A batch ends and a receiver hears of it, whatever is killed between."""
 
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import openai
 import pytest
 from openai.types.webhooks.webhook_endpoint_with_secret import WebhookEndpointWithSecret
 
-from tests.acceptance.processes import Server, Sim, batch_of, ended, request_lines, until
+from tests.acceptance.processes import Server, Sim, batch_of, command, ended, request_lines, until
 from tests.server.receiver import Receiver
 
 Serve = Callable[..., Server]
@@ -83,3 +85,44 @@ def test_a_host_is_named_in_the_settings(shared_sim: Sim, serve: Serve, receiver
     assert client.webhooks.test(made.id, event_type="batch.failed").status_code == 200
     with pytest.raises(openai.BadRequestError, match="https"):
         client.webhooks.update(made.id, url="http://127.0.0.1:9/")
+
+
+def webhooks(data: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run `batchyard webhooks`."""
+    return subprocess.run(
+        command("webhooks", *words, "--data", str(data)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_deliveries_are_shown_and_made_again(
+    shared_sim: Sim, serve: Serve, receiver: Receiver
+) -> None:
+    """The log says what was answered; a replay goes out at once from the server that runs."""
+    receiver.answers = [410, 200]
+    server = serve([shared_sim.url], webhook_private=True)
+    client = server.start()
+    made = listen(server, receiver)
+    batch = batch_of(client, request_lines(3))
+    first = receiver.next()
+    until(lambda: "disabled (410 Gone)" in webhooks(server.data, "list").stdout)
+    listed = webhooks(server.data, "list").stdout
+    assert made.id in listed
+    assert made.signing_secret not in listed
+    assert "team=a" not in listed
+    logged = webhooks(server.data, "deliveries", "--state", "given_up").stdout
+    for part in (batch.id, made.id, "batch.completed", "given_up", "attempts 1", "status 410"):
+        assert part in logged
+    refused = webhooks(server.data, "replay", batch.id)
+    assert (refused.returncode, "enabled" in refused.stderr) == (1, True)
+    client.webhooks.update(made.id, name="again")
+    replayed = webhooks(server.data, "replay", "--given-up")
+    assert (replayed.returncode, replayed.stdout) == (0, "1 to be delivered again, now\n")
+    assert receiver.next().headers["webhook-id"] == first.headers["webhook-id"]
+    until(lambda: "delivered" in webhooks(server.data, "deliveries").stdout)
+    server.stop()
+    replayed = webhooks(server.data, "replay", batch.id)
+    assert replayed.stdout == "1 to be delivered again, when the server runs\n"
+    assert webhooks(server.data, "replay").returncode == 2

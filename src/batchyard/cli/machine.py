@@ -8,11 +8,11 @@ from batchyard.config import SettingsError, read_settings
 from batchyard.places.folder import DataFolder
 from batchyard.places.store import Identity, Store, open_store
 
-__all__ = ["identity_of", "store_of"]
+__all__ = ["folder_of", "identity_of", "store_of"]
 
 
-def store_of(data: str | None, *, make: bool = False) -> Store:
-    """The store in this data folder, by default in that of the settings."""
+def folder_of(data: str | None, *, make: bool = False) -> DataFolder:
+    """The data folder of this name, by default that of the settings."""
     try:
         folder = DataFolder(Path(read_settings(None, {"data": data}).data))
     except SettingsError as error:
@@ -21,7 +21,12 @@ def store_of(data: str | None, *, make: bool = False) -> Store:
         folder.make()
     elif not folder.exists:
         raise click.ClickException(f"There is no Batchyard data in {folder.path}.")
-    return open_store(folder.database_url)
+    return folder
+
+
+def store_of(data: str | None, *, make: bool = False) -> Store:
+    """The store in this data folder."""
+    return open_store(folder_of(data, make=make).database_url)
 
 
 def identity_of(data: str | None, *, make: bool = False) -> Identity:

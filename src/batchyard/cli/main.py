@@ -13,6 +13,7 @@ _VERBS = {
     "serve": "Serve OpenAI's Batch API in front of your models.",
     "keys": "Create, list and revoke API keys.",
     "projects": "Create, list, archive and set up projects.",
+    "webhooks": "List webhook endpoints and deliveries, and deliver again.",
     "sim": "Run a simulated upstream.",
 }
 

@@ -24,6 +24,7 @@ from batchyard.cli.upstreams import (
 )
 from batchyard.config import Settings, SettingsError, read_settings
 from batchyard.flow.outbox import Pump
+from batchyard.places.bell import heed
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
@@ -130,8 +131,7 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
         await upstreams.look()
         return upstreams.models()
 
-    fence = Fence(settings.webhook_hosts, settings.webhook_private)
-    posting = Posting(lambda one: fence.lets(one.scheme, one.host, one.port, one.ip))
+    fence, posting = _way_out(settings)
     pump = Pump(Outbox(store), posting, threads, clock, secrets.SystemRandom(), reach=reach)
     supervisor = Supervisor(
         settings.workers, orders, lambda worker: work.bury(0.0, also=[worker]), pump.ring
@@ -159,7 +159,8 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
     await supervisor.start()
     serving = asyncio.create_task(server.serve([listening]))
     _announce(listening, settings, secret)
-    ended = await _until_one_ends(serving, upkeep.run(), pump.run(), stop.wait())
+    heeding = heed(folder.bell, changed, pump.ring)
+    ended = await _until_one_ends(serving, upkeep.run(), pump.run(), heeding, stop.wait())
     server.should_exit = True
     ended += await asyncio.gather(
         serving, supervisor.stop(_WORKER_GRACE_SECONDS), return_exceptions=True
@@ -168,6 +169,12 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
     for one in (disk, threads, store):
         one.close()
     _raise_faults(ended)
+
+
+def _way_out(settings: Settings) -> tuple[Fence, Posting]:
+    """Where webhooks may go, and what takes them there and nowhere else."""
+    fence = Fence(settings.webhook_hosts, settings.webhook_private)
+    return fence, Posting(lambda one: fence.lets(one.scheme, one.host, one.port, one.ip))
 
 
 def _raise_faults(ended: Sequence[object]) -> None:

@@ -19,6 +19,7 @@ class DataFolder:
         self.path = path.absolute()
         self.database_url = f"sqlite:///{self.path / 'batchyard.sqlite'}"
         self.blobs = self.path / "blobs"
+        self.bell = self.path / "bell"
         self._lock: IO[bytes] | None = None
 
     @property

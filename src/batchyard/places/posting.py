@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from msgspec import Struct
 from batchyard.places.request_head import BaseUrl, head_for
 from batchyard.places.transport import Answer, Fault, Transport
 
-__all__ = ["Address", "Posting", "Target", "numeric_of"]
+__all__ = ["Address", "Posting", "Target", "numeric_of", "resolve_by_system"]
 
 _PATHS_MAX = 2_048
 _ADDRESSES_MAX = 4
@@ -63,6 +63,15 @@ def numeric_of(host: str) -> str | None:
     return str(found[0][4][0])
 
 
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+async def resolve_by_system(host: str, port: int) -> Sequence[str]:
+    """The numeric addresses of a host, in the order in which to try them."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(one[4][0]) for one in found))
+
+
 class Posting:
     """One request at a time to a target, over a connection of its own; redirects are answers.
 
@@ -75,10 +84,11 @@ class Posting:
         allowed: Callable[[Address], bool],
         *,
         timeout_seconds: float = 15.0,
+        resolve: Resolve = resolve_by_system,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._allowed = allowed
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds, self._resolve = timeout_seconds, resolve
         self._ssl_context = ssl_context
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer | Fault:
@@ -91,12 +101,13 @@ class Posting:
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         try:
             async with asyncio.timeout_at(deadline):
-                addresses = await _resolved(target)
+                ips = await self._resolve(target.host, target.port)
         except TimeoutError:
             return Fault("request_timeout", "The name was not resolved in time.", sent=False)
         except (OSError, UnicodeError):
             detail = f"The name {target.host} could not be resolved."
             return Fault("unreachable", detail, sent=False)
+        addresses = [Address(target.scheme, target.host, target.port, ip) for ip in ips]
         if not addresses or not all(self._allowed(one) for one in addresses):
             detail = f"{target.host} is at an address that must not be called from here."
             return Fault("address_refused", detail, sent=False)
@@ -126,11 +137,3 @@ class Posting:
         if target.scheme == "https" and self._ssl_context is None:
             self._ssl_context = ssl.create_default_context()
         return self._ssl_context
-
-
-async def _resolved(target: Target) -> list[Address]:
-    found = await asyncio.get_running_loop().getaddrinfo(
-        target.host, target.port, type=socket.SOCK_STREAM
-    )
-    ips = dict.fromkeys(str(one[4][0]) for one in found)
-    return [Address(target.scheme, target.host, target.port, ip) for ip in ips]

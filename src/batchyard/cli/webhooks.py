@@ -1,0 +1,93 @@
+"""`batchyard webhooks`: who is told of batches, what became of it, and telling again."""
+
+import time
+
+import click
+
+from batchyard.cli.machine import folder_of, store_of
+from batchyard.places.bell import ring_at
+from batchyard.places.store import Outbox, Webhooks
+from batchyard.places.store.outbox import DeliveryRow
+
+__all__ = ["webhooks"]
+
+_STATES = ("pending", "delivered", "given_up")
+_REPLAYED_MAX = 10_000
+_data = click.option("--data", metavar="DIR", help="The server's data folder.")
+
+
+@click.group()
+def webhooks() -> None:
+    """List endpoints and deliveries, and deliver again; works while the server runs."""
+
+
+@webhooks.command(name="list")
+@_data
+def list_(data: str | None) -> None:
+    """List the endpoints of all projects, without their secrets."""
+    for one in Webhooks(store_of(data)).every():
+        state = "enabled" if one.disabled_at is None else f"disabled ({one.disabled_because})"
+        click.echo(
+            f"{one.id}  {_shown(one.name)}  {_place(one.url)}  {state}  {','.join(one.event_types)}"
+        )
+
+
+@webhooks.command()
+@click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, help="At most so many; 50.")
+@_data
+def deliveries(state: str | None, limit: int, data: str | None) -> None:
+    """Show the newest deliveries, newest first."""
+    for one in Outbox(store_of(data)).log(state=state, limit=limit):
+        click.echo(_line(one))
+
+
+@webhooks.command()
+@click.argument("ids", nargs=-1, metavar="ID...")
+@click.option("--given-up", is_flag=True, help="All that were given up.")
+@_data
+def replay(ids: tuple[str, ...], given_up: bool, data: str | None) -> None:
+    """Deliver again, now: deliveries by their own ids, or by those of their batches."""
+    if not ids and not given_up:
+        raise click.UsageError("Name deliveries or batches, or use --given-up.")
+    outbox = Outbox(store_of(data))
+    if given_up:
+        ids += tuple(one.id for one in outbox.log(state="given_up", limit=_REPLAYED_MAX))
+    count = outbox.replay(ids, time.time())
+    if ids and not count:
+        raise click.ClickException(
+            "There is no such delivery to an endpoint that is there and enabled; see "
+            "`batchyard webhooks deliveries`."
+        )
+    runs = ring_at(folder_of(data).bell)
+    when = "now" if runs else "when the server runs"
+    click.echo(f"{count} to be delivered again, {when}")
+
+
+def _line(one: DeliveryRow) -> str:
+    tried = f"attempts {one.attempts}"
+    if one.attempted_at is not None:
+        tried += f", last {_moment(one.attempted_at)}"
+    if one.due_at is not None:
+        tried += f", next {_moment(one.due_at)}"
+    outcome = "" if one.status_code is None else f"  status {one.status_code}"
+    fault = "" if one.fault is None else f"  {_shown(one.fault)}"
+    return (
+        f"{one.id}  {one.type}  {one.batch_id}  {one.endpoint_id}  {one.state}  {tried}"
+        f"{outcome}{fault}"
+    )
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+
+def _place(url: str) -> str:
+    # The query may be the receiver's password.
+    place, mark, _ = _shown(url).partition("?")
+    return place + ("?..." if mark else "")
+
+
+def _shown(text: str) -> str:
+    """Text of a client's, without what a terminal would obey."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
