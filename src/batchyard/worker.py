@@ -25,8 +25,9 @@ from msgspec import Struct
 
 from batchyard.config import Settings
 from batchyard.flow.manning import open_lanes
-from batchyard.flow.shift import Shift, ShiftRules, Tools
+from batchyard.flow.shift import Shift
 from batchyard.flow.stop import Stop
+from batchyard.flow.tools import ShiftRules, Tools
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread

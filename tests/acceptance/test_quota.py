@@ -1,13 +1,26 @@
 """Batches that rest, and batches that wait for tokens, before a real worker."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from openai import OpenAI
 from openai.types import Batch
 
 from tests.acceptance.conftest import House
-from tests.acceptance.processes import batch_of, ended, has_some, request_lines, results_of, until
+from tests.acceptance.processes import (
+    Server,
+    Sim,
+    batch_of,
+    ended,
+    has_some,
+    request_lines,
+    results_of,
+    until,
+)
+
+Serve = Callable[..., Server]
 
 
 def ask(client: OpenAI, path: str) -> Batch:
@@ -57,3 +70,35 @@ def test_a_paused_batch_can_be_cancelled(house: House) -> None:
     batch = ended(house.client, batch)
     output, errors = results_of(house.client, batch)
     assert (batch.status, len(output + errors)) == ("cancelled", 2_000)
+
+
+def why(client: OpenAI, batch: Batch) -> Any:
+    """The reason that is shown now, or nothing."""
+    extras: Any = client.batches.retrieve(batch.id).model_extra
+    return extras["batchyard"].get("reason")
+
+
+def test_a_batch_says_that_its_upstream_is_down(tmp_path: Path, serve: Serve) -> None:
+    """Since when, and when it is tried next; and no more once it is back."""
+    sim = Sim(tmp_path)
+    client = serve([sim.url]).start()
+    sim.set("latency", "fixed:0.2")
+    batch = batch_of(client, request_lines(500))
+    until(lambda: has_some(client, batch))
+    sim.close()
+    until(lambda: (why(client, batch) or {}).get("code") == "upstream_down")
+    reason = why(client, batch)
+    assert batch.created_at <= reason["since"]
+    assert "does not serve" in reason["message"]
+
+
+def test_a_batch_says_that_its_upstream_asks_for_silence(sim: Sim, serve: Serve) -> None:
+    """A 429 holds its lane, or its line, up; one that is cancelled has no reason to wait."""
+    client = serve([sim.url]).start()
+    sim.set("faults", "429:1")
+    batch = batch_of(client, request_lines(50))
+    codes = ("upstream_throttling", "retry_backoff")
+    until(lambda: (why(client, batch) or {}).get("code") in codes)
+    client.batches.cancel(batch.id)
+    assert ended(client, batch).status == "cancelled"
+    assert why(client, batch) is None

@@ -161,6 +161,10 @@ class Door:
         course, now = self._course(batch_id), self.yard.now()
         assert self.work.populate(course, "tiny", [ONE_SHARD], now, asked) is True
 
+    def project_of(self, batch_id: str) -> str:
+        """The project of a batch that has no worker yet."""
+        return self._course(batch_id).project_id
+
     def _course(self, batch_id: str) -> Course:
         return next(one for one in self.work.courses_due(self.yard.now()) if one.id == batch_id)
 

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, delete
 
 from batchyard.flow.lanes import Gate, Lane, LaneRules
 from batchyard.flow.routing import Lanes
-from batchyard.flow.shift import Shift, ShiftRules, Tools
+from batchyard.flow.shift import Shift
 from batchyard.flow.stop import Stop
+from batchyard.flow.tools import ShiftRules, Tools
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
 from batchyard.places.contents import chunks_of, verify

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
-from typing import Protocol
 
 from msgspec import Struct
 
+from batchyard.flow.sending import Sender, Underway
 from batchyard.places.transport import Answer, Fault
 from batchyard.rules.retry import (
     Verdict,
@@ -26,20 +26,12 @@ from batchyard.rules.retry import (
 from batchyard.rules.width import Width
 from batchyard.wire.lines import AnswerFacts, read_answer
 
-__all__ = ["Gate", "Landing", "Lane", "LaneRules", "Line", "Sender", "Underway"]
+__all__ = ["Gate", "Landing", "Lane", "LaneRules", "Line"]
 
 # The delays before a paused lane sends one line to see whether the upstream is back.
 _PROBE_SECONDS = (0.25, 15.0)
 # So many refusals in a row, and the key or the model is wrong for all, not for these lines.
 _REFUSALS_MAX = 10
-
-
-class Underway(Protocol):
-    """A call that has not come back."""
-
-    def cancel(self) -> None:
-        """Give it up; nothing is heard of it any more."""
-        ...
 
 
 class Line:
@@ -90,22 +82,6 @@ class Landing(Struct, frozen=True):
     def succeeded(self) -> bool:
         """Whether the line belongs into the output file."""
         return self.facts is not None and not self.facts.is_error
-
-
-class Sender(Protocol):
-    """The way to one upstream; the transport is one."""
-
-    def send(
-        self,
-        head: bytes,
-        body: bytes,
-        *,
-        timeout_seconds: float,
-        body_bytes_max: int,
-        done: Callable[[Answer | Fault], None],
-    ) -> Underway:
-        """Send a request; `done` is called later, once, unless the call is cancelled."""
-        ...
 
 
 class Gate:
@@ -197,6 +173,10 @@ class Lane:
     def in_flight(self) -> int:
         """Lines that are at the upstream now."""
         return len(self._crossing)
+
+    def resting(self) -> tuple[set[Line], float]:
+        """Lines to be tried again, and before which moment (loop time) nothing is sent."""
+        return self._waiting, self._paused_until
 
     def lines(self) -> Iterator[Line]:
         """All lines in hand."""

@@ -1,6 +1,6 @@
 """Which lane a line takes: those of its model, the one with the most room first."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from batchyard.flow.lanes import Gate, Lane, Line
 
@@ -61,6 +61,10 @@ class Lanes:
     def in_flight(self) -> int:
         """Lines that are at an upstream now."""
         return sum(lane.in_flight for lane in self._lanes.values())
+
+    def each(self) -> Iterable[tuple[tuple[str, str], Lane]]:
+        """All lanes, by model and upstream."""
+        return self._lanes.items()
 
     @property
     def reasons(self) -> dict[tuple[str, str], str]:

@@ -6,11 +6,9 @@ hungry, a shard is done, or the nearest moment it must act by itself has come.
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
-from random import Random
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
-from msgspec import Struct
 
 from batchyard.flow.course import Desk, take_step
 from batchyard.flow.drawing import Turn, draw
@@ -18,21 +16,19 @@ from batchyard.flow.keeping import HeldLease, Ledger
 from batchyard.flow.lanes import Landing, Line
 from batchyard.flow.recording import HeldShard, Part, Recorder, within
 from batchyard.flow.rendering import render
+from batchyard.flow.reporting import Reporter
 from batchyard.flow.routing import Lanes
 from batchyard.flow.source import sound_lines
 from batchyard.flow.space import LOOK_AGAIN_SECONDS, Space
 from batchyard.flow.stop import Stop
-from batchyard.places.blobs import Blobs
-from batchyard.places.clock import Clock
-from batchyard.places.database import Runner
+from batchyard.flow.tools import ShiftRules, Tools
 from batchyard.places.store import Work
-from batchyard.places.store.rows import Course, Lease
-from batchyard.rules.limits import Limits
+from batchyard.places.store.rows import Course, LaneRow, Lease
 from batchyard.rules.schedule import share
 from batchyard.rules.settle import FILE_CORRUPT, WORKER_LOST
 from batchyard.wire.lines import line_id, render_failure
 
-__all__ = ["Shift", "ShiftRules", "Tools"]
+__all__ = ["Shift"]
 
 # Input bytes of leased shards, at most; one shard is taken in any case.
 _HELD_BYTES_MAX = 48 << 20
@@ -40,36 +36,6 @@ _SHARDS_AT_ONCE_MAX = 8
 _STEP_AGAIN_SECONDS = 2.0
 
 log = structlog.get_logger()
-
-
-class ShiftRules(Struct, frozen=True):
-    """The times and bounds of a shift; seconds where not said otherwise."""
-
-    lease_seconds: float = 30.0
-    cancel_grace_seconds: float = 20.0
-    leave_grace_seconds: float = 4.0
-    losses_max: int = 3
-    lines_held_max: int = 20_000
-    piece_delay_seconds: float = 0.2
-    disk_free_bytes_min: int = 0
-
-
-class Tools(Struct, frozen=True):
-    """What a shift works with; `hot` runs short calls, `heavy` those that read whole files.
-
-    `limits_of` tells those of a project.
-    """
-
-    work: Work
-    blobs: Blobs
-    hot: Runner
-    heavy: Runner
-    clock: Clock
-    chance: Random
-    limits: Limits
-    limits_of: Callable[[str], Limits]
-    known_model: Callable[[str], bool]
-    free_bytes: Callable[[], int]
 
 
 class Shift:
@@ -110,7 +76,7 @@ class Shift:
 
     async def run(self, lanes: Lanes, stop: Stop) -> None:
         """Work until stopped, then give everything back."""
-        self._lanes = lanes
+        self._lanes, self._reporter = lanes, Reporter(lanes, self._say)
         self._recorder = Recorder(
             self._keep,
             gate=lanes.gate,
@@ -158,6 +124,10 @@ class Shift:
             await self._end_batches()
             self._moments = await tools.hot.run(_moments, tools.work, int(tools.clock.wall()))
         await self._feed()
+        await self._reporter.report(self._tools.clock.wall())
+
+    async def _say(self, rows: Sequence[LaneRow]) -> None:
+        await self._tools.hot.run(self._tools.work.say_lanes, self.worker, rows)
 
     # Leases
 
@@ -371,6 +341,8 @@ class Shift:
         moments = [self._renewed_until - self._rules.lease_seconds * 2 / 3 - steady]
         moments += [held.abort_at - steady for held in self._held if held.abort_at is not None]
         expiry, death = self._moments
+        if (due_at := self._reporter.due_at) is not None:
+            moments.append(due_at - asyncio.get_running_loop().time())
         if expiry is not None:
             moments.append(expiry - wall)
         if death is not None:

@@ -10,6 +10,7 @@ from batchyard.rules.limits import BATCHES_PAGE, Limits, window_seconds
 from batchyard.rules.schedule import PRIORITY_RANGE
 from batchyard.server.answers import answer
 from batchyard.server.dialects import Dialect
+from batchyard.server.extras import dressed, dressed_page
 from batchyard.server.gate import dialect_of, limits_of, project_of
 from batchyard.server.params import (
     expires_after_of,
@@ -61,7 +62,7 @@ async def create(request: Request, yard: Yard) -> Response:
     )
     batch = await yard.store.run(yard.records.add_batch, new)
     yard.ring()
-    return answer(batch)
+    return answer(await dressed(yard, request.scope, batch))
 
 
 async def list_(request: Request, yard: Yard) -> Response:
@@ -70,6 +71,7 @@ async def list_(request: Request, yard: Yard) -> Response:
     shown, more = await yard.store.run(
         yard.records.batches, project_of(request.scope), after=after, limit=limit
     )
+    shown = await dressed_page(yard, request.scope, shown)
     return answer(Page.of(shown, has_more=more))
 
 
@@ -79,7 +81,7 @@ async def retrieve(request: Request, yard: Yard) -> Response:
     batch = await yard.store.run(yard.records.batch, project_of(request.scope), id)
     if batch is None:
         raise ApiError.no_such_batch(id)
-    return answer(batch)
+    return answer(await dressed(yard, request.scope, batch))
 
 
 async def cancel(request: Request, yard: Yard) -> Response:
@@ -93,7 +95,7 @@ async def cancel(request: Request, yard: Yard) -> Response:
     if batch.status in ("completed", "failed", "expired"):
         raise ApiError.cannot_cancel(batch.status)
     yard.ring()
-    return answer(batch)
+    return answer(await dressed(yard, request.scope, batch))
 
 
 def _priority(body: dict[str, Any], limits: Limits) -> int:

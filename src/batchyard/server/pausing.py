@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from batchyard.server.answers import answer
+from batchyard.server.extras import dressed, forget
 from batchyard.server.gate import project_of
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
@@ -20,20 +21,21 @@ async def pause(request: Request, yard: Yard) -> Response:
     batch = await yard.store.run(
         yard.records.pause_batch, project_of(request.scope), id, "user", yard.now()
     )
-    return _changed(yard, "pause", id, batch)
+    return await _changed(request, yard, "pause", batch)
 
 
 async def resume(request: Request, yard: Yard) -> Response:
     """Go on with a batch, whoever paused it."""
     id = request.path_params["id"]
     batch = await yard.store.run(yard.records.resume_batch, project_of(request.scope), id)
-    return _changed(yard, "resume", id, batch)
+    return await _changed(request, yard, "resume", batch)
 
 
-def _changed(yard: Yard, verb: str, id: str, batch: Batch | None) -> Response:
+async def _changed(request: Request, yard: Yard, verb: str, batch: Batch | None) -> Response:
     if batch is None:
-        raise ApiError.no_such_batch(id)
+        raise ApiError.no_such_batch(request.path_params["id"])
     if batch.status not in _PAUSABLE:
         raise ApiError.cannot(verb, batch.status)
     yard.ring()
-    return answer(batch)
+    forget(yard, batch.id)
+    return answer(await dressed(yard, request.scope, batch))

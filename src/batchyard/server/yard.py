@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchyard.config import Settings
 from batchyard.places.blobs import Blobs
@@ -12,6 +12,7 @@ from batchyard.places.posting import Posting
 from batchyard.places.store import Identity, Records, Webhooks
 from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import Limits
+from batchyard.server.wardrobe import Wardrobe
 from batchyard.wire.objects import Model
 
 __all__ = ["Yard"]
@@ -40,6 +41,7 @@ class Yard:
     ring: Callable[[], None]
     models: Callable[[], Awaitable[Sequence[Model]]]
     settings: Settings
+    wardrobe: Wardrobe = field(default_factory=Wardrobe)
 
     def now(self) -> int:
         """Unix time in whole seconds."""

@@ -15,11 +15,20 @@ from batchyard.places.store.opening import Store
 from batchyard.places.store.rows import AskedModel, Headroom, Holder, Shortage
 from batchyard.places.store.schema import batch_models, batches, rate_limits
 
-__all__ = ["Quotas", "admit_waiting", "enqueue", "lacking", "release"]
+__all__ = [
+    "ENDED",
+    "Limits",
+    "Quotas",
+    "admit_waiting",
+    "enqueue",
+    "lacking",
+    "quota_of",
+    "release",
+]
 
 # The row that stands for every model without a row of its own.
 ANY_MODEL = "*"
-_ENDED = ("failed", "completed", "expired", "cancelled")
+ENDED = ("failed", "completed", "expired", "cancelled")
 
 
 def enqueue(
@@ -117,21 +126,21 @@ def _hold(connection: Connection, batch_ids: Sequence[str], now: int) -> None:
     )
 
 
-class _Limits(dict[str, int | None]):
-    """Limits by model; a model without one has that of all, or none."""
+class Limits(dict[str, int | None]):
+    """Quotas by model; a model without one has that of all, or none."""
 
     def __missing__(self, model: str) -> int | None:
         return self.get(ANY_MODEL)
 
 
-def _limits(connection: Connection, project_id: str) -> _Limits:
+def _limits(connection: Connection, project_id: str) -> Limits:
     # Where transactions run side by side, the locked rows let one after the other sum up.
     rows = connection.execute(
         select(rate_limits.c.model, rate_limits.c.enqueued_tokens_max)
         .where(rate_limits.c.project_id == project_id)
         .with_for_update()
     )
-    return _Limits((row.model, row.enqueued_tokens_max) for row in rows)
+    return Limits((row.model, row.enqueued_tokens_max) for row in rows)
 
 
 def _used(
@@ -145,6 +154,11 @@ def _used(
     if models is not None:
         query = query.where(batch_models.c.model.in_(list(models)))
     return {model: int(tokens) for model, tokens in connection.execute(query)}
+
+
+def quota_of(connection: Connection, project_id: str) -> tuple[Limits, dict[str, int]]:
+    """A project's limits, and what is used of them, by model."""
+    return _limits(connection, project_id), _used(connection, project_id)
 
 
 class Quotas:
@@ -183,7 +197,7 @@ class Quotas:
                 batch_models.c.held,
             )
             .join(batches, batches.c.id == batch_models.c.batch_id)
-            .where(batches.c.project_id == project_id, batches.c.status.not_in(_ENDED))
+            .where(batches.c.project_id == project_id, batches.c.status.not_in(ENDED))
             .order_by(batches.c.sequence)
         )
         with self._store.reading() as connection:
@@ -198,9 +212,9 @@ class Quotas:
         Only to be called while nobody else writes. Transitions and holds share a transaction:
         any difference is a broken promise.
         """
-        ended = select(batches.c.id).where(batches.c.status.in_(_ENDED))
+        ended = select(batches.c.id).where(batches.c.status.in_(ENDED))
         running = select(batches.c.id).where(
-            batches.c.status.not_in(_ENDED), batches.c.admitted_at.is_not(None)
+            batches.c.status.not_in(ENDED), batches.c.admitted_at.is_not(None)
         )
         with self._store.writing() as connection:
             wrong = 0
@@ -218,7 +232,7 @@ class Quotas:
         return wrong
 
 
-def _headroom(models: Iterable[str], limits: _Limits, rows: Sequence[Any]) -> Iterator[Headroom]:
+def _headroom(models: Iterable[str], limits: Limits, rows: Sequence[Any]) -> Iterator[Headroom]:
     for model in models:
         mine = [row for row in rows if row.model == model]
         yield Headroom(

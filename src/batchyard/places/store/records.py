@@ -12,6 +12,7 @@ from batchyard.places.store.quota import Quotas
 from batchyard.places.store.results import ResultRows
 from batchyard.places.store.rows import FileRow, NewBatch
 from batchyard.places.store.schema import batches, files
+from batchyard.places.store.standing import Standings
 from batchyard.places.store.uploads import Uploads
 from batchyard.wire.objects import (
     Batch,
@@ -25,7 +26,7 @@ from batchyard.wire.objects import (
 __all__ = ["Records"]
 
 
-class Records(Uploads, Quotas, ResultRows):
+class Records(Uploads, Quotas, Standings, ResultRows):
     """The rows behind the API's objects; another project's row is as good as none."""
 
     # What a statement raises when the disk is full or the database is away: nothing was done.

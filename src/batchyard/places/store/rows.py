@@ -8,6 +8,7 @@ from batchyard.wire.objects import BatchStatus, UploadStatus
 
 __all__ = [
     "AskedModel",
+    "BatchStanding",
     "BatchTally",
     "Bearer",
     "Content",
@@ -16,6 +17,7 @@ __all__ = [
     "Headroom",
     "Holder",
     "KeyRow",
+    "LaneRow",
     "Lease",
     "NewBatch",
     "NewShard",
@@ -25,6 +27,7 @@ __all__ = [
     "SegmentMark",
     "ShardMark",
     "Shortage",
+    "Shortfall",
     "Unanswered",
     "UploadPartRow",
     "UploadRow",
@@ -215,6 +218,48 @@ class Headroom(Struct, frozen=True, kw_only=True):
     def used(self) -> int:
         """Tokens held."""
         return sum(one.tokens for one in self.holders)
+
+
+class Shortfall(Struct, frozen=True):
+    """A model of which a batch waits for tokens, and who holds them, the most first."""
+
+    model: str
+    limit: int
+    used: int
+    tokens: int
+    holders: tuple[str, ...]
+
+
+class BatchStanding(Struct, frozen=True, kw_only=True):
+    """How a batch stands, beside what the API's object has.
+
+    `above` counts the batches that go before it, as long as nothing of it is under way.
+    """
+
+    id: str
+    project_id: str
+    sequence: int
+    status: BatchStatus
+    admitted_at: int | None
+    in_progress_at: int | None
+    paused_at: int | None
+    paused_by: str | None
+    priority: int
+    budget: dict[str, float] | None
+    retry_of: str | None
+    models: tuple[str, ...]
+    tokens_held: int
+    short: tuple[Shortfall, ...]
+    above: int
+
+
+class LaneRow(Struct, frozen=True, kw_only=True):
+    """What a worker said of its lane to a model at an upstream, as JSON."""
+
+    model: str
+    upstream: str
+    standing: bytes
+    said_at: int
 
 
 class Course(Struct, frozen=True, kw_only=True):

@@ -8,12 +8,13 @@ from sqlalchemy.exc import DBAPIError
 from batchyard.places.store.courses import Courses
 from batchyard.places.store.leases import Leases
 from batchyard.places.store.quota import Quotas
+from batchyard.places.store.standing import Standings
 from batchyard.places.store.workers import Workers
 
 __all__ = ["Work"]
 
 
-class Work(Workers, Courses, Leases, Quotas):
+class Work(Workers, Courses, Leases, Quotas, Standings):
     """The rows that the flow moves."""
 
     # What a statement raises when the disk is full or the database is away: nothing was done.

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, tuple_, up
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.opening import Store
 from batchyard.places.store.schema import batches, shards, workers
+from batchyard.places.store.standing import forget_lanes
 
 __all__ = ["Workers", "free_courses"]
 
@@ -58,6 +59,7 @@ class Workers:
         with self._store.writing() as connection:
             connection.execute(update(shards).where(shards.c.worker == worker).values(worker=None))
             free_courses(connection, batches.c.steward == worker)
+            forget_lanes(connection, [worker])
             connection.execute(delete(workers).where(workers.c.id == worker))
 
 
@@ -77,6 +79,7 @@ def _forsake(connection: Connection, ids: Sequence[str]) -> None:
     held = shards.c.worker.in_(ids)
     connection.execute(update(shards).where(held).values(worker=None, epoch=shards.c.epoch + 1))
     free_courses(connection, batches.c.steward.in_(ids))
+    forget_lanes(connection, ids)
     connection.execute(delete(workers).where(workers.c.id.in_(ids)))
 
 

@@ -1,0 +1,31 @@
+"""The way to an upstream, as a lane sees it."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from batchyard.places.transport import Answer, Fault
+
+__all__ = ["Sender", "Underway"]
+
+
+class Underway(Protocol):
+    """A call that has not come back."""
+
+    def cancel(self) -> None:
+        """Give it up; nothing is heard of it any more."""
+
+
+class Sender(Protocol):
+    """The way to one upstream; the transport is one."""
+
+    def send(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        timeout_seconds: float,
+        body_bytes_max: int,
+        done: Callable[[Answer | Fault], None],
+    ) -> Underway:
+        """Send a request; `done` is called later, once, unless the call is cancelled."""
+        ...

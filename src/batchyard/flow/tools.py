@@ -1,0 +1,44 @@
+"""What a shift works with, and the bounds it keeps."""
+
+from collections.abc import Callable
+from random import Random
+
+from msgspec import Struct
+
+from batchyard.places.blobs import Blobs
+from batchyard.places.clock import Clock
+from batchyard.places.database import Runner
+from batchyard.places.store import Work
+from batchyard.rules.limits import Limits
+
+__all__ = ["ShiftRules", "Tools"]
+
+
+class ShiftRules(Struct, frozen=True):
+    """The times and bounds of a shift; seconds where not said otherwise."""
+
+    lease_seconds: float = 30.0
+    cancel_grace_seconds: float = 20.0
+    leave_grace_seconds: float = 4.0
+    losses_max: int = 3
+    lines_held_max: int = 20_000
+    piece_delay_seconds: float = 0.2
+    disk_free_bytes_min: int = 0
+
+
+class Tools(Struct, frozen=True):
+    """What a shift works with; `hot` runs short calls, `heavy` those that read whole files.
+
+    `limits_of` tells those of a project.
+    """
+
+    work: Work
+    blobs: Blobs
+    hot: Runner
+    heavy: Runner
+    clock: Clock
+    chance: Random
+    limits: Limits
+    limits_of: Callable[[str], Limits]
+    known_model: Callable[[str], bool]
+    free_bytes: Callable[[], int]

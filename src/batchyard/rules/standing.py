@@ -1,0 +1,194 @@
+"""Why a batch does not move, and when it will be done: facts become one line."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from batchyard.wire.objects import Reason
+
+__all__ = [
+    "EVERY_MODEL",
+    "Facts",
+    "LaneStanding",
+    "Outlook",
+    "Pace",
+    "Wait",
+    "outlook",
+    "paced",
+    "reason",
+]
+
+# An estimate is worth showing after so long, and so many lines or so large a share of them.
+_ETA_SECONDS_MIN, _ETA_LINES_MIN, _ETA_SHARE_MIN = 15.0, 20, 0.01
+# The share of a window that should be left at the end.
+_MARGIN_SHARE = 0.1
+# A pace forgets what is older, and is looked at no oftener.
+_PACE_SECONDS, _PACE_SECONDS_MIN = 30.0, 2.0
+_NAMED_MAX = 3
+# In the place of a model: what is said holds for all of a worker's lanes.
+EVERY_MODEL = ""
+
+
+class LaneStanding(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one worker's lane to one upstream stands; times are Unix seconds.
+
+    `width` is how many lines it lets in flight, `waiting` how many wait to be tried again.
+    """
+
+    width: int
+    in_flight: int
+    waiting: int = 0
+    retry_at: int | None = None
+    trouble: str | None = None
+    trouble_since: int | None = None
+    probe_at: int | None = None
+    # Only where the model is EVERY_MODEL: no results can be recorded.
+    unrecorded_since: int | None = None
+
+
+class Wait(Struct, frozen=True):
+    """A model whose tokens a batch waits for, and the batches that hold them."""
+
+    model: str
+    limit: int
+    used: int
+    tokens: int
+    holders: tuple[str, ...]
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What is known of a batch that has not ended.
+
+    `lanes` are those of its models, by upstream; `above` counts the batches of higher priority
+    that have lines waiting for the same models while nothing of this one is under way.
+    """
+
+    status: str
+    in_progress_at: int | None = None
+    admitted_at: int | None = None
+    paused_at: int | None = None
+    paused_by: str | None = None
+    waits: tuple[Wait, ...] = ()
+    workers: int = 1
+    lanes: tuple[tuple[str, LaneStanding], ...] = ()
+    above: int = 0
+
+
+class Outlook(Struct, frozen=True):
+    """When a batch will be done, and what that means for its deadline."""
+
+    eta_at: int | None = None
+    verdict: Literal["on_track", "at_risk", "will_miss"] | None = None
+
+
+class Pace(Struct, frozen=True):
+    """How fast results came when last looked at; `since` is when the batch began to run."""
+
+    at: float
+    done: int
+    per_second: float
+    since: float
+
+
+def reason(facts: Facts, now: int) -> Reason | None:
+    """Why nothing of a batch moves, the nearest cause first; None when nothing is known to."""
+    if facts.status not in ("validating", "in_progress"):
+        return None
+    if facts.paused_at is not None:
+        by = facts.paused_by or "user"
+        return Reason("paused_by", f"paused by {by}; resume it to go on", facts.paused_at)
+    if facts.waits and facts.admitted_at is None:
+        return _waiting_quota(facts)
+    if not facts.workers:
+        return Reason("no_worker", "no worker runs; the server starts them anew")
+    if facts.status == "validating":
+        return None
+    stalled = [one for _, one in facts.lanes if one.unrecorded_since is not None]
+    if stalled:
+        since = min(one.unrecorded_since or 0 for one in stalled)
+        return Reason("disk_low", "results cannot be written: the disk may be full", since)
+    return _lanes(facts.lanes, now) or _above(facts.above)
+
+
+def _waiting_quota(facts: Facts) -> Reason:
+    wait = facts.waits[0]
+    figures = f"{wait.used:,} of {wait.limit:,} enqueued tokens of {wait.model} are held"
+    if wait.tokens > wait.limit:
+        message = f"it alone needs {wait.tokens:,} of {wait.limit:,} tokens: raise the quota"
+    elif wait.used + wait.tokens > wait.limit:
+        message = f"{figures}{_by(wait.holders)}; this batch needs {wait.tokens:,}"
+    else:
+        message = f"{figures}; an older batch waits for them too"
+    return Reason("waiting_quota", message, facts.in_progress_at)
+
+
+def _by(holders: Sequence[str]) -> str:
+    if not holders:
+        return ""
+    more = f" and {len(holders) - _NAMED_MAX} more" if len(holders) > _NAMED_MAX else ""
+    return f" by {', '.join(holders[:_NAMED_MAX])}{more}"
+
+
+def _lanes(lanes: Sequence[tuple[str, LaneStanding]], now: int) -> Reason | None:
+    """What troubles the lanes, where no lane of them has a line at an upstream."""
+    if not lanes or any(one.in_flight and not one.trouble for _, one in lanes):
+        return None
+    for upstream, one in lanes:
+        if one.trouble is None:
+            continue
+        kind, _, detail = one.trouble.partition(": ")
+        if kind == "upstream_throttling":
+            message = (
+                f"{upstream} asks for silence ({detail}){_in(one.probe_at, now)}; at most "
+                f"{one.width} lines in flight"
+            )
+            return Reason("upstream_throttling", message, one.trouble_since)
+        message = f"{upstream} does not serve ({detail}); next probe{_in(one.probe_at, now)}"
+        return Reason("upstream_down", message, one.trouble_since)
+    waiting = sum(one.waiting for _, one in lanes)
+    if not waiting or any(one.in_flight for _, one in lanes):
+        return None
+    moments = [one.retry_at for _, one in lanes if one.retry_at is not None]
+    soon = _in(min(moments), now) if moments else ""
+    return Reason("retry_backoff", f"{waiting:,} lines failed for now; they are tried again{soon}")
+
+
+def _in(moment: int | None, now: int) -> str:
+    return "" if moment is None else f" in {max(0, moment - now)} s"
+
+
+def _above(above: int) -> Reason | None:
+    if not above:
+        return None
+    batches = "batch" if above == 1 else "batches"
+    return Reason("behind_higher_priority", f"behind {above:,} {batches} of higher priority")
+
+
+def paced(before: Pace | None, now: float, done: int, since: float) -> Pace:
+    """The pace with what has come since it was last looked at; what is long ago counts less."""
+    if before is None or before.since != since or done < before.done:
+        return Pace(now, done, done / max(1.0, now - since), since)
+    passed = now - before.at
+    if passed < _PACE_SECONDS_MIN:
+        return before
+    weight = 1.0 - math.exp(-passed / _PACE_SECONDS)
+    rate = before.per_second + ((done - before.done) / passed - before.per_second) * weight
+    return Pace(now, done, rate, since)
+
+
+def outlook(pace: Pace, total: int, *, window: int, expires_at: int, now: float) -> Outlook:
+    """When the rest will be done at this pace; nothing while that is a guess."""
+    early = now - pace.since < _ETA_SECONDS_MIN
+    few = pace.done < _ETA_LINES_MIN and pace.done < total * _ETA_SHARE_MIN
+    if early or few or pace.per_second <= 0:
+        return Outlook()
+    end = now + (total - pace.done) / pace.per_second
+    if end > expires_at:
+        verdict: Literal["on_track", "at_risk", "will_miss"] = "will_miss"
+    elif end > expires_at - window * _MARGIN_SHARE:
+        verdict = "at_risk"
+    else:
+        verdict = "on_track"
+    return Outlook(int(min(end, 2**53)), verdict)
