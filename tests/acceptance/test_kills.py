@@ -75,6 +75,11 @@ def check(client: OpenAI, batch: Batch, sim: Sim, *, kills: int) -> None:
     counts = batch.request_counts
     assert counts is not None
     assert (counts.total, counts.completed, counts.failed) == (LINES, LINES, 0)
+    said = [line["response"]["body"]["usage"] for line in output]  # type: ignore[index]
+    assert batch.usage is not None
+    assert batch.usage.input_tokens == sum(one["prompt_tokens"] for one in said)
+    assert batch.usage.output_tokens == sum(one["completion_tokens"] for one in said)
+    assert batch.usage.total_tokens == sum(one["total_tokens"] for one in said)
     served = sim.served()
     assert len(served) == LINES
     assert sum(served.values()) - LINES <= SURPLUS_PER_KILL * kills

@@ -35,9 +35,12 @@ def chat_lines(count: int) -> bytes:
 class Running:
     """A batch of `count` lines that runs; what it answers is recorded piece by piece."""
 
-    def __init__(self, caller: Caller, count: int, content: bytes | None = None) -> None:
+    def __init__(
+        self, caller: Caller, count: int, content: bytes | None = None, **asked: object
+    ) -> None:
         self.input_id = caller.upload(chat_lines(count) if content is None else content)
-        made = caller.create(input_file_id=self.input_id, endpoint="/v1/chat/completions")
+        asked |= {"input_file_id": self.input_id, "endpoint": "/v1/chat/completions"}
+        made = caller.create(**asked)
         self._begin(caller, made.json["id"])
 
     @classmethod
@@ -78,8 +81,15 @@ class Running:
             self._held.answered |= 1 << index
         self._held.remaining -= len(done) + len(failed or {})
         part.answered, part.remaining = self._held.answered, self._held.remaining
-        part.tally = Tally(completed=len(done), failed=len(failed or {}))
-        assert not self._ledger.keep({self._held: part})
+        part.tally = Tally(
+            completed=len(done),
+            failed=len(failed or {}),
+            input_tokens=3 * len(done),
+            output_tokens=2 * len(done),
+            total_tokens=5 * len(done),
+            calls=len(done) + len(failed or {}),
+        )
+        assert not self._ledger.keep({self._held: part}, self._door.yard.now())
 
     def release(self) -> None:
         """Give back the lines without an answer."""

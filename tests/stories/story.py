@@ -8,6 +8,7 @@ from random import Random
 from batchyard.places.store import Store
 from batchyard.wire.objects import Batch
 from tests.stories.quota import look_at_quota, set_quota
+from tests.stories.usage import look_at_usage
 from tests.stories.world import PROJECT, World
 
 __all__ = ["POINTS", "tell"]
@@ -147,6 +148,7 @@ class Watch:
                     assert seen == self._world.bytes_of(file_id), "a file changed"
             self._last[id] = after
         look_at_quota(self._world)
+        look_at_usage(self._world)
 
 
 def _reachable(status: str) -> set[str]:

@@ -39,7 +39,7 @@ class Ledger:
         self._segments: dict[tuple[str, Kind], _Open] = {}
         self._opened = 0
 
-    def keep(self, piece: Mapping[HeldLease, Part]) -> list[HeldLease]:
+    def keep(self, piece: Mapping[HeldLease, Part], now: int) -> list[HeldLease]:
         """Make a piece durable and recorded; returns the shards that were no longer ours.
 
         Their results are left out, and all others recorded. Raises OSError or a database error
@@ -50,7 +50,7 @@ class Ledger:
         while rest:
             appended = self._append(rest)
             marks = tuple(one.next_mark for one in appended)
-            refused = self._work.record(self._worker, _recording(rest, marks))
+            refused = self._work.record(self._worker, _recording(rest, marks, now))
             if not refused:
                 for one in appended:
                     one.accept()
@@ -125,10 +125,14 @@ class _Open:
         self._lines = self._next_lines
 
 
-def _recording(piece: Mapping[HeldLease, Part], marks: tuple[SegmentMark, ...]) -> Recording:
-    tallies: dict[str, Tally] = {}
+def _recording(
+    piece: Mapping[HeldLease, Part], marks: tuple[SegmentMark, ...], now: int
+) -> Recording:
+    tallies: dict[tuple[str, str, str], Tally] = {}
     for held, part in piece.items():
-        tallies.setdefault(held.lease.batch_id, Tally()).add(part.tally)
+        lease = held.lease
+        key = (lease.batch_id, lease.model, lease.project_id)
+        tallies.setdefault(key, Tally()).add(part.tally)
     return Recording(
         shards=tuple(
             ShardMark(
@@ -141,8 +145,14 @@ def _recording(piece: Mapping[HeldLease, Part], marks: tuple[SegmentMark, ...]) 
             for held, part in piece.items()
         ),
         tallies=tuple(
-            BatchTally(batch_id=batch_id, **msgspec.structs.asdict(tally))
-            for batch_id, tally in tallies.items()
+            BatchTally(
+                batch_id=batch_id,
+                model=model,
+                project_id=project_id,
+                **msgspec.structs.asdict(tally),
+            )
+            for (batch_id, model, project_id), tally in tallies.items()
         ),
         segments=marks,
+        now=now,
     )

@@ -310,13 +310,14 @@ class Shift:
 
     async def _keep(self, piece: dict[HeldShard, Part]) -> None:
         leases = {held: part for held, part in piece.items() if isinstance(held, HeldLease)}
-        lost = await self._tools.hot.run(self._ledger.keep, leases)
+        now = int(self._tools.clock.wall())
+        lost = await self._tools.hot.run(self._ledger.keep, leases, now)
         if lost:
             log.warning("leases_lost", worker=self.worker, shards=len(lost))
             self._abandon(lost)
         done = [held for held in leases if held.remaining == 0 and held not in lost]
         self._held -= set(done)
-        if done or any(held.abort_at is not None for held in leases):
+        if done or any(held.abort_at is not None or held.lease.budgeted for held in leases):
             self.ring()
         if self._space.is_low():
             self._wake.set()

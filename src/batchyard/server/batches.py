@@ -13,6 +13,7 @@ from batchyard.server.dialects import Dialect
 from batchyard.server.extras import dressed, dressed_page
 from batchyard.server.gate import dialect_of, limits_of, project_of
 from batchyard.server.params import (
+    budget_of,
     expires_after_of,
     integer_of,
     json_object,
@@ -59,6 +60,7 @@ async def create(request: Request, yard: Yard) -> Response:
         output_expires_after_seconds=lifetime,
         line_id_prefix=line_id_prefix(yard.chance),
         priority=_priority(body, limits_of(request.scope)),
+        budget=budget_of(body) if limits_of(request.scope).extras else None,
     )
     batch = await yard.store.run(yard.records.add_batch, new)
     yard.ring()

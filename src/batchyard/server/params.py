@@ -15,8 +15,10 @@ from batchyard.rules.limits import (
 from batchyard.wire.errors import ApiError
 
 __all__ = [
+    "budget_of",
     "expires_after_of",
     "flag_of",
+    "has_body",
     "integer_of",
     "json_object",
     "limit_of",
@@ -64,6 +66,12 @@ def one_of(request: Request, name: str, choices: tuple[str, ...]) -> str:
     if text is not None and text not in choices:
         raise ApiError.invalid_value(name, text, choices)
     return text or choices[0]
+
+
+def has_body(request: Request) -> bool:
+    """Whether a request came with a body, where it need not have one."""
+    fields = request.headers
+    return "transfer-encoding" in fields or fields.get("content-length", "0") != "0"
 
 
 async def json_object(request: Request, *, may_be_empty: bool = False) -> dict[str, Any]:
@@ -133,6 +141,37 @@ def integer_of(body: dict[str, Any], name: str, bounds: tuple[int, int]) -> int 
     if value > most:
         raise ApiError.above_max(name, value, most)
     return value
+
+
+def budget_of(body: dict[str, Any]) -> dict[str, float] | None:
+    """Where a batch stops: {"tokens": n}, {"usd": x}, or both."""
+    value = body.get("budget")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ApiError.invalid_type("budget", "an object", _kind(value))
+    for name in value:
+        if name not in ("tokens", "usd"):
+            raise ApiError.invalid_value("budget", name, ("tokens", "usd"))
+    budget: dict[str, float] = {}
+    tokens = integer_of(value, "tokens", (1, 1 << 53))
+    if tokens is not None:
+        budget["tokens"] = tokens
+    usd = value.get("usd")
+    if usd is not None:
+        if not isinstance(usd, int | float) or isinstance(usd, bool):
+            raise ApiError.invalid_type("budget.usd", "a number", _kind(usd))
+        if not 0 < usd <= 1e9:
+            raise ApiError(
+                400,
+                "Invalid 'budget.usd': expected dollars above 0 and up to 1,000,000,000.",
+                code="invalid_value",
+                param="budget.usd",
+            )
+        budget["usd"] = usd
+    if not budget:
+        raise ApiError.missing("budget.tokens")
+    return budget
 
 
 def strings_of(body: dict[str, Any], name: str) -> list[str]:

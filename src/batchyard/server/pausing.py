@@ -3,9 +3,11 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from batchyard.places.store.usage import OverBudgetError
 from batchyard.server.answers import answer
 from batchyard.server.extras import dressed, forget
 from batchyard.server.gate import project_of
+from batchyard.server.params import budget_of, has_body, json_object
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.objects import Batch
@@ -25,9 +27,20 @@ async def pause(request: Request, yard: Yard) -> Response:
 
 
 async def resume(request: Request, yard: Yard) -> Response:
-    """Go on with a batch, whoever paused it."""
-    id = request.path_params["id"]
-    batch = await yard.store.run(yard.records.resume_batch, project_of(request.scope), id)
+    """Go on with a batch, whoever paused it; one that its budget stopped needs a larger one."""
+    id, project = request.path_params["id"], project_of(request.scope)
+    budget = budget_of(await json_object(request)) if has_body(request) else None
+    try:
+        batch = await yard.store.run(yard.records.resume_batch, project, id, budget)
+    except OverBudgetError as error:
+        raise ApiError(
+            409,
+            f"Cannot resume: the batch has reached its budget of {error}. Give a larger one: "
+            '{"budget": {"tokens": N}} or {"budget": {"usd": X}}.',
+            code="budget_reached",
+            param="budget",
+            headers={"x-should-retry": "false"},
+        ) from None
     return await _changed(request, yard, "resume", batch)
 
 

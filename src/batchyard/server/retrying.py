@@ -17,7 +17,7 @@ from batchyard.rules.validate import Digest, Scan
 from batchyard.server.answers import answer
 from batchyard.server.batches import window_of
 from batchyard.server.gate import limits_of, project_of
-from batchyard.server.params import json_object, metadata_of, string_of
+from batchyard.server.params import budget_of, has_body, json_object, metadata_of, string_of
 from batchyard.server.reading import Span, Wanted, wanted_lines
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
@@ -39,7 +39,7 @@ _BOM = b"\xef\xbb\xbf"
 
 async def retry(request: Request, yard: Yard) -> Response:
     """Make a batch of the lines that failed or never ran, byte for byte as they were asked."""
-    body = await json_object(request) if _has_body(request) else {}
+    body = await json_object(request) if has_body(request) else {}
     id, project, now = request.path_params["id"], project_of(request.scope), yard.now()
     wanted = _wanted(body)
     original = await yard.store.run(yard.records.original, project, id, now)
@@ -74,6 +74,7 @@ async def retry(request: Request, yard: Yard) -> Response:
         output_expires_after_seconds=original.output_expires_after_seconds,
         line_id_prefix=line_id_prefix(yard.chance),
         priority=original.priority,
+        budget=budget_of(body),
         retry_of=id,
     )
     batch = await yard.store.run(yard.records.add_retry, new, file, now - _TWICE_SECONDS)
@@ -105,11 +106,6 @@ async def _input(yard: Yard, content: Content, indexes: Set[int], limits: Limits
         parts=(Part(blob, writing.size_bytes),),
         digest=msgspec.json.encode(digest),
     )
-
-
-def _has_body(request: Request) -> bool:
-    fields = request.headers
-    return "transfer-encoding" in fields or fields.get("content-length", "0") != "0"
 
 
 def _wanted(body: Mapping[str, Any]) -> Wanted:

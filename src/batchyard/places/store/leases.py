@@ -85,6 +85,7 @@ class Leases:
                 line_id_prefix=batch.line_id_prefix,
                 input_file_id=batch.input_file_id,
                 mixed=batch.model is None,
+                budgeted=batch.budget is not None,
             )
             for row in rows
         ]
@@ -133,6 +134,7 @@ _LEASE_OF_BATCH = [
     batches.c.line_id_prefix,
     batches.c.input_file_id,
     batches.c.model,
+    batches.c.budget,
 ]
 
 _LEASE_OF_SHARD = [shards.c[name] for name in Lease.__struct_fields__ if name in shards.c]

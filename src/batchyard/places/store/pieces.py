@@ -1,23 +1,15 @@
 """How a piece is recorded: masks, counts and segment marks in one transaction."""
 
+from typing import Any
+
 import msgspec
 from sqlalchemy import Connection, bindparam, case, insert, select, update
 
-from batchyard.places.store.rows import Recording, SegmentMark
+from batchyard.places.store.rows import BatchTally, Recording, SegmentMark
 from batchyard.places.store.schema import batches, segments, shards
+from batchyard.places.store.usage import TALLIED, add_usage, halt_over_budget
 
 __all__ = ["holds", "record"]
-
-_TALLY = [
-    "completed",
-    "failed",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "total_tokens",
-    "calls",
-]
 
 
 def holds(connection: Connection, worker: str, batch_id: str, position: int, epoch: int) -> bool:
@@ -60,13 +52,29 @@ def record(connection: Connection, piece: Recording) -> None:
     done: dict[str, int] = {}
     for mark in piece.shards:
         done[mark.batch_id] = done.get(mark.batch_id, 0) + (mark.remaining == 0)
-    for tally in piece.tallies:
-        added = {name: batches.c[name] + getattr(tally, name) for name in _TALLY}
-        connection.execute(
-            update(batches)
-            .where(batches.c.id == tally.batch_id)
-            .values(open_shards=batches.c.open_shards - done.get(tally.batch_id, 0), **added)
-        )
+    for batch_id, shards_done in done.items():
+        tallies = [tally for tally in piece.tallies if tally.batch_id == batch_id]
+        budget = _count(connection, batch_id, tallies, shards_done, piece.now)
+        for tally in tallies:
+            add_usage(connection, tally, piece.now)
+        if budget is not None:
+            halt_over_budget(connection, batch_id, piece.now)
+
+
+def _count(
+    connection: Connection, batch_id: str, tallies: list[BatchTally], shards_done: int, now: int
+) -> Any:
+    """Add to the counts of a batch; returns its budget."""
+    added = {
+        name: batches.c[name] + sum(getattr(tally, name) for tally in tallies) for name in TALLIED
+    }
+    counted = connection.execute(
+        update(batches)
+        .where(batches.c.id == batch_id)
+        .values(open_shards=batches.c.open_shards - shards_done, moved_at=now, **added)
+        .returning(batches.c.budget)
+    )
+    return counted.scalar()
 
 
 def _move_mark(connection: Connection, segment: SegmentMark) -> None:

@@ -14,6 +14,7 @@ from batchyard.places.store.rows import FileRow, NewBatch
 from batchyard.places.store.schema import batches, files
 from batchyard.places.store.standing import Standings
 from batchyard.places.store.uploads import Uploads
+from batchyard.places.store.usage import UsageRows, refuse_over_budget
 from batchyard.wire.objects import (
     Batch,
     BatchErrors,
@@ -26,7 +27,7 @@ from batchyard.wire.objects import (
 __all__ = ["Records"]
 
 
-class Records(Uploads, Quotas, Standings, ResultRows):
+class Records(Uploads, Quotas, Standings, ResultRows, UsageRows):
     """The rows behind the API's objects; another project's row is as good as none."""
 
     # What a statement raises when the disk is full or the database is away: nothing was done.
@@ -107,15 +108,23 @@ class Records(Uploads, Quotas, Standings, ResultRows):
             row = _one_batch(connection, project_id, batch_id)
         return _batch(row) if row else None
 
-    def resume_batch(self, project_id: str, batch_id: str) -> Batch | None:
-        """End the pause of a batch, whoever began it."""
+    def resume_batch(
+        self, project_id: str, batch_id: str, budget: dict[str, float] | None = None
+    ) -> Batch | None:
+        """End the pause of a batch, whoever began it, perhaps with another budget.
+
+        Raises OverBudgetError, and changes nothing, when the budget is used up.
+        """
+        values = {"budget": budget} if budget is not None else {}
         with self._store.writing() as connection:
-            connection.execute(
+            moved = connection.execute(
                 update(batches)
                 .where(batches.c.project_id == project_id, batches.c.id == batch_id)
                 .where(batches.c.status.in_(("validating", "in_progress")))
-                .values(paused_at=None, paused_by=None)
+                .values(paused_at=None, paused_by=None, **values)
             )
+            if moved.rowcount:
+                refuse_over_budget(connection, batch_id)
             row = _one_batch(connection, project_id, batch_id)
         return _batch(row) if row else None
 

@@ -165,6 +165,7 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     line_id_prefix: str
     priority: int = 0
     retry_of: str | None = None
+    budget: dict[str, float] | None = None
 
 
 class NewShard(Struct, frozen=True, array_like=True):
@@ -188,6 +189,8 @@ class AskedModel(Struct, frozen=True):
     model: str
     lines: int
     tokens: int
+    # A `money.Price` as plain JSON.
+    price: dict[str, int | str] | None = None
 
 
 class Shortage(Struct, frozen=True):
@@ -280,6 +283,7 @@ class Course(Struct, frozen=True, kw_only=True):
     output_expires_after_seconds: int | None
     line_id_prefix: str
     finalizing_at: int | None
+    budget: dict[str, float] | None = None
 
 
 class Waiting(Struct, frozen=True):
@@ -314,6 +318,7 @@ class Lease(Struct, frozen=True, kw_only=True):
     input_file_id: str
     project_id: str
     mixed: bool
+    budgeted: bool = False
 
 
 class ShardMark(Struct, frozen=True):
@@ -327,9 +332,11 @@ class ShardMark(Struct, frozen=True):
 
 
 class BatchTally(Struct, frozen=True, kw_only=True):
-    """What a piece adds to the counts of one batch."""
+    """What a piece adds to the counts of one batch, of one model's lines."""
 
     batch_id: str
+    model: str
+    project_id: str
     completed: int = 0
     failed: int = 0
     input_tokens: int = 0
@@ -357,6 +364,7 @@ class Recording(Struct, frozen=True):
     shards: tuple[ShardMark, ...]
     tallies: tuple[BatchTally, ...]
     segments: tuple[SegmentMark, ...]
+    now: int
 
 
 class Unanswered(Struct, frozen=True):

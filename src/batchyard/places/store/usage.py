@@ -1,0 +1,146 @@
+"""What was used by batch, model and day: written with the results, priced when it is read."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, and_, func, insert, select, update
+
+from batchyard.places.store.opening import Store
+from batchyard.places.store.rows import BatchTally
+from batchyard.places.store.schema import batch_models, batches, usage
+from batchyard.wire.money import PICODOLLARS, Price, Spent, cost_of
+from batchyard.wire.objects import Cost
+
+__all__ = [
+    "TALLIED",
+    "OverBudgetError",
+    "UsageRows",
+    "add_usage",
+    "costs",
+    "halt_over_budget",
+    "price_in",
+    "refuse_over_budget",
+]
+
+TALLIED = (
+    "completed",
+    "failed",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "total_tokens",
+    "calls",
+)
+DAY_SECONDS = 86_400
+
+
+def add_usage(connection: Connection, tally: BatchTally, now: int) -> None:
+    """Add what a piece used of one model to its day."""
+    day = now - now % DAY_SECONDS
+    added = {name: usage.c[name] + getattr(tally, name) for name in TALLIED}
+    counted = connection.execute(
+        update(usage)
+        .where(usage.c.batch_id == tally.batch_id, usage.c.model == tally.model)
+        .where(usage.c.day == day)
+        .values(**added)
+    ).rowcount
+    if not counted:
+        connection.execute(insert(usage).values(**msgspec.structs.asdict(tally), day=day))
+
+
+class OverBudgetError(Exception):
+    """A batch has used all it may; the message says how much that is."""
+
+
+def halt_over_budget(connection: Connection, batch_id: str, now: int) -> None:
+    """Pause a running batch that has reached its budget and has lines left."""
+    if _reached(connection, batch_id):
+        connection.execute(
+            update(batches)
+            .where(batches.c.id == batch_id, batches.c.status == "in_progress")
+            .where(batches.c.paused_at.is_(None), batches.c.open_shards > 0)
+            .values(paused_at=now, paused_by="budget")
+        )
+
+
+def refuse_over_budget(connection: Connection, batch_id: str) -> None:
+    """Raise OverBudgetError where a batch has reached its budget."""
+    reached = _reached(connection, batch_id)
+    if reached:
+        raise OverBudgetError(reached)
+
+
+def _reached(connection: Connection, batch_id: str) -> str:
+    """The budget that a batch has reached by this very transaction; empty when none."""
+    batch = connection.execute(
+        select(batches.c.budget, batches.c.total_tokens).where(batches.c.id == batch_id)
+    ).one()
+    budget = batch.budget or {}
+    if "tokens" in budget and batch.total_tokens >= budget["tokens"]:
+        return f"{budget['tokens']:,} tokens"
+    if "usd" in budget:
+        spent = sum(one.picodollars for one in _spent(connection, [batch_id])[batch_id])
+        if spent >= budget["usd"] * PICODOLLARS:
+            return f"${budget['usd']:,}"
+    return ""
+
+
+def costs(connection: Connection, batch_ids: Sequence[str]) -> dict[str, Cost]:
+    """What batches have cost so far; those without any known price are left out."""
+    found = {id: cost_of(spent) for id, spent in _spent(connection, batch_ids).items()}
+    return {id: cost for id, cost in found.items() if cost is not None}
+
+
+class UsageRows:
+    """What the API and the command line tell of usage."""
+
+    _store: Store
+
+    def costs(self, batch_ids: Sequence[str]) -> dict[str, Cost]:
+        """What batches have cost so far, as this moment knows it."""
+        with self._store.reading() as connection:
+            return costs(connection, batch_ids)
+
+
+def _spent(connection: Connection, batch_ids: Iterable[str]) -> dict[str, list[Spent]]:
+    """The tokens of batches by model, at the prices that were frozen for them."""
+    sums = [func.coalesce(func.sum(usage.c[name]), 0).label(name) for name in _PRICED]
+    used = and_(usage.c.batch_id == batch_models.c.batch_id, usage.c.model == batch_models.c.model)
+    ids = list(batch_ids)
+    rows = connection.execute(
+        select(batch_models.c.batch_id, batch_models.c.model, *sums)
+        .select_from(batch_models)
+        .join(usage, used, isouter=True)
+        .where(batch_models.c.batch_id.in_(ids))
+        .group_by(batch_models.c.batch_id, batch_models.c.model)
+    ).all()
+    prices = {
+        (row.batch_id, row.model): price_in(row.price)
+        for row in connection.execute(
+            select(batch_models.c.batch_id, batch_models.c.model, batch_models.c.price).where(
+                batch_models.c.batch_id.in_(ids)
+            )
+        )
+    }
+    spent: dict[str, list[Spent]] = {id: [] for id in ids}
+    for row in rows:
+        spent[row.batch_id].append(
+            Spent(
+                model=row.model,
+                input_tokens=row.input_tokens,
+                cached_tokens=row.cached_tokens,
+                output_tokens=row.output_tokens,
+                price=prices[row.batch_id, row.model],
+            )
+        )
+    return spent
+
+
+_PRICED = ("input_tokens", "cached_tokens", "output_tokens")
+
+
+def price_in(kept: Any) -> Price | None:
+    """A price as it stands in a row."""
+    return msgspec.convert(kept, Price) if kept is not None else None
