@@ -8,12 +8,10 @@ from typing import Any
 
 import msgspec
 
-from batchyard.sim.messages import Request
+from batchyard.sim.messages import Head, Request
 
-__all__ = ["KEY_HEADER", "Ledger"]
+__all__ = ["Ledger"]
 
-KEY_HEADER = b"x-sim-key"
-_COUNTED = "/v1/"
 _FLUSH_SECONDS = 0.1
 
 
@@ -46,9 +44,9 @@ class Ledger:
         self._tokens = 0
         self.connections = 0
 
-    def begin(self, request: Request) -> None:
+    def begin(self, head: Head) -> None:
         """A request is here; those that only look at the simulation are not counted."""
-        if not request.path.startswith(_COUNTED):
+        if not head.is_counted:
             return
         self._received += 1
         in_flight = self._received - self._ended_count
@@ -57,21 +55,20 @@ class Ledger:
 
     def end(self, request: Request, answered: int | str, tokens: int = 0) -> None:
         """The request has its answer, or its fault, or its client has left."""
-        if not request.path.startswith(_COUNTED):
+        head = request.head
+        if not head.is_counted:
             return
-        self._ended[request.path, answered] += 1
+        self._ended[head.path, answered] += 1
         self._ended_count += 1
         self._tokens += tokens
         if self._file is None:
             return
         took_seconds = self._loop.time() - request.arrived
-        custom = request.headers.get(KEY_HEADER)
-        key = custom.decode("latin-1") if custom is not None else None
         line = _Line(
             self._wall() - took_seconds,
-            request.path,
-            request.digest[:16].hex() if key is None else key,
-            key,
+            head.path,
+            head.key or request.digest[:16].hex(),
+            head.key,
             answered,
             took_seconds * 1000,
         )

@@ -4,15 +4,25 @@ from http import HTTPStatus
 
 from msgspec import Struct
 
-__all__ = ["Reply", "Request", "render", "render_head"]
+__all__ = ["Head", "Reply", "Request", "render", "render_head"]
 
 
-class Request(Struct, frozen=True, gc=False):
-    """A whole HTTP request; `headers` has only the few that matter, `arrived` is steady time."""
+class Head(Struct, frozen=True, gc=False):
+    """What matters of a request's head; `key` is what the client calls its request."""
 
     method: str
     path: str
-    headers: dict[bytes, bytes]
+    media_type: bytes
+    key: str | None
+    body_bytes: int
+    keep_alive: bool
+    is_counted: bool
+
+
+class Request(Struct, frozen=True, gc=False):
+    """A whole HTTP request; `arrived` is steady time."""
+
+    head: Head
     body: bytes
     digest: bytes
     arrived: float

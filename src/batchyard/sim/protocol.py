@@ -11,19 +11,24 @@ from typing import Protocol, runtime_checkable
 
 import httptools
 import structlog
+from msgspec import Struct
 
 from batchyard.sim.breakage import BREAKAGES
-from batchyard.sim.ledger import KEY_HEADER, Ledger
-from batchyard.sim.messages import Reply, Request, render
-from batchyard.sim.outbox import Outbox
+from batchyard.sim.ledger import Ledger
+from batchyard.sim.messages import Head, Reply, Request, render
+from batchyard.sim.outbox import Late, Outbox
 from batchyard.wire.errors import ApiError
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Shared"]
 
 log = structlog.get_logger()
 
-_CONTENT_TYPE, _EXPECT = b"content-type", b"expect"
-_HEADERS_KEPT = frozenset({KEY_HEADER, _CONTENT_TYPE, _EXPECT})
+_KEY, _CONTENT_TYPE, _EXPECT = b"x-sim-key", b"content-type", b"expect"
+_HEADERS_KEPT = frozenset({_KEY, _CONTENT_TYPE, _EXPECT})
+_HEAD_END = b"\r\n\r\n"
+_COUNTED = "/v1/"
+# Heads known byte for byte; those of a client differ in the length of the body, if at all.
+_KNOWN_MAX = 4096
 
 
 @runtime_checkable
@@ -39,6 +44,17 @@ class _Socket(Protocol):
     def is_closing(self) -> bool: ...
 
 
+class Shared(Struct, frozen=True):
+    """What all connections of a server have in common; `known` is heads as they were parsed."""
+
+    answer: Callable[[Request], Reply]
+    ledger: Ledger
+    outbox: Outbox
+    loop: asyncio.AbstractEventLoop
+    open_ones: set["Connection"]
+    known: dict[bytes, Head]
+
+
 class Connection(asyncio.Protocol):
     """The protocol of one socket.
 
@@ -46,27 +62,23 @@ class Connection(asyncio.Protocol):
     """
 
     _transport: _Socket
+    _head: Head | None = None
 
-    def __init__(
-        self,
-        answer: Callable[[Request], Reply],
-        ledger: Ledger,
-        outbox: Outbox,
-        open_ones: set["Connection"],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._answer = answer
-        self._ledger = ledger
-        self._outbox = outbox
-        self._open_ones = open_ones
-        self._loop = loop
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._answer = shared.answer
+        self._ledger = shared.ledger
+        self._outbox = shared.outbox
+        self._known = shared.known
+        self._time = shared.loop.time
         self._parser = httptools.HttpRequestParser(self)
+        self._is_between = True
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
-        self._now: Request | None = None
-        self._waiting: deque[tuple[Request, bool]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._now: tuple[Request, Reply] | None = None
+        self._waiting: deque[Request] = deque()
+        self._held: dict[Late, None] = {}
         self._breaking: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
         self._writable = asyncio.Event()
@@ -84,33 +96,39 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, _Socket)
         self._transport = transport
         self._socket: socket.socket = transport.get_extra_info("socket")
-        self._open_ones.add(self)
+        self._shared.open_ones.add(self)
         self._ledger.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         """From asyncio: the client has left, or we have closed."""
-        self._open_ones.discard(self)
+        self._shared.open_ones.discard(self)
         self._ledger.connections -= 1
-        if self._timer is not None:
-            self._timer.cancel()
+        self._held.pop(self, None)
         if self._breaking is not None:
             self._breaking.cancel()
         elif self._now is not None:
-            self._ledger.end(self._now, "left")
-        for request, _ in self._waiting:
+            self._ledger.end(self._now[0], "left")
+        for request in self._waiting:
             self._ledger.end(request, "left")
         self._waiting.clear()
         self._gone.set()
 
     def data_received(self, data: bytes) -> None:
         """From asyncio: parse what came; whole requests are answered while this runs."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError:
-            # A mistake of ours, which the loop is to report.
-            raise
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._refuse(f"This is not HTTP/1.1: {error}.")
+        if not self._is_between:
+            self._parse(data)
+            return
+        head_bytes, _, body = data.partition(_HEAD_END)
+        head = self._known.get(head_bytes)
+        if head is not None and head.body_bytes == len(body):
+            self._take(head, body)
+            return
+        head = self._parse(data)
+        # So much after the first head means that it was one request, whole and not in chunks.
+        if head is not None and head.body_bytes == len(body):
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[head_bytes] = head
 
     def pause_writing(self) -> None:
         """From asyncio: the client does not keep up."""
@@ -119,6 +137,10 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """From asyncio: the client has caught up."""
         self._writable.set()
+
+    def on_message_begin(self) -> None:
+        """From the parser: the first byte of a request."""
+        self._is_between = False
 
     def on_url(self, url: bytes) -> None:
         """From the parser: a part of the request's target."""
@@ -140,58 +162,78 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """From the parser: the request is whole."""
         body = b"".join(self._parts)
-        path, headers = self._url.partition(b"?")[0], self._headers
-        self._url, self._headers, self._parts = b"", {}, []
-        request = Request(
+        key = self._headers.get(_KEY)
+        path = self._url.partition(b"?")[0].decode("latin-1")
+        self._head = Head(
             self._parser.get_method().decode(),
-            path.decode("latin-1"),
-            headers,
-            body,
-            sha256(body).digest(),
-            self._loop.time(),
+            path,
+            self._headers.get(_CONTENT_TYPE, b""),
+            key.decode("latin-1") if key is not None else None,
+            len(body),
+            self._parser.should_keep_alive(),
+            path.startswith(_COUNTED),
         )
-        self._ledger.begin(request)
-        keep_alive = self._parser.should_keep_alive()
-        if self._now is None:
-            self._begin(request, keep_alive)
-        else:
-            self._waiting.append((request, keep_alive))
+        self._url, self._headers, self._parts = b"", {}, []
+        self._is_between = True
+        self._take(self._head, body)
 
-    def _begin(self, request: Request, keep_alive: bool) -> None:
-        self._now = request
+    def fall_due(self) -> None:
+        """From the outbox: the answer has waited as long as it should."""
+        if self._now is not None and not self._transport.is_closing():
+            self._finish(*self._now)
+            self._go_on()
+
+    def _parse(self, data: bytes) -> Head | None:
+        """Take what is whole; the last head, if nothing is left over."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            # A mistake of ours, which the loop is to report.
+            raise
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._refuse(f"This is not HTTP/1.1: {error}.")
+            return None
+        return self._head if self._is_between else None
+
+    def _take(self, head: Head, body: bytes) -> None:
+        self._ledger.begin(head)
+        request = Request(head, body, sha256(body).digest(), self._time())
+        if self._now is None:
+            self._begin(request)
+        else:
+            self._waiting.append(request)
+
+    def _begin(self, request: Request) -> None:
         try:
             reply = self._answer(request)
         except Exception:
             # A mistake of the simulation, not a simulated fault: one request is enough for it.
-            log.exception("sim_failed", path=request.path)
+            log.exception("sim_failed", path=request.head.path)
             error = ApiError(500, "The simulation itself failed.", type="server_error")
             reply = Reply(error.body(), 500)
         if reply.fault is not None and reply.is_broken:
+            self._now = request, reply
             # Logged before it happens: who sees the fault finds it in the log.
             self._ledger.end(request, reply.fault)
-            self._breaking = self._loop.create_task(self._break(reply.fault, reply))
+            self._breaking = self._shared.loop.create_task(self._break(reply.fault, reply))
         elif reply.delay_seconds > 0:
-            self._timer = self._loop.call_later(
-                reply.delay_seconds, self._finish_late, request, reply, keep_alive
-            )
+            self._now = request, reply
+            self._held = self._outbox.hold(self, reply.delay_seconds)
         else:
-            self._finish(request, reply, keep_alive)
+            self._finish(request, reply)
 
-    def _finish(self, request: Request, reply: Reply, keep_alive: bool) -> None:
-        self._outbox.put(self._transport, render(reply, keep_alive=keep_alive))
+    def _finish(self, request: Request, reply: Reply) -> None:
         self._now = None
+        keep_alive = request.head.keep_alive
+        self._outbox.put(self._transport, render(reply, keep_alive=keep_alive))
         self._ledger.end(request, reply.fault or reply.status, reply.tokens)
         if not keep_alive:
             self._outbox.flush()
             self._transport.close()
 
-    def _finish_late(self, request: Request, reply: Reply, keep_alive: bool) -> None:
-        self._finish(request, reply, keep_alive)
-        self._go_on()
-
     def _go_on(self) -> None:
         while self._now is None and self._waiting and not self._transport.is_closing():
-            self._begin(*self._waiting.popleft())
+            self._begin(self._waiting.popleft())
 
     async def _break(self, fault: str, reply: Reply) -> None:
         self._outbox.flush()

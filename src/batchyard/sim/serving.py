@@ -13,7 +13,7 @@ from batchyard.places.machine import open_files_max
 from batchyard.sim.ledger import Ledger
 from batchyard.sim.options import SimOptions
 from batchyard.sim.outbox import Outbox
-from batchyard.sim.protocol import Connection
+from batchyard.sim.protocol import Connection, Shared
 from batchyard.sim.site import Site
 
 __all__ = ["Running", "run", "start"]
@@ -58,10 +58,10 @@ async def start(options: SimOptions) -> Running:
     clock = system_clock()
     ledger = Ledger(options.log, wall=clock.wall, loop=loop)
     site = Site(options, ledger, clock)
-    outbox = Outbox(loop)
     open_ones: set[Connection] = set()
+    shared = Shared(site.answer, ledger, Outbox(loop), loop, open_ones, {})
     server = await loop.create_server(
-        lambda: Connection(site.answer, ledger, outbox, open_ones, loop),
+        lambda: Connection(shared),
         options.host,
         options.port,
         backlog=_BACKLOG,

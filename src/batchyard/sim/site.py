@@ -32,6 +32,8 @@ class Site:
         self.ledger = ledger
         self._models = options.models
         self._seed = options.seed
+        # A digest is random enough: that of another seed need only be another number.
+        self._salt = mix(options.seed, 0)
         self._texts = Texts(options.seed)
         self._luck = Luck(options.faults, options.seed)
         self._pace = Pace(options.latency)
@@ -48,38 +50,40 @@ class Site:
     def answer(self, request: Request) -> Reply:
         """The reply to any request: an answer, a fault by chance, or a refusal."""
         try:
-            if request.path in ANSWERS and request.method == "POST":
+            if request.head.path in ANSWERS and request.head.method == "POST":
                 return self._answer_line(request)
             return self._answer_aside(request)
         except ApiError as error:
             return Reply(error.body(), error.status)
 
     def _answer_line(self, request: Request) -> Reply:
-        number = mix(self._seed, int.from_bytes(request.digest[:8], "big"))
-        fault = self._luck.draw(request.path, number)
+        number = int.from_bytes(request.digest[:8], "big") ^ self._salt
+        fault = self._luck.draw(request.head.path, number)
         if fault is None:
             return self._sound(request, number)
         return self._mischief.reply(fault, partial(self._sound, request, number))
 
     def _sound(self, request: Request, number: int) -> Reply:
-        fields = read_fields(request, ENDPOINTS[request.path].required)
+        path = request.head.path
+        fields = read_fields(request, ENDPOINTS[path].required)
         model = fields.get("model")
         if self._models and model is not None and model not in self._models:
             raise _no_such_model(model)
-        body, tokens = ANSWERS[request.path](Reading(fields, number, self._texts, self._seed))
+        body, tokens = ANSWERS[path](Reading(fields, number, self._texts, self._seed))
         delay_seconds = self._pace.delay_seconds(tokens, number, request.arrived)
         return Reply(body, tokens=tokens, delay_seconds=delay_seconds)
 
     def _answer_aside(self, request: Request) -> Reply:
-        aside = self._asides.get((request.method, request.path))
+        method, path = request.head.method, request.head.path
+        aside = self._asides.get((method, path))
         if aside is not None:
             return aside(request)
-        name = unquote(request.path.removeprefix(_MODELS + "/"))
-        if request.method == "GET" and request.path.startswith(_MODELS + "/"):
+        name = unquote(path.removeprefix(_MODELS + "/"))
+        if method == "GET" and path.startswith(_MODELS + "/"):
             if self._models and name not in self._models:
                 raise _no_such_model(name)
             return Reply(to_json(_model(name)))
-        raise ApiError(404, f"Invalid URL ({request.method} {request.path})", code="unknown_url")
+        raise ApiError(404, f"Invalid URL ({method} {path})", code="unknown_url")
 
     def _list_models(self, request: Request) -> Reply:
         models = [_model(name) for name in self._models or DEFAULT_MODELS]

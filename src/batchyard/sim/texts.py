@@ -48,12 +48,12 @@ class Texts:
 
 def count_tokens(text: str) -> int:
     """Tokens of a text: a quarter of its bytes, rounded up."""
-    return _quarter(_count_bytes(text))
+    return -(-_count_bytes(text) // 4)
 
 
 def cut(text: str, tokens_max: int | None) -> tuple[str, int, bool]:
     """As much of the text as may be written, its tokens, and whether it is all of it."""
-    tokens = _quarter(_count_bytes(text))
+    tokens = count_tokens(text)
     if tokens_max is None or tokens <= tokens_max:
         return text, tokens, True
     shorter = text.encode("utf-8", "replace")[: 4 * tokens_max].decode("utf-8", "ignore")
@@ -62,33 +62,31 @@ def cut(text: str, tokens_max: int | None) -> tuple[str, int, bool]:
 
 def input_tokens(value: Any) -> int:
     """Tokens of an input in any form: a text, token ids, messages, parts of a message."""
-    return _quarter(_bytes_within(value))
+    return -(-_bytes_within(value) // 4)
 
 
 def _bytes_within(value: Any) -> int:
     if isinstance(value, str):
         return _count_bytes(value)
+    size = 0
     if isinstance(value, list):
-        return sum(map(_bytes_within, value))
-    if isinstance(value, dict):
-        # Mostly there is the first alone; a generator would cost more than the rest.
-        size = _bytes_within(value["content"]) if "content" in value else 0
-        for key in _OTHER_TEXT_KEYS.intersection(value):
-            size += _bytes_within(value[key])
-        return size
-    # A token id is one token, which is four bytes here.
-    return 4 if isinstance(value, int) else 0
+        for one in value:
+            size += _bytes_within(one)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            if key in _TEXT_KEYS:
+                size += _bytes_within(one)
+    elif isinstance(value, int):
+        # A token id is one token, which is four bytes here.
+        size = 4
+    return size
 
 
-_OTHER_TEXT_KEYS = frozenset({"text", "output", "arguments"})
+_TEXT_KEYS = frozenset({"content", "text", "output", "arguments"})
 
 
 def _count_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-def _quarter(size_bytes: int) -> int:
-    return -(-size_bytes // 4)
 
 
 def _paragraph(chance: Random, all_words: list[str]) -> str:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType, field
-
 from batchyard.sim.answers.reading import CREATED, Reading, answer_json
 from batchyard.sim.answers.structured import instance_text
 from batchyard.sim.chance import mix
@@ -14,9 +12,10 @@ __all__ = ["answer_chat"]
 
 
 def answer_chat(reading: Reading) -> tuple[bytes, int]:
-    """A `chat.completion` with `n` choices."""
+    """A `chat.completion` with `n` choices, made as text for it has to be fast."""
     fields = reading.fields
-    if not isinstance(fields["messages"], list) or not fields["messages"]:
+    messages = fields["messages"]
+    if not isinstance(messages, list) or not messages:
         raise ApiError(400, "Invalid 'messages': expected a non-empty array.", param="messages")
     tokens_max = reading.tokens_max("max_completion_tokens", "max_tokens")
     choices, written = [], 0
@@ -24,69 +23,31 @@ def answer_chat(reading: Reading) -> tuple[bytes, int]:
         choice, tokens = _choose(reading, index, tokens_max)
         choices.append(choice)
         written += tokens
-    read = input_tokens(fields["messages"])
-    answer = _ChatCompletion(
-        f"chatcmpl-{reading.number:016x}",
-        fields["model"],
-        choices,
-        _Usage(read, written, read + written),
-    )
-    return answer_json(answer), written
+    read = input_tokens(messages)
+    model = answer_json(fields["model"])
+    said = (reading.number, model, b",".join(choices), read, written, read + written)
+    return _ANSWER % said, written
 
 
-class _Message(Struct, gc=False):
-    content: str | None
-    role: str = "assistant"
-    refusal: None = None
-    annotations: tuple[()] = ()
-    tool_calls: list[dict[str, Any]] | UnsetType = UNSET
+_ANSWER = (
+    b'{"id":"chatcmpl-%%016x","object":"chat.completion","created":%d,"model":%%b,"choices":[%%b],'
+    b'"usage":{"prompt_tokens":%%d,"completion_tokens":%%d,"total_tokens":%%d,'
+    b'"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},'
+    b'"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,'
+    b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},'
+    b'"service_tier":"default","system_fingerprint":"simulated"}'
+) % CREATED
+_CHOICE = (
+    b'{"index":%d,"message":{"role":"assistant","content":%b,"refusal":null,"annotations":[]%b},'
+    b'"finish_reason":"%b","logprobs":null}'
+)
 
 
-class _Choice(Struct, gc=False):
-    index: int
-    message: _Message
-    finish_reason: str
-    logprobs: None = None
-
-
-class _InputDetails(Struct, frozen=True):
-    cached_tokens: int = 0
-    audio_tokens: int = 0
-
-
-class _OutputDetails(Struct, frozen=True):
-    reasoning_tokens: int = 0
-    audio_tokens: int = 0
-    accepted_prediction_tokens: int = 0
-    rejected_prediction_tokens: int = 0
-
-
-class _Usage(Struct, gc=False):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: _InputDetails = _InputDetails()
-    completion_tokens_details: _OutputDetails = _OutputDetails()
-
-
-class _ChatCompletion(Struct, gc=False):
-    """Structs, where other answers are dicts: this one has to be fast."""
-
-    id: str
-    model: str
-    choices: list[_Choice]
-    usage: _Usage
-    object: str = "chat.completion"
-    created: int = CREATED
-    tier: str = field(default="default", name="service_tier")
-    system_fingerprint: str = "simulated"
-
-
-def _choose(reading: Reading, index: int, tokens_max: int | None) -> tuple[_Choice, int]:
+def _choose(reading: Reading, index: int, tokens_max: int | None) -> tuple[bytes, int]:
     tool = _tool_to_call(reading.fields)
     if tool is None:
         text, tokens, is_whole = cut(_content(reading, index), tokens_max)
-        return _Choice(index, _Message(text), "stop" if is_whole else "length"), tokens
+        return _CHOICE % (index, answer_json(text), b"", b"stop" if is_whole else b"length"), tokens
     arguments = instance_text(tool.get("parameters") or {"type": "object"}, reading, index)
     text, tokens, is_whole = cut(arguments, tokens_max)
     call = {
@@ -94,14 +55,13 @@ def _choose(reading: Reading, index: int, tokens_max: int | None) -> tuple[_Choi
         "type": "function",
         "function": {"name": tool["name"], "arguments": text},
     }
-    message = _Message(None, tool_calls=[call])
-    return _Choice(index, message, "tool_calls" if is_whole else "length"), tokens
+    calls = b',"tool_calls":[%b]' % answer_json(call)
+    reason = b"tool_calls" if is_whole else b"length"
+    return _CHOICE % (index, b"null", calls, reason), tokens
 
 
 def _content(reading: Reading, index: int) -> str:
     form = reading.fields.get("response_format")
-    if form is None:
-        return reading.texts.answer(mix(index, reading.number) if index else reading.number)
     if isinstance(form, dict) and form.get("type") in ("json_schema", "json_object"):
         schema = None
         if form["type"] == "json_schema":
@@ -116,8 +76,7 @@ def _content(reading: Reading, index: int) -> str:
 def _tool_to_call(fields: dict[str, Any]) -> dict[str, Any] | None:
     """The function that `tool_choice` makes the model call; None where text is an answer too."""
     choice = fields.get("tool_choice")
-    tools = fields.get("tools")
-    if choice in (None, "none", "auto") or not isinstance(tools, list):
+    if choice in (None, "none", "auto") or not isinstance(tools := fields.get("tools"), list):
         return None
     functions = [tool.get("function") for tool in tools if isinstance(tool, dict)]
     named = choice.get("function", {}).get("name") if isinstance(choice, dict) else None

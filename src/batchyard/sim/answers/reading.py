@@ -20,6 +20,8 @@ __all__ = ["CREATED", "Reading", "answer_json", "read_fields"]
 # Always the same time: the same request has the same answer, byte for byte.
 CREATED = 1_767_225_600
 _COUNT_MAX = 128
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
 class Reading(Struct, frozen=True, gc=False):
@@ -69,7 +71,7 @@ class Reading(Struct, frozen=True, gc=False):
 
 def read_fields(request: Request, required: Sequence[str]) -> dict[str, Any]:
     """The fields of a JSON or form body, with those that must be there."""
-    media_type = request.headers.get(b"content-type", b"")
+    media_type = request.head.media_type
     if media_type.startswith(b"multipart/form-data"):
         fields = _read_form(request.body, media_type.decode("latin-1"))
     else:
@@ -87,7 +89,7 @@ def read_fields(request: Request, required: Sequence[str]) -> dict[str, Any]:
 def answer_json(answer: Any) -> bytes:
     """The answer as compact JSON."""
     try:
-        return msgspec.json.encode(answer)
+        return _encode(answer)
     except UnicodeEncodeError:
         # Something echoed has a lone surrogate, which JSON can only say in escapes.
         return json.dumps(msgspec.to_builtins(answer), separators=(",", ":")).encode()
@@ -95,7 +97,7 @@ def answer_json(answer: Any) -> bytes:
 
 def _read_json(body: bytes) -> dict[str, Any]:
     try:
-        fields = msgspec.json.decode(body)
+        fields = _decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         fields = _read_odd_json(body)
     if not isinstance(fields, dict):

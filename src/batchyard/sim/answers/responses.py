@@ -16,42 +16,17 @@ def answer_responses(reading: Reading) -> tuple[bytes, int]:
     form = _text_format(fields)
     limit = reading.tokens_max("max_output_tokens")
     text, written, is_whole = cut(_content(reading, form), limit)
-    status = "completed" if is_whole else "incomplete"
+    status = b"completed" if is_whole else b"incomplete"
     read = input_tokens(fields.get("input")) + input_tokens(fields.get("instructions"))
-    message = {
-        "type": "message",
-        "id": f"msg_{reading.number:016x}",
-        "status": status,
-        "role": "assistant",
-        "content": [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}],
-    }
-    answer = {
-        "id": f"resp_{reading.number:016x}",
-        "object": "response",
-        "created_at": CREATED,
-        "status": status,
-        "completed_at": CREATED if is_whole else None,
-        "background": False,
-        "error": None,
-        "incomplete_details": None if is_whole else {"reason": "max_output_tokens"},
-        "max_output_tokens": limit,
-        "model": fields["model"],
-        "output": [message],
-        "previous_response_id": None,
-        "reasoning": {"effort": None, "summary": None},
-        "service_tier": "default",
-        "text": {"format": form, "verbosity": "medium"},
-        "truncation": "disabled",
-        **{name: _echo(fields, name, default) for name, default in _ECHOED.items()},
-        "usage": {
-            "input_tokens": read,
-            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-            "output_tokens": written,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": read + written,
-        },
-    }
-    return answer_json(answer), written
+    echoed = {name: fields[name] for name in _ECHOED.keys() & fields if fields[name] is not None}
+    return _ANSWER % (
+        *(reading.number, status, b"%d" % CREATED if is_whole else b"null"),
+        *(b"null" if is_whole else b'{"reason":"max_output_tokens"}', answer_json(limit)),
+        *(answer_json(fields["model"]), reading.number, status, answer_json(text)),
+        answer_json(form),
+        answer_json({**_ECHOED, **echoed})[1:-1] if echoed else _ECHOED_DEFAULTS,
+        *(read, written, read + written),
+    ), written
 
 
 # Fields that come back as they were given, and what they are when they were not.
@@ -70,11 +45,19 @@ _ECHOED: dict[str, Any] = {
     "top_p": 1.0,
     "user": None,
 }
-
-
-def _echo(fields: dict[str, Any], name: str, default: Any) -> Any:
-    value = fields.get(name)
-    return default if value is None else value
+_ECHOED_DEFAULTS = answer_json(_ECHOED)[1:-1]
+_ANSWER = (
+    b'{"id":"resp_%%016x","object":"response","created_at":%d,"status":"%%b","completed_at":%%b,'
+    b'"background":false,"error":null,"incomplete_details":%%b,"max_output_tokens":%%b,'
+    b'"model":%%b,"output":[{"type":"message","id":"msg_%%016x","status":"%%b",'
+    b'"role":"assistant","content":[{"type":"output_text","text":%%b,"annotations":[],'
+    b'"logprobs":[]}]}],"previous_response_id":null,'
+    b'"reasoning":{"effort":null,"summary":null},"service_tier":"default",'
+    b'"text":{"format":%%b,"verbosity":"medium"},"truncation":"disabled",%%b,'
+    b'"usage":{"input_tokens":%%d,'
+    b'"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":0},'
+    b'"output_tokens":%%d,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":%%d}}'
+) % CREATED
 
 
 def _text_format(fields: dict[str, Any]) -> dict[str, Any]:
