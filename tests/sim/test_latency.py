@@ -7,7 +7,7 @@ import pytest
 
 from batchyard.sim import SimOptions
 from batchyard.sim.latency import Latency, Pace
-from tests.sim.asking import CHAT, ask, ask_chat, post
+from tests.sim.asking import CHAT, ask, ask_chat, get, post
 from tests.sim.conftest import Starting
 
 
@@ -82,6 +82,20 @@ async def test_answers_wait_side_by_side(starting: Starting) -> None:
     began = loop.time()
     await ask(running, *[post("/v1/chat/completions", CHAT)] * 3)
     assert loop.time() - began >= 0.3
+
+
+async def test_who_leaves_takes_no_answer_of_others(starting: Starting) -> None:
+    """Of many that wait for the same moment some leave, and all others are answered."""
+    running = await starting(SimOptions(latency=Latency.parse("fixed:0.3")))
+    leaving = [asyncio.create_task(ask_chat(running)) for _ in range(10)]
+    staying = [asyncio.create_task(ask_chat(running)) for _ in range(10)]
+    while running.stats["in_flight"] < 20:
+        await ask(running, get("/health"))
+    for one in leaving:
+        one.cancel()
+    assert {seen.status for seen in await asyncio.gather(*staying)} == {200}
+    await asyncio.wait(leaving)
+    assert running.stats["answered"] == {"200": 10, "left": 10}
 
 
 async def test_latency_changes_while_it_runs(starting: Starting) -> None:

@@ -87,6 +87,27 @@ async def test_pipelined_answers_keep_their_order(starting: Starting) -> None:
     await writer.wait_closed()
 
 
+async def test_a_head_that_was_seen_before_is_taken_anew(starting: Starting) -> None:
+    """Where only the bodies of requests differ each has its own answer, in pieces too."""
+    running = await starting(SimOptions())
+    users = "abacb"
+    sent = [post("/v1/chat/completions", {**CHAT, "user": user}) for user in users]
+    alone = [(await ask(running, one))[0] for one in sent]
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    seen = []
+    for user, one in zip(users, sent, strict=True):
+        cut = len(one) // 2 if user == "c" else len(one)
+        writer.write(one[:cut])
+        # Whoever is answered elsewhere knows that this piece has been read.
+        await ask(running, get("/health"))
+        writer.write(one[cut:])
+        seen.append(await read(reader))
+    writer.close()
+    await writer.wait_closed()
+    assert seen == alone
+    assert [one == seen[0] for one in seen] == [user == "a" for user in users]
+
+
 async def test_many_requests_may_wait(starting: Starting) -> None:
     """Behind a slow answer any number of quick ones wait on one connection."""
     running = await starting(SimOptions(latency=Latency.parse("fixed:0.2")))

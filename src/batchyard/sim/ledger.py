@@ -13,6 +13,7 @@ from batchyard.sim.messages import Head, Request
 __all__ = ["Ledger"]
 
 _FLUSH_SECONDS = 0.1
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class _Line(msgspec.Struct, frozen=True, gc=False):
@@ -32,10 +33,11 @@ class Ledger:
     def __init__(
         self, log: Path | None, *, wall: Callable[[], float], loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._file = log.open("ab", buffering=1 << 20) if log is not None else None
+        self._file = log.open("ab") if log is not None else None
         self._wall = wall
         self._loop = loop
-        self._encode = msgspec.json.Encoder().encode
+        self._lines: list[_Line] = []
+        self._wall_at_zero = 0.0
         self._flushing: asyncio.TimerHandle | None = None
         self._received = 0
         self._ended: Counter[tuple[str, int | str]] = Counter()
@@ -63,18 +65,20 @@ class Ledger:
         self._tokens += tokens
         if self._file is None:
             return
-        took_seconds = self._loop.time() - request.arrived
+        if self._flushing is None:
+            self._flushing = self._loop.call_later(_FLUSH_SECONDS, self.flush)
+            # The wall clock is asked once for all lines that are written together.
+            self._wall_at_zero = self._wall() - self._loop.time()
+        arrived = request.arrived
         line = _Line(
-            self._wall() - took_seconds,
+            self._wall_at_zero + arrived,
             head.path,
             head.key or request.digest[:16].hex(),
             head.key,
             answered,
-            took_seconds * 1000,
+            (self._loop.time() - arrived) * 1e3,
         )
-        self._file.write(self._encode(line) + b"\n")
-        if self._flushing is None:
-            self._flushing = self._loop.call_later(_FLUSH_SECONDS, self.flush)
+        self._lines.append(line)
 
     @property
     def in_flight(self) -> int:
@@ -119,7 +123,9 @@ class Ledger:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
-        if self._file is not None:
+        if self._file is not None and self._lines:
+            lines, self._lines = self._lines, []
+            self._file.write(_encode_lines(lines))
             self._file.flush()
 
     def close(self) -> None:
