@@ -218,11 +218,14 @@ def request_lines(
     return ("\n".join(lines) + "\n").encode()
 
 
-def batch_of(client: OpenAI, lines: bytes) -> Batch:
+def batch_of(client: OpenAI, lines: bytes, headers: Mapping[str, str] | None = None) -> Batch:
     """Upload chat lines and create a batch of them."""
     file = client.files.create(file=("lines.jsonl", lines), purpose="batch")
     return client.batches.create(
-        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        input_file_id=file.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        extra_headers=headers,
     )
 
 

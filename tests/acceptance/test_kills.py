@@ -106,6 +106,31 @@ def test_a_server_killed_at_a_named_moment(point: str, sim: Sim, serve: Serve) -
     check(client, batch, sim, kills=1)
 
 
+@pytest.mark.parametrize("point", ["create.before_commit", "create.after_commit"])
+def test_a_create_that_a_kill_cut_short_is_sent_again(point: str, sim: Sim, serve: Serve) -> None:
+    """With the same Idempotency-Key it makes the batch that it made, or makes it now."""
+    server = serve([sim.url])
+    client = server.start(BATCHYARD_FAULT=point)
+    named = {"Idempotency-Key": "the only one"}
+    lines = request_lines(LINES)
+    with pytest.raises(openai.APIConnectionError):
+        batch_of(client, lines, named)
+    until(server.died)
+    client = server.start()
+    (file,) = client.files.list()
+    before = [batch.id for batch in client.batches.list()]
+    assert len(before) == (point == "create.after_commit")
+    batch = client.batches.create(
+        input_file_id=file.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        extra_headers=named,
+    )
+    assert before in ([], [batch.id])
+    check(client, batch, sim, kills=1)
+    assert [batch.id] == [one.id for one in client.batches.list()]
+
+
 @pytest.mark.parametrize("point", WORKER_POINTS)
 def test_a_worker_killed_at_a_named_moment(point: str, sim: Sim, serve: Serve) -> None:
     """Whatever a worker was just doing, the next one goes on from what is recorded."""

@@ -109,6 +109,11 @@ class Writing:
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
 
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far, in hexadecimal."""
+        return self._hash.hexdigest()
+
     def commit(self) -> str:
         """Make it durable under its name; returns the SHA-256 in hexadecimal."""
         self._reach("blob.before_sync")

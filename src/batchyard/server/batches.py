@@ -1,10 +1,12 @@
 """Batches: create, list, retrieve, cancel."""
 
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from batchyard.places.store.promises import Promise
 from batchyard.places.store.rows import NewBatch
 from batchyard.rules.limits import BATCHES_PAGE, Limits, window_seconds
 from batchyard.rules.schedule import PRIORITY_RANGE
@@ -22,6 +24,7 @@ from batchyard.server.params import (
     query_of,
     string_of,
 )
+from batchyard.server.promises import once
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import batch_id, line_id_prefix
@@ -33,6 +36,12 @@ __all__ = ["cancel", "create", "list_", "retrieve", "window_of"]
 async def create(request: Request, yard: Yard) -> Response:
     """Create a batch; what is wrong with its input shows on the batch, not here."""
     body = await json_object(request)
+    return await once(request, yard, body, partial(_create, request, yard, body))
+
+
+async def _create(
+    request: Request, yard: Yard, body: dict[str, Any], promise: Promise | None
+) -> Response:
     project, now = project_of(request.scope), yard.now()
     input_file_id = string_of(body, "input_file_id")
     endpoint = _endpoint(string_of(body, "endpoint"), dialect_of(request.scope))
@@ -62,7 +71,7 @@ async def create(request: Request, yard: Yard) -> Response:
         priority=_priority(body, limits_of(request.scope)),
         budget=budget_of(body) if limits_of(request.scope).extras else None,
     )
-    batch = await yard.store.run(yard.records.add_batch, new)
+    batch = await yard.store.run(yard.records.add_batch, new, promise)
     yard.ring()
     return answer(await dressed(yard, request.scope, batch))
 

@@ -9,11 +9,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from batchyard.places.store.promises import Promise
 from batchyard.places.store.rows import Content, FileRow, Part
 from batchyard.rules.limits import FILES_PAGE
 from batchyard.server.answers import answer
 from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import expires_after_of, limit_of, one_of, query_of
+from batchyard.server.promises import once
 from batchyard.server.purposes import check_purpose, end_of
 from batchyard.server.uploading import FORM_BYTES_MAX, Form, receive, too_large
 from batchyard.server.yard import Yard
@@ -42,11 +44,17 @@ async def upload(request: Request, yard: Yard) -> Response:
         runner=yard.disk,
         create=lambda: yard.blobs.create(blob),
     )
-    try:
+    writing = form.upload.writing
+    asked = form.fields | {"": [form.upload.filename, writing.size_bytes, writing.sha256]}
+
+    async def make(promise: Promise | None) -> Response:
         row = await _named(form, id, blob, request, yard)
+        return answer(await yard.store.run(yard.records.add_file, row, promise))
+
+    try:
+        return await once(request, yard, asked, make)
     finally:
-        await yard.disk.run(form.upload.writing.abandon)
-    return answer(await yard.store.run(yard.records.add_file, row))
+        await yard.disk.run(writing.abandon)
 
 
 async def _named(form: Form, id: str, blob: str, request: Request, yard: Yard) -> FileRow:

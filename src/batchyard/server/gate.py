@@ -23,7 +23,7 @@ from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import request_id
 
-__all__ = ["Gate", "demand", "dialect_of", "limits_of", "project_of"]
+__all__ = ["Gate", "demand", "dialect_of", "key_id_of", "limits_of", "project_of"]
 
 # Whoever is answered at all is answered by a server whose store is open.
 _OPEN = dict.fromkeys(("/healthz", "/readyz"), b'{"status":"ok"}\n')
@@ -63,6 +63,12 @@ def project_of(scope: Scope) -> str:
     """The project of the key that opened the gate."""
     right: _Right = scope["state"].right
     return right.bearer.key.project_id
+
+
+def key_id_of(scope: Scope) -> str:
+    """The id of that key."""
+    right: _Right = scope["state"].right
+    return right.bearer.key.id
 
 
 def limits_of(scope: Scope) -> Limits:

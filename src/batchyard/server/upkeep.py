@@ -41,7 +41,7 @@ class Upkeep:
         """Sweep until cancelled."""
         while True:
             self._wake.clear()
-            for sweep in (self._sweep_files, self._sweep_uploads):
+            for sweep in (self._sweep_files, self._sweep_uploads, self._sweep_promises):
                 await self._runner.run(sweep)
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
@@ -61,3 +61,6 @@ class Upkeep:
             self._blobs.delete([blob])
             self._records.forget_part(id)
         self._records.forget_uploads(now)
+
+    def _sweep_promises(self) -> None:
+        self._records.forget_promises(int(self._clock.wall()))

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from batchyard.places.blobs import BlobCorruptError, Blobs
-from batchyard.places.store.rows import FileRow, Part, UploadPartRow, UploadRow
+from batchyard.places.store.promises import Promise
+from batchyard.places.store.rows import FileRow, Part
+from batchyard.places.store.uploads import UploadPartRow, UploadRow, shown
 from batchyard.rules.limits import (
     UPLOAD_BYTES_MAX,
     UPLOAD_PART_BYTES_MAX,
@@ -28,12 +31,13 @@ from batchyard.server.params import (
     string_of,
     strings_of,
 )
+from batchyard.server.promises import once
 from batchyard.server.purposes import check_purpose, end_of
 from batchyard.server.uploading import FORM_BYTES_MAX, label, receive, too_large
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import file_id, part_id, upload_id
-from batchyard.wire.objects import File, Upload, UploadPart
+from batchyard.wire.objects import UploadPart
 
 __all__ = ["add_part", "cancel", "complete", "create"]
 
@@ -47,6 +51,12 @@ log = structlog.get_logger()
 async def create(request: Request, yard: Yard) -> Response:
     """Begin an upload."""
     body = await json_object(request)
+    return await once(request, yard, body, partial(_create, request, yard, body))
+
+
+async def _create(
+    request: Request, yard: Yard, body: dict[str, Any], promise: Promise | None
+) -> Response:
     size_bytes = integer_of(body, "bytes", (0, UPLOAD_BYTES_MAX))
     if size_bytes is None:
         raise ApiError.missing("bytes")
@@ -64,8 +74,7 @@ async def create(request: Request, yard: Yard) -> Response:
         expires_at=now + UPLOAD_SECONDS,
         file_seconds=expires_after_of("expires_after", body.get("expires_after")),
     )
-    await yard.store.run(yard.records.add_upload, new)
-    return answer(_shown(new))
+    return answer(await yard.store.run(yard.records.add_upload, new, promise))
 
 
 async def add_part(request: Request, yard: Yard) -> Response:
@@ -105,6 +114,12 @@ async def add_part(request: Request, yard: Yard) -> Response:
 async def complete(request: Request, yard: Yard) -> Response:
     """Make the parts, in the order that is given now, one file."""
     body = await json_object(request)
+    return await once(request, yard, body, partial(_complete, request, yard, body))
+
+
+async def _complete(
+    request: Request, yard: Yard, body: dict[str, Any], promise: Promise | None
+) -> Response:
     upload = await _pending(request, yard, "complete")
     part_ids, md5 = strings_of(body, "part_ids"), _md5_of(body)
     parts = await _named(upload, part_ids, yard)
@@ -140,11 +155,12 @@ async def complete(request: Request, yard: Yard) -> Response:
         parts=tuple(reading.parts),
         digest=None if digest is None else msgspec.json.encode(digest),
     )
-    if not await yard.store.run(yard.records.complete_upload, upload, part_ids, row):
+    made = await yard.store.run(yard.records.complete_upload, upload, part_ids, row, promise)
+    if made is None:
         now_found = await yard.store.run(yard.records.upload, upload.project_id, upload.id, now)
         raise ApiError.upload_is(now_found.status if now_found else "expired", "complete")
     yard.ring()
-    return answer(_shown(upload, row))
+    return answer(made)
 
 
 async def cancel(request: Request, yard: Yard) -> Response:
@@ -158,7 +174,7 @@ async def cancel(request: Request, yard: Yard) -> Response:
     if found.status != "cancelled":
         raise ApiError.upload_is(found.status, "cancel")
     yard.ring()
-    return answer(_shown(found))
+    return answer(shown(found))
 
 
 async def _pending(request: Request, yard: Yard, asked: str) -> UploadRow:
@@ -252,27 +268,3 @@ def _size(parts: Iterable[UploadPartRow]) -> int:
 
 def _bad_parts(what: str) -> ApiError:
     return ApiError(400, f"Invalid 'part_ids': {what}", code="invalid_value", param="part_ids")
-
-
-def _shown(upload: UploadRow, row: FileRow | None = None) -> Upload:
-    return Upload(
-        id=upload.id,
-        bytes=upload.bytes,
-        created_at=upload.created_at,
-        expires_at=upload.expires_at,
-        filename=upload.filename,
-        purpose=upload.purpose,
-        status=upload.status if row is None else "completed",
-        file=None if row is None else _file(row),
-    )
-
-
-def _file(row: FileRow) -> File:
-    return File(
-        id=row.id,
-        bytes=row.size_bytes,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        filename=row.filename,
-        purpose=row.purpose,
-    )

@@ -1,6 +1,7 @@
 """What the doors stand on."""
 
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -42,6 +43,8 @@ class Yard:
     models: Callable[[], Awaitable[Sequence[Model]]]
     settings: Settings
     wardrobe: Wardrobe = field(default_factory=Wardrobe)
+    # Requests that run now and must not run twice, by project and key.
+    running: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def now(self) -> int:
         """Unix time in whole seconds."""

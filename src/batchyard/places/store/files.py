@@ -6,9 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, exists, insert, or_, select, update
 
-from batchyard.places.faults import Reach, nothing
-from batchyard.places.store.opening import Store
 from batchyard.places.store.paging import page_of
+from batchyard.places.store.promises import Promise, Promises, keep
 from batchyard.places.store.rows import Content, FileRow, Part
 from batchyard.places.store.schema import batches, files, segments, upload_parts
 from batchyard.wire.objects import File
@@ -19,26 +18,17 @@ __all__ = ["Files", "content_of", "insert_file"]
 TERMINAL = ("failed", "completed", "expired", "cancelled")
 
 
-class Files:
+class Files(Promises):
     """The rows behind the Files API, and what becomes of bytes that nobody needs."""
 
-    def __init__(self, store: Store, reach: Reach = nothing) -> None:
-        self._store, self._reach = store, reach
-
-    def add_file(self, file: FileRow) -> File:
+    def add_file(self, file: FileRow, promise: Promise | None = None) -> File:
         """Name bytes that are durable already."""
         with self._store.writing() as connection:
-            insert_file(connection, file)
+            made = insert_file(connection, file)
+            keep(connection, promise, made)
             self._reach("file.before_commit")
         self._reach("file.after_commit")
-        return File(
-            id=file.id,
-            bytes=file.size_bytes,
-            created_at=file.created_at,
-            expires_at=file.expires_at,
-            filename=file.filename,
-            purpose=file.purpose,
-        )
+        return made
 
     def file(self, project_id: str, file_id: str, now: int) -> File | None:
         """One file, unless it is deleted or has expired."""
@@ -124,11 +114,12 @@ _FILE = [
 ]
 
 
-def insert_file(connection: Connection, file: FileRow) -> None:
+def insert_file(connection: Connection, file: FileRow) -> File:
     """Name the bytes of a file within a transaction."""
     values = msgspec.structs.asdict(file)
     values["parts"] = msgspec.to_builtins(file.parts)
     connection.execute(insert(files).values(**values))
+    return _file(file)
 
 
 def content_of(connection: Connection, project_id: str, file_id: str, now: int) -> Content | None:

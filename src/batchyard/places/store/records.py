@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.store.files import TERMINAL, insert_file
 from batchyard.places.store.paging import page_of
+from batchyard.places.store.promises import Promise, keep
 from batchyard.places.store.quota import Quotas
 from batchyard.places.store.results import ResultRows
 from batchyard.places.store.rows import FileRow, NewBatch
@@ -35,10 +36,11 @@ class Records(Uploads, Quotas, Standings, ResultRows, UsageRows):
 
     # Batches
 
-    def add_batch(self, new: NewBatch) -> Batch:
+    def add_batch(self, new: NewBatch, promise: Promise | None = None) -> Batch:
         """Create a batch that waits to be validated."""
         with self._store.writing() as connection:
             batch = _insert_batch(connection, new)
+            keep(connection, promise, batch)
             self._reach("create.before_commit")
         self._reach("create.after_commit")
         return batch

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from batchyard.wire.objects import BatchStatus, UploadStatus
+from batchyard.wire.objects import BatchStatus
 
 __all__ = [
     "AskedModel",
@@ -29,8 +29,6 @@ __all__ = [
     "Shortage",
     "Shortfall",
     "Unanswered",
-    "UploadPartRow",
-    "UploadRow",
     "Waiting",
     "WebhookRow",
 ]
@@ -74,32 +72,6 @@ class Content(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     digest: bytes | None
     gone: bool
-
-
-class UploadRow(Struct, frozen=True, kw_only=True):
-    """A file that comes in parts; `file_seconds` is the lifetime it asks for."""
-
-    id: str
-    project_id: str
-    filename: str
-    purpose: str
-    mime_type: str
-    bytes: int
-    status: UploadStatus = "pending"
-    created_at: int
-    expires_at: int
-    file_seconds: int | None = None
-    file_id: str | None = None
-
-
-class UploadPartRow(Struct, frozen=True, kw_only=True):
-    """A part whose bytes are durable already."""
-
-    id: str
-    upload_id: str
-    created_at: int
-    size_bytes: int
-    blob: str
 
 
 class KeyRow(Struct, frozen=True, kw_only=True):

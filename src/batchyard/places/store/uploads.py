@@ -4,25 +4,57 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from batchyard.places.store.files import Files, insert_file
-from batchyard.places.store.rows import FileRow, UploadPartRow, UploadRow
+from batchyard.places.store.promises import Promise, keep
+from batchyard.places.store.rows import FileRow
 from batchyard.places.store.schema import upload_parts, uploads
+from batchyard.wire.objects import File, Upload, UploadStatus
 
-__all__ = ["Uploads"]
+__all__ = ["UploadPartRow", "UploadRow", "Uploads", "shown"]
 
 # So long after its end the row of an upload is kept, to say how it ended.
 _KEPT_SECONDS = 86_400
 
 
+class UploadRow(Struct, frozen=True, kw_only=True):
+    """A file that comes in parts; `file_seconds` is the lifetime it asks for."""
+
+    id: str
+    project_id: str
+    filename: str
+    purpose: str
+    mime_type: str
+    bytes: int
+    status: UploadStatus = "pending"
+    created_at: int
+    expires_at: int
+    file_seconds: int | None = None
+    file_id: str | None = None
+
+
+class UploadPartRow(Struct, frozen=True, kw_only=True):
+    """A part whose bytes are durable already."""
+
+    id: str
+    upload_id: str
+    created_at: int
+    size_bytes: int
+    blob: str
+
+
 class Uploads(Files):
     """The rows behind the Uploads API."""
 
-    def add_upload(self, new: UploadRow) -> None:
+    def add_upload(self, new: UploadRow, promise: Promise | None = None) -> Upload:
         """Begin an upload."""
+        made = shown(new)
         with self._store.writing() as connection:
             connection.execute(insert(uploads).values(**msgspec.structs.asdict(new)))
+            keep(connection, promise, made)
+        return made
 
     def upload(self, project_id: str, upload_id: str, now: int) -> UploadRow | None:
         """One upload as it is now: one whose time is over has expired."""
@@ -45,16 +77,23 @@ class Uploads(Files):
             )
             return {row.id: UploadPartRow(**row._mapping) for row in rows}
 
-    def complete_upload(self, upload: UploadRow, part_ids: Sequence[str], file: FileRow) -> bool:
-        """Make these parts the file; False where the upload is no longer pending."""
+    def complete_upload(
+        self,
+        upload: UploadRow,
+        part_ids: Sequence[str],
+        file: FileRow,
+        promise: Promise | None = None,
+    ) -> Upload | None:
+        """Make these parts the file; None where the upload is no longer pending."""
         with self._store.writing() as connection:
-            moved = _end(connection, upload.id, "completed", file_id=file.id)
-            if moved:
-                insert_file(connection, file)
-                connection.execute(delete(upload_parts).where(upload_parts.c.id.in_(part_ids)))
+            if not _end(connection, upload.id, "completed", file_id=file.id):
+                return None
+            made = shown(upload, insert_file(connection, file))
+            connection.execute(delete(upload_parts).where(upload_parts.c.id.in_(part_ids)))
+            keep(connection, promise, made)
             self._reach("file.before_commit")
         self._reach("file.after_commit")
-        return moved
+        return made
 
     def cancel_upload(self, project_id: str, upload_id: str, now: int) -> UploadRow | None:
         """Give an upload up; one that has ended is shown as it is."""
@@ -94,6 +133,20 @@ class Uploads(Files):
                 .where(uploads.c.status != "pending", uploads.c.expires_at <= now - _KEPT_SECONDS)
                 .where(~has_parts)
             )
+
+
+def shown(upload: UploadRow, file: File | None = None) -> Upload:
+    """An upload as the API shows it; one that became a file is completed."""
+    return Upload(
+        id=upload.id,
+        bytes=upload.bytes,
+        created_at=upload.created_at,
+        expires_at=upload.expires_at,
+        filename=upload.filename,
+        purpose=upload.purpose,
+        status="completed" if file else upload.status,
+        file=file,
+    )
 
 
 def _one(connection: Connection, project_id: str, upload_id: str, now: int) -> UploadRow | None:
