@@ -47,6 +47,11 @@ LISTED: Mapping[str, Asked] = {
     "GET /v1/batches/{id}/errors": Asked("api.files.read"),
     "POST /v1/batches/{id}/pause": Asked("api.batches.write"),
     "POST /v1/batches/{id}/resume": Asked("api.batches.write"),
+    "GET /v1/batchyard/quota": Asked("api.batches.read"),
+    "GET /v1/organization/projects/{id}/rate_limits": Asked("api.limits.read"),
+    "POST /v1/organization/projects/{id}/rate_limits/{rate_limit_id}": Asked(
+        "api.limits.write", b'{"batch_1_day_max_input_tokens":1}'
+    ),
     "GET /v1/models": Asked("api.model.read"),
     "GET /v1/models/{id}": Asked("api.model.read"),
     "GET /v1/webhook_endpoints": Asked("api.webhooks.read"),
@@ -60,8 +65,12 @@ LISTED: Mapping[str, Asked] = {
     ),
     "GET /v1/webhook_event_types": Asked("api.webhooks.read"),
 }
-# Models belong to nobody.
-OWNED = [route for route in LISTED if "{id}" in route and "/models/" not in route]
+# Models belong to nobody, and nobody makes a project by the API.
+OWNED = [
+    route
+    for route in LISTED
+    if "{id}" in route and "/models/" not in route and "/projects/" not in route
+]
 
 
 def ask(caller: Caller, route: str, id: str = "x") -> Answer:

@@ -8,7 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from batchyard.server import batches, files, models, pausing, results, retrying, uploads, webhooks
+from batchyard.server import (
+    batches,
+    files,
+    models,
+    pausing,
+    quota,
+    results,
+    retrying,
+    uploads,
+    webhooks,
+)
 from batchyard.server.gate import Gate, demand
 from batchyard.server.keys import ScopeName
 from batchyard.server.yard import Yard
@@ -52,6 +62,13 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     "/v1/batches/{id}/errors": {"GET": Route("api.files.read", results.errors)},
     "/v1/batches/{id}/pause": {"POST": Route("api.batches.write", pausing.pause)},
     "/v1/batches/{id}/resume": {"POST": Route("api.batches.write", pausing.resume)},
+    "/v1/batchyard/quota": {"GET": Route("api.batches.read", quota.headroom)},
+    "/v1/organization/projects/{id}/rate_limits": {
+        "GET": Route("api.limits.read", quota.list_rate_limits)
+    },
+    "/v1/organization/projects/{id}/rate_limits/{rate_limit_id}": {
+        "POST": Route("api.limits.write", quota.set_rate_limit)
+    },
     "/v1/models": {"GET": Route("api.model.read", models.list_)},
     "/v1/models/{id}": {"GET": Route("api.model.read", models.retrieve)},
     "/v1/webhook_endpoints": {
@@ -75,7 +92,7 @@ def build_app(yard: Yard) -> Gate:
     """The ASGI application over a yard."""
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
-        route, id = _split(scope["raw_path"].decode("ascii"))
+        route, ids = _split(scope["raw_path"].decode("ascii"))
         verbs = ROUTES.get(route)
         if verbs is None:
             raise ApiError(404, f"Invalid URL ({scope['method']} {scope['path'][:200]})")
@@ -89,22 +106,32 @@ def build_app(yard: Yard) -> Gate:
                 headers={"allow": ", ".join(verbs)},
             )
         demand(scope, found.scope)
-        scope["path_params"] = {"id": id}
+        scope["path_params"] = ids
         response = await found.endpoint(Request(scope, receive), yard)
         await response(scope, receive, send)
 
     return Gate(routed, yard)
 
 
-def _split(raw_path: str) -> tuple[str, str]:
-    """The route of a path and the id in it.
+def _split(raw_path: str) -> tuple[str, dict[str, str]]:
+    """The route of a path and the ids in it.
 
     It is split before it is unquoted: nothing in an id can make it another route.
     """
     segments = raw_path.split("/")
+    # Names of models have slashes, and not every client quotes them.
     if segments[:3] == ["", "v1", "models"]:
-        # Names of models have slashes, and not every client quotes them.
         segments[3:] = ["/".join(segments[3:])] if segments[3:] else []
-    if len(segments) < 4 or not segments[3]:
-        return raw_path, ""
-    return "/".join([*segments[:3], "{id}", *segments[4:]]), unquote(segments[3])
+    elif segments[5:6] == ["rate_limits"] and segments[6:]:
+        segments[6:] = ["/".join(segments[6:])]
+    names = {3: "id"}
+    if segments[:4] == ["", "v1", "organization", "projects"]:
+        names = {4: "id", 6: "rate_limit_id"}
+    elif segments[2:3] in (["batchyard"], ["organization"]):
+        names = {}
+    ids: dict[str, str] = {}
+    for position, name in names.items():
+        if len(segments) > position and segments[position]:
+            ids[name] = unquote(segments[position])
+            segments[position] = f"{{{name}}}"
+    return "/".join(segments), ids

@@ -83,11 +83,14 @@ def dialect_of(scope: Scope) -> Dialect:
     return dialect
 
 
-def demand(scope: Scope, needed: ScopeName) -> None:
-    """Refuse a key that was made for other things than this; one without scopes may do all."""
+def demand(scope: Scope, needed: ScopeName, *, by_name: bool = False) -> None:
+    """Refuse a key that was made for other things than this.
+
+    One without scopes may do all, but what is to be allowed `by_name`.
+    """
     right: _Right = scope["state"].right
     held = right.bearer.key.scopes
-    if held is not None and needed not in held:
+    if (held is None and by_name) or (held is not None and needed not in held):
         raise ApiError(
             403,
             f"You have insufficient permissions for this operation. Missing scopes: {needed}. "

@@ -31,6 +31,8 @@ ScopeName = Literal[
     "api.webhooks.read",
     "api.webhooks.write",
     "api.usage.read",
+    "api.limits.read",
+    "api.limits.write",
 ]
 SCOPES: tuple[ScopeName, ...] = get_args(ScopeName)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -19,6 +19,9 @@ __all__ = [
     "Model",
     "OutputTokensDetails",
     "Page",
+    "Quota",
+    "QuotaHolder",
+    "RateLimit",
     "Reason",
     "RequestCounts",
     "Upload",
@@ -200,6 +203,40 @@ class Model(Struct, frozen=True, kw_only=True):
     object: Literal["model"] = "model"
     created: int
     owned_by: str
+
+
+class RateLimit(Struct, frozen=True, kw_only=True):
+    """The limits of a project for one model; the model "*" stands for all without their own.
+
+    `batch_1_day_max_input_tokens` is OpenAI's name for the tokens that may be enqueued at once;
+    null is no limit.
+    """
+
+    id: str
+    object: Literal["project.rate_limit"] = "project.rate_limit"
+    model: str
+    max_requests_per_1_minute: int
+    max_tokens_per_1_minute: int
+    batch_1_day_max_input_tokens: int | None = None
+
+
+class QuotaHolder(Struct, frozen=True):
+    """A batch and the tokens that it holds, or waits for."""
+
+    batch_id: str
+    tokens: int
+
+
+class Quota(Struct, frozen=True, kw_only=True):
+    """Enqueued tokens of one model: what may be used, what is, and by whom; ours alone."""
+
+    object: Literal["batchyard.quota"] = "batchyard.quota"
+    model: str
+    limit: int | None
+    used: int
+    free: int | None
+    holders: tuple[QuotaHolder, ...]
+    waiting: tuple[QuotaHolder, ...]
 
 
 class Deleted(Struct, frozen=True, kw_only=True):
