@@ -317,6 +317,23 @@ def test_duplicates_far_apart_are_found() -> None:
     assert told("\n".join([*lines, request("r0")])) == [("duplicate_custom_id", 5_000, "custom_id")]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_very_many_duplicates_are_counted_without_being_held(order: int) -> None:
+    """B21: 10,000 lines are remembered; of duplicates of others it is known how many there are."""
+    half = [request(f"r{number}").encode() + b"\n" for number in range(10_200)]
+
+    def chunks() -> Iterator[bytes]:
+        yield from half
+        yield from half[::order]
+
+    errors = explain(chunks, endpoint=CHAT, limits=LOCAL, known_model=lambda _model: True)
+    assert len(errors) == 1_000
+    assert {one.code for one in errors[:-1]} == {"duplicate_custom_id"}
+    assert errors[-1].message.startswith("9,201 more lines")
+    lines = [one.line or 0 for one in errors[:-1]]
+    assert (lines[0], lines) == (10_201 if order == 1 else 10_401, sorted(lines))
+
+
 def test_models_must_be_the_same_in_the_strict_profile() -> None:
     """B25: OpenAI takes one model per file, and we tell each line that has another."""
     content = "\n".join([GOOD, request("b", chat(model='"n"')), request("c")])
@@ -407,6 +424,15 @@ def test_a_line_that_is_too_long_is_refused_without_being_held() -> None:
     tracemalloc.stop()
     assert [(one.code, one.line) for one in errors] == [("invalid_json_line", 2)]
     assert most_bytes < 12 << 20
+
+
+@pytest.mark.parametrize("size_bytes", [50, 1 << 20])
+def test_very_many_lines_that_are_too_long_are_each_told(size_bytes: int) -> None:
+    """B17: more of them than a shard has lines disturb nothing."""
+    raw = b"\n".join([GOOD.encode(), *[b"x" * 300] * 1_200, GOOD.encode()])
+    short = msgspec.structs.replace(LOCAL, line_bytes_max=200)
+    digest = scanned(raw, short, size_bytes)
+    assert (digest.lines, digest.errors_total) == (1_202, 1_200)
 
 
 @pytest.mark.parametrize("size_bytes", [1, 7, 64, 1 << 20])

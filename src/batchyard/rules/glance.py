@@ -3,7 +3,7 @@
 Two typed decodes do the work, one of the line and one of its body.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -11,9 +11,9 @@ from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType
 
 from batchyard.rules.endpoints import EMBEDDINGS, ENDPOINTS, Endpoint
 from batchyard.rules.limits import Limits
-from batchyard.rules.lines import Sound, count_inputs, is_shallow
+from batchyard.rules.lines import count_inputs, is_shallow
 
-__all__ = ["Glance"]
+__all__ = ["Glance", "Kind", "Run"]
 
 _SHORTEST = '{"custom_id":"","method":"POST","url":"%s","body":}'
 # In a line that is at most 8 bytes longer than the shortest spelling of its values no key stands
@@ -21,23 +21,50 @@ _SHORTEST = '{"custom_id":"","method":"POST","url":"%s","body":}'
 _SPARE_BYTES = 8
 
 
+class Kind(Struct):
+    """Lines of one url and one model ("" where none is named), which fit the batch."""
+
+    url: str
+    model: str
+    lines: int = 0
+
+
+class Run(Struct):
+    """Sound lines that follow one another, and the odd one that ended them, if one did."""
+
+    custom_ids: list[str]
+    size_bytes: int
+    bodies_bytes: int
+    inputs: int
+    odd: bytes
+
+
 class Glance:
-    """Reads one line at a time, so two threads do not share it."""
+    """Reads lines of the kinds that were welcomed; two threads do not share it."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._models: list[str] = []
+        self._models: list[Any] = []
         self._keys: list[str] = []
         self._envelope = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=self._see_key).decode
         self._readers = {url: self._reader(url, one) for url, one in ENDPOINTS.items()}
 
-    def read(self, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Sound | None]]:
-        """Each line, which is UTF-8, and None where it calls for the exact examination."""
+    def welcome(self, kind: Kind) -> None:
+        """Read lines of this kind from now on, and count them in it."""
+        self._readers[kind.url].kinds[kind.model or _NO_MODEL] = kind
+
+    def read(self, lines: Iterable[bytes], most_bytes: int) -> Run:
+        """Read lines in UTF-8 up to an odd one, or until they have so many bytes or more.
+
+        An odd line may be sound; it calls for the exact examination.
+        """
         # One frame and its local names for all lines: this is the hottest loop of validation.
         decode, readers, models = _row_decoder.decode, self._readers, self._models
         id_characters_max = self._limits.custom_id_bytes_max // 4
         # A shorter text has too few brackets to nest too deeply.
         shallow_bytes = self._limits.nesting_max * len("[]")
+        custom_ids: list[str] = []
+        run_bytes = bodies_bytes = inputs = 0
         for line in lines:
             models.clear()
             try:
@@ -45,39 +72,45 @@ class Glance:
                 raw = row.body
                 reader = readers[row.url]
                 body = reader.decode(raw)
-            except (DecodeError, RecursionError, KeyError):
-                yield line, None
-                continue
-            custom_id, body_bytes = row.custom_id, len(raw)
+                kind = reader.kinds[models[0] if models else _NO_MODEL]
+            except (DecodeError, RecursionError, KeyError, TypeError):
+                break
+            custom_id, line_bytes, body_bytes = row.custom_id, len(line), len(raw)
             if (
                 body.stream
                 or len(models) > 1
                 or not 0 < len(custom_id) <= id_characters_max
                 or not custom_id.isprintable()
                 or (
-                    len(line) - body_bytes - len(custom_id) > reader.around_bytes_max
+                    line_bytes - body_bytes - len(custom_id) > reader.around_bytes_max
                     and not self._has_distinct_keys(line)
                 )
                 or (body_bytes > shallow_bytes and not is_shallow(line, self._limits))
             ):
-                yield line, None
-                continue
-            model = models[0] if models else ""
-            inputs = count_inputs(body.input) if reader.counts_inputs else 0
-            yield line, Sound(custom_id, row.url, model, body_bytes, inputs)
+                break
+            kind.lines += 1
+            custom_ids.append(custom_id)
+            bodies_bytes += body_bytes
+            if reader.counts_inputs:
+                inputs += count_inputs(body.input)
+            run_bytes += line_bytes
+            if run_bytes >= most_bytes:
+                return Run(custom_ids, run_bytes, bodies_bytes, inputs, b"")
+        else:
+            line = b""
+        return Run(custom_ids, run_bytes, bodies_bytes, inputs, line)
 
     def _reader(self, url: str, endpoint: Endpoint) -> "_Reader":
         decoder = msgspec.json.Decoder(_BODIES[endpoint.url], dec_hook=self._see_model)
         return _Reader(
             len(_SHORTEST % url) + _SPARE_BYTES,
             endpoint.url == EMBEDDINGS,
+            {},
             decoder.decode,
         )
 
     def _see_model(self, _type: type, value: object) -> "_Model":
-        # Called for each model, while the decoder keeps but the last one.
-        if type(value) is not str or not 0 < len(value) <= self._limits.model_bytes_max // 4:
-            raise ValueError
+        # Called for each model, while the decoder keeps but the last one; any value may come.
         self._models.append(value)
         return _MODEL
 
@@ -112,11 +145,13 @@ class _Reader(Struct, frozen=True):
 
     around_bytes_max: int
     counts_inputs: bool
+    kinds: dict[object, Kind]
     decode: Callable[[Raw], Any]
 
 
 _row_decoder = msgspec.json.Decoder(_Row)
 _MODEL = _Model()
+_NO_MODEL = object()
 _OPTIONAL: dict[str, tuple[Any, Any]] = {
     "model": (_Model | UnsetType, UNSET),
     "input": (Raw | UnsetType, UNSET),

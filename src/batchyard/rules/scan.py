@@ -4,25 +4,30 @@ A glance is enough for most lines (`rules/glance`). Any other line goes to `rule
 exact and says what is wrong.
 """
 
-from array import array
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
+from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.rules.endpoints import covers
-from batchyard.rules.glance import Glance
+from batchyard.rules.glance import Glance, Kind
 from batchyard.rules.limits import Limits
-from batchyard.rules.lines import Sound, examine
+from batchyard.rules.lines import examine
+from batchyard.rules.marks import Marks, Repeats
 from batchyard.wire.objects import BatchError
 
 __all__ = ["Digest", "Scan", "ShardSpan"]
 
 _BOM = b"\xef\xbb\xbf"
 _SHARD_BYTES = 2 << 20
-_PARTITIONS = 64
+# Possessive, or many spaces without a line feed would be tried in every way.
+_BLANK_LINES = re.compile(rb"(?:[ \t\r\v\f]*+\n){1,65536}")
+# As many lines are remembered, at most, while those are sought that share a custom_id.
+_FIRST_LINES_MAX = 10_000
 
 
 class ShardSpan(Struct, frozen=True, array_like=True):
@@ -59,19 +64,11 @@ class Digest(Struct, frozen=True, kw_only=True):
     suspects: bool
 
 
-class _Kind(Struct):
-    """Lines of one url and one model, which fit the batch."""
-
-    url: str
-    model: str
-    lines: int = 0
-
-
 class Scan:
     """Fed with chunks of a file, tells at the end what it has seen.
 
-    Holds one unfinished line at most, and eight bytes for each line. With `suspects`, the hashes
-    that an earlier scan found twice, it tells which lines share a custom_id.
+    Holds one unfinished line at most, and eight bytes for each line. With `repeats` of an earlier
+    scan it tells which lines share a custom_id.
     """
 
     def __init__(
@@ -80,24 +77,24 @@ class Scan:
         *,
         endpoint: str | None = None,
         known_model: Callable[[str], bool] | None = None,
-        suspects: frozenset[int] = frozenset(),
+        repeats: Repeats | None = None,
     ) -> None:
         self._limits, self._endpoint = limits, endpoint
         self._known = known_model or (lambda _model: True)
-        self._glance = Glance(limits).read
+        self._glance = Glance(limits)
         self._tail: list[bytes] = []
         self._tail_bytes = 0
         self._bytes = self._line = self._lines = 0
         self._shards: list[ShardSpan] = []
         self._shard_start = self._shard_first = 0
-        self._kinds: dict[tuple[str, str], _Kind] = {}
+        self._kinds: dict[tuple[str, str], Kind] = {}
         self._models: set[str] = set()
         self._embedding_inputs = self._body_bytes = 0
         self._errors: list[BatchError] = []
         self._errors_total = 0
-        self._hashes = tuple(array("q") for _ in range(_PARTITIONS))
-        self._searched = suspects
+        self._marks, self._repeats = Marks(), repeats
         self._first_lines: dict[str, int] = {}
+        self._twins = 0
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the file."""
@@ -125,6 +122,8 @@ class Scan:
             self._too_long(self._tail_bytes)
         self._tail, self._tail_bytes = [], 0
         self._close_shard(last=True)
+        if self._repeats is not None and len(self._first_lines) == _FIRST_LINES_MAX:
+            self._errors_total += max(0, self._repeats.spare - self._twins)
         urls, models = Counter[str](), Counter[str]()
         for kind in self._kinds.values():
             urls[kind.url] += kind.lines
@@ -139,16 +138,12 @@ class Scan:
             input_tokens=self._body_bytes // 4,
             errors=tuple(self._errors),
             errors_total=self._errors_total,
-            suspects=not self._searched and any(len(set(p)) < len(p) for p in self._hashes),
+            suspects=self._repeats is None and self._marks.repeat(),
         )
 
-    def suspects(self) -> frozenset[int]:
-        """The hashes of custom_ids that were seen more than once."""
-        found: set[int] = set()
-        for part in self._hashes:
-            if len(set(part)) < len(part):
-                found.update(one for one, times in Counter(part).items() if times > 1)
-        return frozenset(found)
+    def repeats(self) -> Repeats:
+        """What another scan needs to tell which lines share a custom_id."""
+        return self._marks.repeats()
 
     def _hold(self, rest: bytes) -> None:
         """Keep the beginning of a line; of one that is too long only its size."""
@@ -164,79 +159,117 @@ class Scan:
         self._bytes += size_bytes
         message = f"This line is longer than {self._limits.line_bytes_max:,} bytes."
         self._refuse(BatchError("invalid_json_line", message, line=self._line))
+        self._close_full_shard()
 
     def _take(self, block: bytes) -> None:
         """Take whole lines; the line feed of the last may be missing at the end of the file."""
-        clean = _is_utf8(block)
         longest = self._limits.line_bytes_max
-        if self._line == 0 and block.startswith(_BOM) and _length(block) <= longest:
+        if self._line == 0 and block.startswith(_BOM) and _first_bytes(block) <= longest:
             block = block[len(_BOM) :]
             self._bytes += len(_BOM)
-        for line, found in self._glance(BytesIO(block)):
-            if len(line) > longest and len(line.removesuffix(b"\n")) > longest:
-                self._too_long(len(line))
-                continue
-            self._line += 1
-            self._bytes += len(line)
-            if found is not None and (clean or _is_utf8(line)):
-                self._lines += 1
-                self._accept(found)
-            elif not line.isspace():
-                self._lines += 1
-                self._look(line.removesuffix(b"\n"))
-            if (
-                self._lines - self._shard_first >= self._limits.shard_lines
-                or self._bytes - self._shard_start >= _SHARD_BYTES
-            ):
-                self._close_shard()
+        lines = BytesIO(block)
+        if len(block) <= longest and _is_utf8(block):
+            while self._take_run(lines):
+                self._skip_blank(block, lines)
+            return
+        for line in lines:
+            if len(line) <= longest and _is_utf8(line):
+                self._take_run(iter((line,)))
+            else:
+                self._take_odd(line)
+            self._skip_blank(block, lines)
+
+    def _skip_blank(self, block: bytes, lines: BytesIO) -> None:
+        """Take blank lines, of which a file may have millions, all at once."""
+        found = _BLANK_LINES.match(block, lines.tell())
+        if found is not None and len(block) <= self._limits.line_bytes_max:
+            lines.seek(found.end())
+            self._line += found[0].count(b"\n")
+            self._bytes += len(found[0])
+            self._close_full_shard()
+
+    def _take_run(self, lines: Iterator[bytes]) -> bool:
+        """Take lines up to an odd one or the end of a shard; False when there was none."""
+        run = self._glance.read(
+            islice(lines, self._limits.shard_lines - (self._lines - self._shard_first)),
+            _SHARD_BYTES - (self._bytes - self._shard_start),
+        )
+        if run.custom_ids:
+            self._note(run.custom_ids)
+            self._line += len(run.custom_ids)
+            self._lines += len(run.custom_ids)
+            self._bytes += run.size_bytes
+            self._body_bytes += run.bodies_bytes
+            self._embedding_inputs += run.inputs
+            self._close_full_shard()
+        if run.odd:
+            self._take_odd(run.odd)
+        return bool(run.custom_ids or run.odd)
+
+    def _take_odd(self, line: bytes) -> None:
+        """Take a line that may be blank, unsound or merely unusual."""
+        text = line.removesuffix(b"\n")
+        if len(text) > self._limits.line_bytes_max:
+            self._too_long(len(line))
+            return
+        if text and not text.isspace():
+            self._look(text)
+            self._lines += 1
+        self._line += 1
+        self._bytes += len(line)
+        self._close_full_shard()
 
     def _look(self, line: bytes) -> None:
-        """Examine a line exactly, and accept it or tell what is wrong with it."""
-        found = examine(line, self._line, self._limits)
+        """Examine the next line exactly, and accept it or tell what is wrong with it."""
+        found = examine(line, self._line + 1, self._limits)
         if isinstance(found, BatchError):
             self._refuse(found)
-        else:
-            self._accept(found)
-
-    def _accept(self, line: Sound) -> None:
-        kind = self._kinds.get((line.url, line.model)) or self._kind(line.url, line.model)
+            return
+        kind = self._kind(found.url, found.model)
         if isinstance(kind, BatchError):
             self._refuse(kind)
             return
-        mark = hash(line.custom_id)
-        if self._searched and mark in self._searched and self._has_twin(line.custom_id):
-            return
         kind.lines += 1
-        self._body_bytes += line.body_bytes
-        self._embedding_inputs += line.inputs
-        self._hashes[mark & (_PARTITIONS - 1)].append(mark)
+        self._note([found.custom_id])
+        self._body_bytes += found.body_bytes
+        self._embedding_inputs += found.inputs
 
-    def _has_twin(self, custom_id: str) -> bool:
-        first = self._first_lines.setdefault(custom_id, self._line)
-        if first == self._line:
-            return False
-        self._refuse(
-            BatchError(
-                code="duplicate_custom_id",
-                message=f"The custom_id '{custom_id}' is that of line {first} too; it must be "
-                "unique within a batch.",
-                param="custom_id",
-                line=self._line,
+    def _note(self, custom_ids: list[str]) -> None:
+        """Remember the custom_ids of the next lines, or find those that were there before."""
+        if self._repeats is None:
+            self._marks.add(custom_ids)
+            return
+        for number, custom_id in enumerate(custom_ids, self._line + 1):
+            if custom_id in self._repeats:
+                self._seek_twin(custom_id, number)
+
+    def _seek_twin(self, custom_id: str, number: int) -> None:
+        first = self._first_lines.get(custom_id)
+        if first is not None:
+            self._twins += 1
+            message = (
+                f"The custom_id '{custom_id}' is that of line {first} too; it must be unique "
+                "within a batch."
             )
-        )
-        return True
+            self._refuse(BatchError("duplicate_custom_id", message, "custom_id", number))
+        elif len(self._first_lines) < _FIRST_LINES_MAX:
+            self._first_lines[custom_id] = number
 
-    def _kind(self, url: str, model: str) -> _Kind | BatchError:
-        """A new kind for a sound line, or what is wrong with it in this very batch."""
+    def _kind(self, url: str, model: str) -> Kind | BatchError:
+        """The kind of the next line, which is sound, or why it does not fit the batch."""
+        number = self._line + 1
+        known = self._kinds.get((url, model))
+        if known is not None:
+            return known
         if self._endpoint is not None and not covers(self._endpoint, url):
             message = (
                 f"The URL '{url}' of this request does not match the endpoint "
                 f"'{self._endpoint}' of the batch."
             )
-            return BatchError("invalid_url", message, "url", self._line)
+            return BatchError("invalid_url", message, "url", number)
         if model and not self._known(model):
             message = f"The provided model '{model}' is not supported by the Batch API."
-            return BatchError("model_not_found", message, "body.model", self._line)
+            return BatchError("model_not_found", message, "body.model", number)
         most = self._limits.models_max if self._limits.mixed_models else 1
         if model not in self._models and len(self._models) >= most:
             message = f"The model '{model}' does not match " + (
@@ -245,15 +278,23 @@ class Scan:
                 if most == 1
                 else f"any of the {most:,} models before it, and a batch may have no more models."
             )
-            return BatchError("mismatched_model", message, "body.model", self._line)
+            return BatchError("mismatched_model", message, "body.model", number)
         self._models.add(model)
-        kind = self._kinds[url, model] = _Kind(url, model)
+        kind = self._kinds[url, model] = Kind(url, model)
+        self._glance.welcome(kind)
         return kind
 
     def _refuse(self, error: BatchError) -> None:
         self._errors_total += 1
         if len(self._errors) < self._limits.errors_max:
             self._errors.append(error)
+
+    def _close_full_shard(self) -> None:
+        if (
+            self._lines - self._shard_first >= self._limits.shard_lines
+            or self._bytes - self._shard_start >= _SHARD_BYTES
+        ):
+            self._close_shard()
 
     def _close_shard(self, *, last: bool = False) -> None:
         lines = self._lines - self._shard_first
@@ -277,7 +318,7 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _length(block: bytes) -> int:
+def _first_bytes(block: bytes) -> int:
     """The length of the first line."""
     end = block.find(b"\n")
     return end if end >= 0 else len(block)

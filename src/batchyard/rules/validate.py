@@ -41,7 +41,7 @@ def explain(
         scan.feed(chunk)
     digest = scan.finish()
     if digest.suspects:
-        scan = Scan(limits, endpoint=endpoint, known_model=known_model, suspects=scan.suspects())
+        scan = Scan(limits, endpoint=endpoint, known_model=known_model, repeats=scan.repeats())
         for chunk in chunks():
             scan.feed(chunk)
         digest = scan.finish()

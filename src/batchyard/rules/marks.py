@@ -1,0 +1,55 @@
+"""Which custom_ids may stand twice in a file, at eight bytes for each."""
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+
+__all__ = ["Marks", "Repeats"]
+
+# So that only a part at a time becomes a set, which takes ten times the room.
+_PARTS = 64
+
+
+class Repeats:
+    """Marks that were seen more than once; `spare` counts their sightings but the first."""
+
+    def __init__(self, parts: "Iterable[array[int]]") -> None:
+        self._parts: list[array[int]] = []
+        self.spare = 0
+        for part in parts:
+            times = Counter(part) if _repeats(part) else Counter[int]()
+            twice = sorted(mark for mark, count in times.items() if count > 1)
+            self._parts.append(array("q", twice))
+            self.spare += len(part) - len(times) if times else 0
+
+    def __contains__(self, custom_id: str) -> bool:
+        mark = hash(custom_id)
+        part = self._parts[mark & (_PARTS - 1)]
+        place = bisect_left(part, mark)
+        return place < len(part) and part[place] == mark
+
+
+class Marks:
+    """The marks of all custom_ids of a file; different ones have the same mark only by chance."""
+
+    def __init__(self) -> None:
+        self._parts = tuple(array("q") for _ in range(_PARTS))
+
+    def add(self, custom_ids: Iterable[str]) -> None:
+        """See some custom_ids."""
+        parts = self._parts
+        for mark in map(hash, custom_ids):
+            parts[mark & (_PARTS - 1)].append(mark)
+
+    def repeat(self) -> bool:
+        """Whether any was seen more than once."""
+        return any(map(_repeats, self._parts))
+
+    def repeats(self) -> Repeats:
+        """Those that were seen more than once."""
+        return Repeats(self._parts)
+
+
+def _repeats(part: "array[int]") -> bool:
+    return len(set(part)) < len(part)
