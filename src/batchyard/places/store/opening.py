@@ -48,7 +48,8 @@ def open_store(url: str) -> Store:
 
     On SQLite every commit is synced before it returns (WAL, synchronous=FULL).
     """
-    engine = create_engine(url, pool_size=4, max_overflow=4)
+    # What a statement was given is in no error text: it may be a secret.
+    engine = create_engine(url, pool_size=4, max_overflow=4, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
