@@ -7,6 +7,7 @@ from random import Random
 
 from batchyard.places.store import Store
 from batchyard.wire.objects import Batch
+from tests.stories.outbox import listen_to_ends, look_at_outbox
 from tests.stories.quota import look_at_quota, set_quota
 from tests.stories.usage import look_at_usage
 from tests.stories.world import PROJECT, World
@@ -46,6 +47,7 @@ async def tell(seed: int, store: Store, folder: Path) -> World:
     for _ in range(chance.choice((1, 1, 2, 3))):
         world.bear()
     set_quota(world)
+    listen_to_ends(world)
     batches = []
     for number in range(chance.choice((1, 1, 2, 3))):
         models = chance.choice((("m",), ("m", "n")))
@@ -149,6 +151,7 @@ class Watch:
             self._last[id] = after
         look_at_quota(self._world)
         look_at_usage(self._world)
+        look_at_outbox(self._world)
 
 
 def _reachable(status: str) -> set[str]:

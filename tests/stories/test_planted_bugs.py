@@ -10,7 +10,17 @@ import structlog
 from sqlalchemy import select, update
 
 from batchyard.flow import keeping, recording, shift
-from batchyard.places.store import Store, Work, courses, leases, open_store, pieces, quota, workers
+from batchyard.places.store import (
+    Store,
+    Work,
+    courses,
+    leases,
+    open_store,
+    outbox,
+    pieces,
+    quota,
+    workers,
+)
 from batchyard.places.store.schema import batches, shards
 from tests.stories.loop import run_virtually
 from tests.stories.story import tell
@@ -116,7 +126,19 @@ def nobody_is_let_in(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(courses, "admit_waiting", admit)
 
 
+def an_end_is_not_told(patch: pytest.MonkeyPatch) -> None:
+    """What a cancelled batch leaves to be told is forgotten."""
+    real = outbox.tell
+
+    def tell_of_others(connection: Any, type: str, *rest: Any) -> None:
+        if type != "batch.cancelled":
+            real(connection, type, *rest)
+
+    patch.setattr(courses, "tell", tell_of_others)
+
+
 PLANTED: list[Patch] = [
+    an_end_is_not_told,
     record_ignores_the_lease,
     burial_leaves_the_epoch,
     a_failed_piece_is_forgotten,
