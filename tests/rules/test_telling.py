@@ -48,6 +48,7 @@ def test_waiting_doubles_with_jitter() -> None:
 def test_retry_after_is_honoured() -> None:
     """What the receiver asks for is waited for, where it is more."""
     assert weigh(503, 1, 0.0, (b"retry-after", b"120")).due_at == NOW + 120
+    assert weigh(503, 1, 0.0, (b"retry-after", b"999999")).due_at == NOW + 4 * 3_600
     assert (weigh(503, 12, 0.0, (b"retry-after", b"1")).due_at or 0) > NOW + 60
 
 

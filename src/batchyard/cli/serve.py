@@ -26,13 +26,13 @@ from batchyard.config import Settings, SettingsError, read_settings
 from batchyard.flow.outbox import Pump
 from batchyard.places.bell import heed
 from batchyard.places.blobs import Blobs
-from batchyard.places.clock import system_clock
-from batchyard.places.database import BlockingThread
-from batchyard.places.faults import reach_from
+from batchyard.places.clock import Clock, system_clock
+from batchyard.places.database import BlockingThread, Runner
+from batchyard.places.faults import Reach, reach_from
 from batchyard.places.folder import DataFolder, FolderInUseError
 from batchyard.places.machine import open_files_max
 from batchyard.places.posting import Posting
-from batchyard.places.store import Identity, Outbox, Records, Webhooks, Work, open_store
+from batchyard.places.store import Identity, Outbox, Records, Store, Webhooks, Work, open_store
 from batchyard.places.upstreams import Upstream, Upstreams
 from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import PROFILES
@@ -131,8 +131,8 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
         await upstreams.look()
         return upstreams.models()
 
-    fence, posting = _way_out(settings)
-    pump = Pump(Outbox(store), posting, threads, clock, secrets.SystemRandom(), reach=reach)
+    fence = Fence(settings.webhook_hosts, settings.webhook_private)
+    pump = _pump(fence, store, threads, clock, reach)
     supervisor = Supervisor(
         settings.workers, orders, lambda worker: work.bury(0.0, also=[worker]), pump.ring
     )
@@ -142,7 +142,7 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
         identity=identity,
         webhooks=Webhooks(store),
         fence=fence,
-        posting=posting,
+        posting=_posting(fence, 8),
         blobs=blobs,
         limits=PROFILES[settings.profile],
         clock=clock,
@@ -171,10 +171,16 @@ async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> N
     _raise_faults(ended)
 
 
-def _way_out(settings: Settings) -> tuple[Fence, Posting]:
-    """Where webhooks may go, and what takes them there and nowhere else."""
-    fence = Fence(settings.webhook_hosts, settings.webhook_private)
-    return fence, Posting(lambda one: fence.lets(one.scheme, one.host, one.port, one.ip))
+def _pump(fence: Fence, store: Store, threads: Runner, clock: Clock, reach: Reach) -> Pump:
+    chance = secrets.SystemRandom()
+    return Pump(Outbox(store), _posting(fence, 32), threads, clock, chance, reach=reach)
+
+
+def _posting(fence: Fence, at_once_max: int) -> Posting:
+    """A way out for webhooks; tests have one of their own, and take no room from deliveries."""
+    return Posting(
+        lambda one: fence.lets(one.scheme, one.host, one.port, one.ip), at_once_max=at_once_max
+    )
 
 
 def _raise_faults(ended: Sequence[object]) -> None:

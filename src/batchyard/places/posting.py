@@ -84,20 +84,29 @@ class Posting:
         allowed: Callable[[Address], bool],
         *,
         timeout_seconds: float = 15.0,
+        at_once_max: int = 32,
         resolve: Resolve = resolve_by_system,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._allowed = allowed
         self._timeout_seconds, self._resolve = timeout_seconds, resolve
         self._ssl_context = ssl_context
+        self._room = asyncio.Semaphore(at_once_max)
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer | Fault:
-        """Post once. Everything together, names and handshakes too, ends within the timeout."""
+        """Post once. Everything together, names and handshakes too, ends within the timeout.
+
+        Whoever finds no room among those who post waits for it first.
+        """
         try:
             target = Target.parse(url)
             head = head_for(target.origin, "POST", target.path, headers) + b"%d\r\n\r\n" % len(body)
         except ValueError as error:
             return Fault("invalid_url", str(error), sent=False)
+        async with self._room:
+            return await self._post(target, head, body)
+
+    async def _post(self, target: Target, head: bytes, body: bytes) -> Answer | Fault:
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         try:
             async with asyncio.timeout_at(deadline):

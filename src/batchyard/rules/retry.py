@@ -90,9 +90,12 @@ def may_ask_for_pause(headers: Sequence[tuple[bytes, bytes]]) -> bool:
 
 
 def asked_pause_seconds(
-    status: int, headers: Sequence[tuple[bytes, bytes]], now: float
+    status: int,
+    headers: Sequence[tuple[bytes, bytes]],
+    now: float,
+    most: float = PAUSE_SECONDS_MAX,
 ) -> float | None:
-    """How long the upstream asks its callers to wait, 0 to 600 seconds; None if it does not.
+    """How long the upstream asks its callers to wait, up to `most`; None if it does not.
 
     Reads `retry-after-ms`, `retry-after` as seconds or as an HTTP date (`now` is Unix time), and
     the reset of an `x-ratelimit-remaining-*` that has come to 0. The longest of them counts.
@@ -107,7 +110,7 @@ def asked_pause_seconds(
         if found.get(b"x-ratelimit-remaining-" + kind) == b"0":
             asked.append(_span(found.get(b"x-ratelimit-reset-" + kind, b"")))
     asked = [seconds for seconds in asked if seconds >= 0]
-    return min(max(asked), PAUSE_SECONDS_MAX) if asked else None
+    return min(max(asked), most) if asked else None
 
 
 _PAUSING = frozenset(

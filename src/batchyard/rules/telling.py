@@ -25,7 +25,7 @@ ENDPOINTS_MAX = 100
 # (least, most, default) of `limit`.
 ENDPOINTS_PAGE = (1, 100, 20)
 
-# Waiting doubles from the first to the second.
+# Waiting doubles from the first to the second, which is also the most that can be asked for.
 _BACKOFF_SECONDS = (5.0, 4 * 3_600.0)
 
 
@@ -57,7 +57,7 @@ def weigh_answer(
         return Taken("delivered")
     if status == 410:
         return Taken("given_up", gone=True)
-    asked = asked_pause_seconds(status, headers, now) if status else None
+    asked = asked_pause_seconds(status, headers, now, _BACKOFF_SECONDS[1]) if status else None
     due_in = max(_backoff_seconds(attempts, chance), asked or 0.0)
     if age_seconds >= GIVE_UP_SECONDS:
         return Taken("given_up")
