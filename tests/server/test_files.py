@@ -186,7 +186,8 @@ def _in_parts(caller: Caller) -> str:
         writing = caller.door.yard.blobs.create(f"{id}.{number}")
         writing.write(CONTENT[at : at + size] + b"what a lost worker wrote behind the mark")
         writing.commit()
-        parts.append(Part(f"{id}.{number}", size))
+        sha256 = hashlib.sha256(CONTENT[at : at + size]).hexdigest()
+        parts.append(Part(f"{id}.{number}", size, sha256))
         at += size
     caller.door.records.add_file(
         FileRow(

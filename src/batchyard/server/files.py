@@ -1,7 +1,6 @@
 """Files: upload, list, retrieve, content, delete."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -10,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from batchyard.places.store.promises import Promise
-from batchyard.places.store.rows import Content, FileRow, Part
+from batchyard.places.store.rows import FileRow, Part
 from batchyard.rules.limits import FILES_PAGE
 from batchyard.server.answers import answer
+from batchyard.server.downloads import check, compressed, plain, wants_gzip
 from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import expires_after_of, limit_of, one_of, query_of
 from batchyard.server.promises import once
@@ -132,9 +132,10 @@ async def content(request: Request, yard: Yard) -> Response:
         "etag": etag,
         "content-disposition": f"attachment; filename*=UTF-8''{quote(found.filename, safe='')}",
         "x-content-type-options": "nosniff",
+        "vary": "Accept-Encoding",
         "content-type": "application/jsonl" if batch else "application/octet-stream",
     }
-    if request.headers.get("if-none-match") == etag:
+    if request.headers.get("if-none-match", "").removeprefix("W/") == etag:
         return Response(status_code=304, headers=headers)
     span = _span(request, found.size_bytes, etag)
     headers["content-length"] = str(span.end - span.start)
@@ -142,8 +143,16 @@ async def content(request: Request, yard: Yard) -> Response:
         headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{found.size_bytes}"
     if request.method == "HEAD":
         return Response(status_code=206 if span.partial else 200, headers=headers)
+    await check(request, yard, found)
+    if wants_gzip(request, found.size_bytes):
+        # What is compressed has no length yet, and is only weakly the same.
+        del headers["content-length"]
+        headers |= {"content-encoding": "gzip", "etag": f"W/{etag}"}
+        return StreamingResponse(compressed(yard, found), headers=headers)
     return StreamingResponse(
-        _bytes(yard, found, span), status_code=206 if span.partial else 200, headers=headers
+        plain(yard, found, span.start, span.end),
+        status_code=206 if span.partial else 200,
+        headers=headers,
     )
 
 
@@ -174,18 +183,6 @@ def _span(request: Request, size_bytes: int, etag: str) -> _Span:
             headers={"content-range": f"bytes */{size_bytes}"},
         )
     return _Span(start, end, True)
-
-
-async def _bytes(yard: Yard, found: Content, span: _Span) -> AsyncIterator[bytes]:
-    offset = 0
-    for part in found.parts:
-        start = max(span.start - offset, 0)
-        length = min(span.end - offset, part.size_bytes) - start
-        if length > 0:
-            chunks = yard.blobs.chunks(part.blob, start=start, length=length)
-            while chunk := await yard.disk.run(next, chunks, b""):
-                yield chunk
-        offset += part.size_bytes
 
 
 def _bracketed(fields: dict[str, str], name: str) -> dict[str, object] | None:

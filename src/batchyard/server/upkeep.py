@@ -50,10 +50,11 @@ class Upkeep:
                 pass
 
     def _sweep_files(self) -> None:
-        for id, blobs in self._records.discarded(int(self._clock.wall())):
-            # The row goes last: a crash between leaves a row whose bytes are asked away again.
+        now = int(self._clock.wall())
+        for id, blobs in self._records.discarded(now):
+            # The row comes last: a crash between leaves one whose bytes are asked away again.
             self._blobs.delete(blobs)
-            self._records.forget_file(id)
+            self._records.forget_file(id, now)
 
     def _sweep_uploads(self) -> None:
         now = int(self._clock.wall())

@@ -17,6 +17,10 @@ __all__ = ["Files", "content_of", "insert_file"]
 # A batch in one of these will never read its input or write results again.
 TERMINAL = ("failed", "completed", "expired", "cancelled")
 
+# The hash of what has no bytes any more, and how long its row is kept.
+_FORGOTTEN = ""
+_MARKS_SECONDS = 86_400
+
 
 class Files(Promises):
     """The rows behind the Files API, and what becomes of bytes that nobody needs."""
@@ -85,6 +89,7 @@ class Files(Promises):
             rows = connection.execute(
                 select(files.c.id, files.c.parts)
                 .where(or_(files.c.deleted_at.is_not(None), files.c.expires_at <= now))
+                .where(files.c.sha256 != _FORGOTTEN)
                 .where(~needed)
             ).all()
         return [(row.id, tuple(part[0] for part in row.parts)) for row in rows]
@@ -98,10 +103,22 @@ class Files(Promises):
                 named |= set(connection.execute(select(column)).scalars())
             return named
 
-    def forget_file(self, file_id: str) -> None:
-        """Drop the row of a file whose bytes are gone."""
+    def forget_file(self, file_id: str, now: int) -> None:
+        """Note that the bytes of a file are gone.
+
+        For a day its row still marks a place in the list, for those who page through it.
+        """
         with self._store.writing() as connection:
-            connection.execute(files.delete().where(files.c.id == file_id))
+            connection.execute(
+                update(files)
+                .where(files.c.id == file_id)
+                .values(sha256=_FORGOTTEN, parts=[], digest=None, deleted_at=now)
+            )
+            connection.execute(
+                files.delete().where(
+                    files.c.sha256 == _FORGOTTEN, files.c.deleted_at <= now - _MARKS_SECONDS
+                )
+            )
 
 
 _FILE = [

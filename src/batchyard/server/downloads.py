@@ -1,0 +1,63 @@
+"""Streams the bytes of a file to a client: verified, as they are or compressed."""
+
+import re
+import zlib
+from collections.abc import AsyncIterator
+
+import structlog
+from starlette.requests import Request
+
+from batchyard.places.blobs import BlobCorruptError
+from batchyard.places.contents import chunks_of, verify
+from batchyard.places.store.rows import Content
+from batchyard.server.gate import project_of
+from batchyard.server.yard import Yard
+from batchyard.wire.errors import ApiError
+
+__all__ = ["check", "compressed", "plain", "wants_gzip"]
+
+# Less is not worth the headers.
+_COMPRESSED_BYTES_MIN = 1_024
+# The fastest level: whoever waits for results waits for the network, not for the last byte saved.
+_LEVEL = 1
+_GZIP_WINDOW = 31
+_GZIP = re.compile(r"\s*(?:gzip|x-gzip)\s*(?:;\s*q\s*=\s*(?P<weight>[0-9.]+)\s*)?", re.I)
+
+log = structlog.get_logger()
+
+
+async def check(request: Request, yard: Yard, found: Content) -> None:
+    """Answer for the bytes of a file before the first of them leaves; raises ApiError."""
+    try:
+        await yard.disk.run(verify, yard.blobs, found)
+    except BlobCorruptError as fault:
+        project = project_of(request.scope)
+        if await yard.store.run(yard.records.file, project, found.file_id, yard.now()) is None:
+            # It was deleted a moment ago, and its bytes are on their way out.
+            raise ApiError.no_such_file(found.file_id) from fault
+        log.error("file_corrupt", file=found.file_id, why=str(fault))
+        raise ApiError.file_corrupt(found.file_id) from fault
+
+
+def wants_gzip(request: Request, size_bytes: int) -> bool:
+    """Whether a client asked for the whole of so many bytes, and can take them compressed."""
+    if size_bytes < _COMPRESSED_BYTES_MIN or "range" in request.headers:
+        return False
+    offers = map(_GZIP.fullmatch, request.headers.get("accept-encoding", "").split(","))
+    return any(one is not None and (one["weight"] or "1").strip("0.") != "" for one in offers)
+
+
+async def plain(yard: Yard, found: Content, start: int, end: int) -> AsyncIterator[bytes]:
+    """The bytes from `start` up to `end`."""
+    chunks = chunks_of(yard.blobs, found.parts, start, end - start)
+    while chunk := await yard.disk.run(next, chunks, b""):
+        yield chunk
+
+
+async def compressed(yard: Yard, found: Content) -> AsyncIterator[bytes]:
+    """All bytes as one gzip stream."""
+    squeeze = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    async for chunk in plain(yard, found, 0, found.size_bytes):
+        if squeezed := await yard.disk.run(squeeze.compress, chunk):
+            yield squeezed
+    yield squeeze.flush()
