@@ -31,9 +31,11 @@ ALLOWED = {
     "objects.py": {"data"},
     "projects.py": {"data"},
     "protocol.py": {"data"},
+    "quota.py": {"data"},
     "serve.py": {"data"},
     "upstreams.py": {"data"},
     "webhooks.py": {"data"},
+    "why.py": {"data"},
     "worker.py": {"data"},
 }
 # Where a broad except may stand: at the edge of a lane, of a worker, of a door; each logs.

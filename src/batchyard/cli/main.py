@@ -14,6 +14,8 @@ _VERBS = {
     "keys": "Create, list and revoke API keys.",
     "projects": "Create, list, archive and set up projects.",
     "webhooks": "List webhook endpoints and deliveries, and deliver again.",
+    "quota": "Show and set how many tokens may be enqueued.",
+    "why": "Say why a batch does not move.",
     "sim": "Run a simulated upstream.",
 }
 

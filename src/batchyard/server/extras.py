@@ -1,12 +1,13 @@
 """Dresses batches with what is ours: why they do not move, when they will be done.
 
 `batchyard` is left out where a project has the strict profile. What a batch has cost, and which
-batches asked its failed lines again, has its place in `_extras`.
+batches asked its failed lines again, has its place in `extras_of`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
+from msgspec import UNSET
 from starlette.types import Scope
 
 from batchyard.places.store.rows import BatchStanding, LaneRow
@@ -24,7 +25,7 @@ from batchyard.server.gate import limits_of
 from batchyard.server.yard import Yard
 from batchyard.wire.objects import Batch, Extras
 
-__all__ = ["dressed", "dressed_page", "forget"]
+__all__ = ["dressed", "dressed_page", "extras_of", "forget"]
 
 _ENDED = ("failed", "completed", "expired", "cancelled")
 
@@ -39,19 +40,18 @@ async def dressed_page(yard: Yard, scope: Scope, shown: Sequence[Batch]) -> tupl
     """Batches of one project with their extras; what was found a moment ago is believed."""
     if not limits_of(scope).extras:
         return tuple(shown)
-    yard.wardrobe.trim()
-    wardrobe, steady = yard.wardrobe, yard.clock.steady()
-    missing = [one for one in shown if not wardrobe.has(one, steady)]
+    wardrobe, steady, now = yard.wardrobe, yard.clock.steady(), yard.clock.wall()
+    worn = {one.id: wardrobe.worn(one, steady) for one in shown}
+    missing = [one for one in shown if worn[one.id] is None]
     if missing:
         ids = [one.id for one in missing]
         standings, lanes, workers = await yard.store.run(yard.records.standings, ids, steady)
-        by_model = _by_model(lanes)
         for batch in missing:
             standing = standings[batch.id]
-            facts = _facts(standing, by_model, workers)
-            pace = wardrobe.pace(batch, standing, yard.clock.wall())
-            wardrobe.put(batch, _extras(batch, standing, facts, pace, yard.clock.wall()), steady)
-    return tuple(msgspec.structs.replace(one, batchyard=wardrobe.of(one)) for one in shown)
+            pace = wardrobe.pace(batch, standing, now)
+            extras = extras_of(batch, standing, lanes, workers, pace, now)
+            worn[batch.id] = wardrobe.put(batch, extras, steady)
+    return tuple(msgspec.structs.replace(one, batchyard=worn[one.id] or UNSET) for one in shown)
 
 
 def forget(yard: Yard, batch_id: str) -> None:
@@ -59,11 +59,18 @@ def forget(yard: Yard, batch_id: str) -> None:
     yard.wardrobe.forget(batch_id)
 
 
-def _extras(
-    batch: Batch, standing: BatchStanding, facts: Facts, pace: Pace | None, now: float
+def extras_of(
+    batch: Batch,
+    standing: BatchStanding,
+    lanes: Sequence[LaneRow],
+    workers: int,
+    pace: Pace | None,
+    now: float,
 ) -> Extras:
+    """What is to be shown of a batch; one that has ended has neither reason nor outlook."""
     if batch.status in _ENDED:
         return Extras(budget=standing.budget, retry_of=standing.retry_of)
+    facts = _facts(standing, lanes, workers)
     why = reason(facts, int(now))
     view = Outlook()
     if pace is not None and batch.expires_at is not None and facts.paused_at is None:
@@ -87,19 +94,8 @@ def _extras(
     )
 
 
-def _by_model(lanes: Sequence[LaneRow]) -> Mapping[str, list[tuple[str, LaneStanding]]]:
-    found: dict[str, list[tuple[str, LaneStanding]]] = {}
-    for row in lanes:
-        standing = msgspec.json.decode(row.standing, type=LaneStanding)
-        found.setdefault(row.model, []).append((row.upstream, standing))
-    return found
-
-
-def _facts(
-    standing: BatchStanding,
-    lanes: Mapping[str, list[tuple[str, LaneStanding]]],
-    workers: int,
-) -> Facts:
+def _facts(standing: BatchStanding, lanes: Sequence[LaneRow], workers: int) -> Facts:
+    own = {EVERY_MODEL, *standing.models}
     return Facts(
         status=standing.status,
         in_progress_at=standing.in_progress_at,
@@ -111,7 +107,9 @@ def _facts(
         ),
         workers=workers,
         lanes=tuple(
-            lane for model in (EVERY_MODEL, *standing.models) for lane in lanes.get(model, ())
+            (row.upstream, msgspec.json.decode(row.standing, type=LaneStanding))
+            for row in lanes
+            if row.model in own
         ),
         above=standing.above,
     )

@@ -17,24 +17,20 @@ class Wardrobe:
         self._extras: dict[str, tuple[str, float, Extras]] = {}
         self._paces: dict[str, Pace] = {}
 
-    def has(self, batch: Batch, steady: float) -> bool:
-        """Whether what was found of a batch is fresh, and of its present status."""
+    def worn(self, batch: Batch, steady: float) -> Extras | None:
+        """What was found of a batch, if that is fresh and of its present status."""
         found = self._extras.get(batch.id)
-        return found is not None and found[0] == batch.status and found[1] > steady
+        if found is None or found[0] != batch.status or found[1] <= steady:
+            return None
+        return found[2]
 
-    def of(self, batch: Batch) -> Extras:
-        """What was found last."""
-        return self._extras[batch.id][2]
-
-    def put(self, batch: Batch, extras: Extras, steady: float) -> None:
-        """Remember what was found now."""
-        self._extras[batch.id] = (batch.status, steady + _FRESH_SECONDS, extras)
-
-    def trim(self) -> None:
-        """Forget all when it has become much."""
+    def put(self, batch: Batch, extras: Extras, steady: float) -> Extras:
+        """Remember what was found now, and forget all else when it has become much."""
         for remembered in (self._extras, self._paces):
             if len(remembered) > _REMEMBERED_MAX:
                 remembered.clear()
+        self._extras[batch.id] = (batch.status, steady + _FRESH_SECONDS, extras)
+        return extras
 
     def forget(self, batch_id: str) -> None:
         """Forget what was found of a batch, but not its pace."""

@@ -1,0 +1,79 @@
+"""`batchyard quota`: how many tokens may be enqueued, and who holds them."""
+
+import time
+
+import click
+
+from batchyard.cli.machine import identity_of, store_of
+from batchyard.places.store import Records
+from batchyard.rules.quota import free_tokens
+from batchyard.server.keys import DEFAULT_PROJECT
+
+__all__ = ["quota"]
+
+_data = click.option("--data", metavar="DIR", help="The server's data folder.")
+_project = click.option(
+    "--project", metavar="PROJECT", help="Id or name of a project; the default one unless given."
+)
+
+
+@click.group(invoke_without_command=True)
+@_project
+@_data
+@click.pass_context
+def quota(ctx: click.Context, project: str | None, data: str | None) -> None:
+    """Show for each model the limit, what is used, what is free, and which batches hold it."""
+    if ctx.invoked_subcommand is not None:
+        return
+    records, id = Records(store_of(data)), _project_id(project, data)
+    for model, most in sorted(records.limits(id).items()):
+        if model == "*":
+            click.echo(f"every other model: limit {_number(most)}")
+    for one in records.headroom(id):
+        free = free_tokens(one.limit, one.used)
+        click.echo(
+            f"{one.model}: limit {_number(one.limit)}, used {one.used:,}, free {_number(free)}"
+        )
+        for verb, holders in (("held by", one.holders), ("awaited by", one.waiting)):
+            for holder in holders:
+                click.echo(f"  {holder.tokens:>15,} {verb} {holder.batch_id}")
+
+
+@quota.command(name="set")
+@click.argument("model")
+@click.argument("tokens")
+@_project
+@_data
+def set_(model: str, tokens: str, project: str | None, data: str | None) -> None:
+    """Let TOKENS input tokens of MODEL be enqueued at once.
+
+    MODEL may be '*' for all models without a limit of their own. TOKENS may be `none` for no
+    limit, and `default` for that of '*'. Batches that wait and now fit go on; a running server
+    takes them up within a third of its `lease_seconds`.
+    """
+    records, id, now = Records(store_of(data)), _project_id(project, data), int(time.time())
+    if tokens == "default":
+        admitted = records.unset_limit(id, model, now)
+    elif tokens == "none":
+        admitted = records.set_limit(id, model, None, now)
+    elif tokens.replace("_", "").isdecimal() and int(tokens) < 2**53:
+        admitted = records.set_limit(id, model, int(tokens), now)
+    else:
+        raise click.ClickException(f"'{tokens}': give a whole number, `none` or `default`.")
+    for batch_id in admitted:
+        click.echo(f"goes on: {batch_id}")
+
+
+def _project_id(project: str | None, data: str | None) -> str:
+    if project in (None, DEFAULT_PROJECT):
+        return DEFAULT_PROJECT
+    found = identity_of(data).project(str(project))
+    if found is None:
+        raise click.ClickException(
+            f"There is no project '{project}'; see `batchyard projects list`."
+        )
+    return found.id
+
+
+def _number(tokens: int | None) -> str:
+    return "none" if tokens is None else f"{tokens:,}"
