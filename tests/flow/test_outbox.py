@@ -324,10 +324,22 @@ def test_what_was_told_is_forgotten(house: House) -> None:
     """Old events go with their deliveries; what still waits stays."""
     house.listen("https://a.example/")
     house.end()
-    house.outbox.forget(NOW + 1)
+    house.outbox.forget(NOW + 1, NOW)
     assert len(house.log()) == 1
     house.webhooks.remove("p", "we_1")
-    house.outbox.forget(NOW)
+    house.outbox.forget(NOW, NOW)
     assert len(house.log()) == 1
-    house.outbox.forget(NOW + 1)
+    house.outbox.forget(NOW + 1, NOW)
     assert house.log() == []
+
+
+def test_a_secret_that_signs_no_more_is_dropped(house: House) -> None:
+    """Not before its time is over."""
+    house.listen("https://a.example/")
+    changed = {"old_secret": "whsec_b2xk", "old_secret_until": NOW + 60}
+    house.webhooks.change("p", "we_1", changed, NOW)
+    kept = []
+    for now in (NOW + 59, NOW + 60):
+        house.outbox.forget(0, now)
+        kept += [one.old_secret for one in house.webhooks.every()]
+    assert kept == ["whsec_b2xk", None]

@@ -53,6 +53,16 @@ def test_an_endpoint_lives_and_dies(client: OpenAI) -> None:
     assert list(client.webhooks.list()) == []
 
 
+def test_a_change_that_changes_nothing_leaves_no_mark(door: Door) -> None:
+    """`updated_at` is that of the last change, and of the creation before."""
+    made = door.caller("proj_marks").post("/v1/webhook_endpoints", ASKED).json
+    assert made["updated_at"] == made["created_at"]
+    for changed, at in (({"name": "night"}, made["updated_at"]), ({"name": "day"}, 2_000_000_000)):
+        row = door.yard.webhooks.change("proj_marks", made["id"], changed, 2_000_000_000)
+        assert row is not None
+        assert row.updated_at == at
+
+
 def test_endpoints_are_paged(client: OpenAI) -> None:
     """Newest first, page by page, nothing twice."""
     ids = [

@@ -165,8 +165,8 @@ class Pump:
         steady = self._clock.steady()
         if steady - self._forgot_at >= _LOOK_SECONDS:
             self._forgot_at = steady
-            before = int(self._clock.wall()) - _KEPT_SECONDS
-            await self._runner.run(self._outbox.forget, before)
+            now = self._clock.wall()
+            await self._runner.run(self._outbox.forget, int(now) - _KEPT_SECONDS, now)
 
 
 def fault_text(fault: Fault) -> str:

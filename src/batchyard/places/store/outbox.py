@@ -207,13 +207,21 @@ class Outbox:
         with self._store.reading() as connection:
             return [DeliveryRow(**row._mapping) for row in connection.execute(query)]
 
-    def forget(self, before: int) -> None:
-        """Drop events that are older, with their deliveries, unless one still waits."""
+    def forget(self, before: int, now: float) -> None:
+        """Drop events that are older, with their deliveries, unless one still waits.
+
+        Secrets that sign no more go too.
+        """
         waiting = select(deliveries.c.event_id).where(deliveries.c.state == "pending")
         old = select(events.c.id).where(
             and_(events.c.created_at < before, events.c.id.not_in(waiting))
         )
         with self._store.writing() as connection:
+            connection.execute(
+                update(webhook_endpoints)
+                .where(webhook_endpoints.c.old_secret_until <= now)
+                .values(old_secret=None, old_secret_until=None)
+            )
             connection.execute(delete(deliveries).where(deliveries.c.event_id.in_(old)))
             connection.execute(
                 delete(events)
