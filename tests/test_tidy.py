@@ -26,6 +26,7 @@ ALLOWED = {
     "config.py": {"data"},
     "connection.py": {"data"},
     "http.py": {"data"},
+    "gc.py": {"data"},
     "keys.py": {"data"},
     "machine.py": {"data"},
     "objects.py": {"data"},

@@ -16,6 +16,7 @@ _VERBS = {
     "webhooks": "List webhook endpoints and deliveries, and deliver again.",
     "quota": "Show and set how many tokens may be enqueued.",
     "why": "Say why a batch does not move.",
+    "gc": "Delete, or tell, what nothing needs any more.",
     "sim": "Run a simulated upstream.",
 }
 

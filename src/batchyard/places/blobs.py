@@ -81,6 +81,14 @@ class Blobs:
         for name in names:
             self._path(name).unlink(missing_ok=True)
 
+    def look(self, name: str) -> tuple[int, float] | None:
+        """The length of a blob and when it was last written; None when it is gone."""
+        try:
+            found = self._path(name).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_size, found.st_mtime
+
     def names(self) -> Iterator[str]:
         """The names of all blobs and of what was left unfinished."""
         for path in self._folder.rglob("*"):

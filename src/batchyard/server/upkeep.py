@@ -37,6 +37,12 @@ class Upkeep:
         if orphans:
             log.info("orphans_deleted", blobs=len(orphans))
 
+    def sweep(self) -> None:
+        """Delete the bytes of files and uploads that are over, and forget old promises."""
+        self._sweep_files()
+        self._sweep_uploads()
+        self._sweep_promises()
+
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:

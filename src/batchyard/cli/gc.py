@@ -1,0 +1,80 @@
+"""`batchyard gc`: what nothing needs any more, told or deleted."""
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import click
+
+from batchyard.cli.machine import folder_of
+from batchyard.places.blobs import Blobs
+from batchyard.places.clock import system_clock
+from batchyard.places.database import Inline
+from batchyard.places.folder import FolderInUseError
+from batchyard.places.store import Records, open_store
+from batchyard.server.upkeep import Upkeep
+from batchyard.worker import logs_to_stderr
+
+__all__ = ["gc"]
+
+# What no row names may be about to get one, as long as somebody has just written it.
+_YOUNG_SECONDS = 3_600
+
+
+class _Leftover(NamedTuple):
+    """Blobs that can go, and why."""
+
+    why: str
+    name: str
+    blobs: tuple[str, ...]
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only tell what would be deleted.")
+@click.option("--data", metavar="DIR", help="The server's data folder.")
+def gc(dry_run: bool, data: str | None) -> None:
+    """Delete the bytes of deleted and expired files, of ended uploads, and left-overs.
+
+    A server does that by itself; while one runs, this only tells what there is.
+    """
+    logs_to_stderr()
+    folder = folder_of(data)
+    try:
+        folder.lock()
+        serving = False
+    except FolderInUseError:
+        serving = True
+    store = open_store(folder.database_url)
+    try:
+        records, blobs = Records(store), Blobs(folder.blobs)
+        total_bytes = 0
+        for one in _leftovers(records, blobs, serving=serving):
+            size_bytes = sum(look[0] for look in map(blobs.look, one.blobs) if look)
+            total_bytes += size_bytes
+            click.echo(f"{size_bytes:>15,} bytes  {one.why:13} {one.name}")
+        if not (dry_run or serving):
+            upkeep = Upkeep(records, blobs, Inline(), system_clock())
+            upkeep.sweep()
+            upkeep.sweep_orphans()
+    finally:
+        store.close()
+    verb = "can be deleted" if dry_run or serving else "deleted"
+    click.echo(f"{total_bytes:>15,} bytes  {verb}")
+    if serving and not dry_run:
+        click.echo("A server runs on this folder and deletes them by itself.", err=True)
+
+
+def _leftovers(records: Records, blobs: Blobs, *, serving: bool) -> Iterator[_Leftover]:
+    now = time.time()
+    going: set[str] = set()
+    for id, names in records.discarded(int(now)):
+        going.update(names)
+        yield _Leftover("file", id, names)
+    for id, name in records.spare_parts(int(now)):
+        going.add(name)
+        yield _Leftover("upload part", id, (name,))
+    named = records.named_blobs() | going
+    for name in sorted(set(blobs.names()) - named):
+        look = blobs.look(name)
+        if look is not None and not (serving and look[1] > now - _YOUNG_SECONDS):
+            yield _Leftover("left-over", name, (name,))
