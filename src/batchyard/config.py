@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from batchyard.places.upstreams import UpstreamSettings
+from batchyard.rules.prices import PriceRule
 
 __all__ = ["Settings", "SettingsError", "read_settings"]
 
@@ -26,6 +27,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `lease_seconds`: a worker that is not heard of for so long is given up.
     `disk_free_bytes_min`: with less room on the disk nothing is asked of an upstream, so that
     no answer that was paid for is lost.
+    `price`: what models cost; without a row that fits, hosted ones cost what their provider lists,
+    less `batch_discount`.
     `cancel_grace_seconds`: how long lines at the upstream may still come back after a cancel.
     `webhook_hosts`, each `HOST` or `HOST:PORT`, may be told of batches wherever they are and
     without TLS; `webhook_private` allows that for all of this machine and its networks.
@@ -43,6 +46,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhook_hosts: tuple[str, ...] = ()
     webhook_private: bool = False
     disk_free_bytes_min: int = 256 << 20
+    batch_discount: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    price: tuple[PriceRule, ...] = ()
     upstream: tuple[UpstreamSettings, ...] = ()
 
 

@@ -33,9 +33,12 @@ from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.faults import reach_from
 from batchyard.places.machine import disk_free_bytes, open_files_max
+from batchyard.places.prices import ListPrices
 from batchyard.places.store import Identity, Work, open_store
 from batchyard.places.upstreams import Upstream, Upstreams
 from batchyard.rules.limits import PROFILES, Limits, limits_of_project
+from batchyard.rules.prices import find_price, hundredths
+from batchyard.wire.money import Price
 
 __all__ = ["Orders", "logs_to_stderr", "main"]
 
@@ -79,6 +82,7 @@ async def _work(orders: Orders) -> None:
         limits=PROFILES[settings.profile],
         limits_of=lambda project_id: _limits(settings, identity, project_id),
         known_model=upstreams.known,
+        price=_prices(settings, upstreams),
         free_bytes=partial(disk_free_bytes, Path(orders.blobs)),
     )
     rules = ShiftRules(
@@ -115,6 +119,20 @@ def _limits(settings: Settings, identity: Identity, project_id: str) -> Limits:
     if project is None:
         return default
     return limits_of_project(default, project.profile, project.limits)
+
+
+def _prices(settings: Settings, upstreams: Upstreams) -> Callable[[str], Price | None]:
+    listed = ListPrices(
+        lambda model: [upstreams[name].settings.url for name in upstreams.routes(model)]
+    )
+
+    def price(model: str) -> Price | None:
+        own = find_price(model, settings.price)
+        if own is not None or (hosted := listed.price(model)) is None:
+            return own
+        return msgspec.structs.replace(hosted, discount=hundredths(settings.batch_discount))
+
+    return price
 
 
 class _Bell(asyncio.Protocol):

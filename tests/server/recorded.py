@@ -9,6 +9,7 @@ from batchyard.flow.course import Desk, take_step
 from batchyard.flow.keeping import HeldLease, Ledger
 from batchyard.flow.recording import Part, Tally
 from batchyard.wire.lines import line_id, render_answer, render_failure
+from batchyard.wire.money import Price
 from tests.server.door import Caller
 
 __all__ = ["Fault", "Running", "chat_lines"]
@@ -34,6 +35,9 @@ def chat_lines(count: int) -> bytes:
 
 class Running:
     """A batch of `count` lines that runs; what it answers is recorded piece by piece."""
+
+    # What a token of each model costs when the batch is validated.
+    price: Price | None = None
 
     def __init__(
         self, caller: Caller, count: int, content: bytes | None = None, **asked: object
@@ -61,10 +65,15 @@ class Running:
         worker = f"w{next(_names)}"
         self._work.bury_all()
         self._work.sign_on(worker, 1e12)
-        (lease,) = self._work.lease(worker, self.id, "tiny", 1, now)
+        # Other tests of this door must not find a worker where there is none.
+        weakref.finalize(self, self._work.sign_off, worker).atexit = False
+        leases = self._work.lease(worker, self.id, "tiny", 1, now)
+        if not leases:
+            return  # It was refused.
+        (lease,) = leases
         self._held, self._prefix = HeldLease(lease), lease.line_id_prefix
         self._ledger = Ledger(worker, self._work, self._door.yard.blobs)
-        weakref.finalize(self, self._ledger.close)
+        weakref.finalize(self, self._ledger.close).atexit = False
 
     def record(self, done: dict[int, str], failed: dict[int, Fault] | None = None) -> None:
         """Record answers by index: texts, and faults."""
@@ -100,7 +109,15 @@ class Running:
         now = self._door.yard.now()
         course = next(one for one in self._work.courses_due(now) if one.id == self.id)
         yard = self._door.yard
-        desk = Desk(self._work, yard.blobs, yard.limits, lambda _: True, Random(self.id), "w")
+        desk = Desk(
+            self._work,
+            yard.blobs,
+            yard.limits,
+            lambda _: True,
+            Random(self.id),
+            "w",
+            lambda _: self.price,
+        )
         assert take_step(desk, course, now)
 
     def _answer(self, index: int, status: int, body: object) -> bytes:

@@ -64,6 +64,7 @@ class Worker:
             limits=LIMITS,
             limits_of=lambda _project: LIMITS,
             known_model=lambda _model: True,
+            price=lambda _model: None,
             free_bytes=lambda: 0 if self.disk_low else 1 << 30,
         )
         rules = ShiftRules(

@@ -35,6 +35,7 @@ from batchyard.rules.tokens import tokens_by_model
 from batchyard.rules.validate import Digest, Scan, ShardSpan, explain, fits
 from batchyard.wire.ids import file_id
 from batchyard.wire.lines import line_id, read_line, read_model, render_failure
+from batchyard.wire.money import Price
 from batchyard.wire.objects import BatchError, BatchErrors
 
 __all__ = ["Desk", "take_step"]
@@ -51,6 +52,7 @@ class Desk(NamedTuple):
     known_model: Callable[[str], bool]
     chance: Random
     worker: str
+    price: Callable[[str], Price | None]
 
 
 def take_step(desk: Desk, course: Course, now: int) -> bool:
@@ -105,7 +107,10 @@ def _validate_content(desk: Desk, course: Course, content: Content, now: int) ->
     model = next(iter(digest.models)) if len(digest.models) == 1 else None
     weights: Counter[str] = Counter()
     shards = list(_cut(desk, content, digest, model, weights))
-    asked = _asked(digest, shards, weights)
+    asked = _asked(desk, digest, shards, weights)
+    unpriced = [one.model for one in asked if one.price is None]
+    if "usd" in (course.budget or {}) and unpriced:
+        return _refuse(desk, course, (_no_price(unpriced),), now)
     moved = desk.work.populate(course, model, shards, now, asked, may_wait=desk.limits.quota_waits)
     if isinstance(moved, tuple):
         return _refuse(desk, course, refusal(moved, course.project_id), now)
@@ -113,15 +118,31 @@ def _validate_content(desk: Desk, course: Course, content: Content, now: int) ->
     return moved
 
 
+def _no_price(models: Sequence[str]) -> BatchError:
+    """A budget in dollars would never stop it."""
+    return BatchError(
+        code="price_unknown",
+        message=f"No price is known of {', '.join(models[:10])}: a budget in dollars cannot be "
+        "kept. Add a [[price]] to batchyard.toml, or give the budget in tokens.",
+        param="budget.usd",
+    )
+
+
 def _asked(
-    digest: Digest, shards: Iterable[NewShard], weights: Counter[str]
+    desk: Desk, digest: Digest, shards: Iterable[NewShard], weights: Counter[str]
 ) -> tuple[AskedModel, ...]:
     """What the batch asks of each model."""
     lines: Counter[str] = Counter()
     for shard in shards:
         lines[shard.model] += shard.remaining
     tokens = tokens_by_model(digest.input_tokens, weights)
-    return tuple(AskedModel(model, lines[model], tokens[model]) for model in lines)
+    return tuple(
+        AskedModel(model, lines[model], tokens[model], _plain(desk.price(model))) for model in lines
+    )
+
+
+def _plain(price: Price | None) -> dict[str, int | str] | None:
+    return None if price is None else msgspec.structs.asdict(price)
 
 
 def _refuse(desk: Desk, course: Course, errors: tuple[BatchError, ...], now: int) -> bool:

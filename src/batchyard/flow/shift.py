@@ -177,7 +177,13 @@ class Shift:
             await self._lanes.look_around()
             limits = await tools.hot.run(tools.limits_of, course.project_id)
             desk = Desk(
-                tools.work, tools.blobs, limits, tools.known_model, tools.chance, self.worker
+                tools.work,
+                tools.blobs,
+                limits,
+                tools.known_model,
+                tools.chance,
+                self.worker,
+                tools.price,
             )
             await tools.heavy.run(take_step, desk, course, int(tools.clock.wall()))
         except self._faults as fault:

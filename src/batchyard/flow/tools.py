@@ -10,6 +10,7 @@ from batchyard.places.clock import Clock
 from batchyard.places.database import Runner
 from batchyard.places.store import Work
 from batchyard.rules.limits import Limits
+from batchyard.wire.money import Price
 
 __all__ = ["ShiftRules", "Tools"]
 
@@ -41,4 +42,5 @@ class Tools(Struct, frozen=True):
     limits: Limits
     limits_of: Callable[[str], Limits]
     known_model: Callable[[str], bool]
+    price: Callable[[str], Price | None]
     free_bytes: Callable[[], int]

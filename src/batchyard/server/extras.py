@@ -1,7 +1,6 @@
 """Dresses batches with what is ours: why they do not move, when they will be done.
 
-`batchyard` is left out where a project has the strict profile. What a batch has cost, and which
-batches asked its failed lines again, has its place in `extras_of`.
+`batchyard` is left out where a project has the strict profile.
 """
 
 from collections.abc import Sequence
@@ -46,10 +45,13 @@ async def dressed_page(yard: Yard, scope: Scope, shown: Sequence[Batch]) -> tupl
     if missing:
         ids = [one.id for one in missing]
         standings, lanes, workers = await yard.store.run(yard.records.standings, ids, steady)
+        accounts = await yard.store.run(yard.records.accounts, ids)
         for batch in missing:
             standing = standings[batch.id]
             pace = wardrobe.pace(batch, standing, now)
             extras = extras_of(batch, standing, lanes, workers, pace, now)
+            cost, retried_by = accounts[batch.id]
+            extras = msgspec.structs.replace(extras, cost=cost, retried_by=retried_by)
             worn[batch.id] = wardrobe.put(batch, extras, steady)
     return tuple(msgspec.structs.replace(one, batchyard=worn[one.id] or UNSET) for one in shown)
 

@@ -16,6 +16,7 @@ from batchyard.rules.limits import INPUT_EXPIRES_SECONDS, Limits
 from batchyard.rules.validate import Digest, Scan
 from batchyard.server.answers import answer
 from batchyard.server.batches import window_of
+from batchyard.server.extras import dressed, forget
 from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import budget_of, has_body, json_object, metadata_of, string_of
 from batchyard.server.reading import Span, Wanted, wanted_lines
@@ -80,8 +81,9 @@ async def retry(request: Request, yard: Yard) -> Response:
     batch = await yard.store.run(yard.records.add_retry, new, file, now - _TWICE_SECONDS)
     if batch.id != new.id:
         await yard.disk.run(yard.blobs.delete, [file.parts[0].blob])
+    forget(yard, id)
     yard.ring()
-    return answer(batch)
+    return answer(await dressed(yard, request.scope, batch))
 
 
 async def _input(yard: Yard, content: Content, indexes: Set[int], limits: Limits) -> FileRow:

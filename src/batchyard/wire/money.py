@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from batchyard.wire.objects import Cost
 
-__all__ = ["PICODOLLARS", "Price", "Spent", "cost_of", "picodollars"]
+__all__ = ["HUNDREDTHS", "PICODOLLARS", "Price", "Spent", "cost_of", "picodollars"]
 
 PICODOLLARS = 10**12
-_HUNDREDTHS = 10_000
+HUNDREDTHS = 10_000
 
 
 class Price(Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class Spent(Struct, frozen=True, kw_only=True):
         """Picodollars in a batch."""
         if self.price is None:
             return 0
-        return self.realtime * (_HUNDREDTHS - self.price.discount) // _HUNDREDTHS
+        return self.realtime * (HUNDREDTHS - self.price.discount) // HUNDREDTHS
 
 
 def cost_of(spent: Iterable[Spent]) -> Cost | None:

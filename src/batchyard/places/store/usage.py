@@ -98,10 +98,18 @@ class UsageRows:
 
     _store: Store
 
-    def costs(self, batch_ids: Sequence[str]) -> dict[str, Cost]:
-        """What batches have cost so far, as this moment knows it."""
+    def accounts(self, batch_ids: Sequence[str]) -> dict[str, tuple[Cost | None, tuple[str, ...]]]:
+        """What batches have cost so far, and which batches asked their lines again."""
+        again: dict[str, list[str]] = {}
         with self._store.reading() as connection:
-            return costs(connection, batch_ids)
+            cost = costs(connection, batch_ids)
+            for row in connection.execute(
+                select(batches.c.retry_of, batches.c.id)
+                .where(batches.c.retry_of.in_(list(batch_ids)))
+                .order_by(batches.c.sequence)
+            ):
+                again.setdefault(row.retry_of, []).append(row.id)
+        return {id: (cost.get(id), tuple(again.get(id, ()))) for id in batch_ids}
 
 
 def _spent(connection: Connection, batch_ids: Iterable[str]) -> dict[str, list[Spent]]:
