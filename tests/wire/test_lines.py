@@ -179,11 +179,29 @@ USAGES = [
     ({"prompt_tokens": 1.5}, AnswerFacts()),
     ({"prompt_tokens": 2**70}, AnswerFacts()),
     ({"total_tokens": 2**62}, AnswerFacts()),
+    ({"prompt_tokens": 8, "completion_tokens": None}, AnswerFacts(8, total_tokens=8)),
+    ({"prompt_tokens": 8, "completion_tokens": "5"}, AnswerFacts(8, total_tokens=8)),
+    ({"prompt_tokens": 8, "completion_tokens": -1}, AnswerFacts(8, total_tokens=8)),
+    ({"prompt_tokens": 8, "completion_tokens": True}, AnswerFacts(8, total_tokens=8)),
+    ({"prompt_tokens": 8, "prompt_tokens_details": 4}, AnswerFacts(8, total_tokens=8)),
+    ({"prompt_tokens": 8, "total_tokens": {"x": 1}}, AnswerFacts(8, total_tokens=8)),
+    (
+        {"input_tokens": 8, "input_tokens_details": {"cached_tokens": 3, "x": [], "y": None}},
+        AnswerFacts(8, 3, total_tokens=8),
+    ),
+    (
+        CHAT_USAGE | {"completion_tokens_details": {"reasoning_tokens": 2.5}},
+        AnswerFacts(10, 4, 5, 0, 15),
+    ),
+    (
+        CHAT_USAGE | {"prompt_tokens_details": {"cached_tokens": [4]}},
+        AnswerFacts(10, 0, 5, 2, 15),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("usage", "facts"), USAGES)
-def test_usage_is_read_and_odd_usage_is_none(usage: object, facts: AnswerFacts) -> None:
+def test_usage_is_read_as_far_as_it_can_be(usage: object, facts: AnswerFacts) -> None:
     """Tokens are read in both of OpenAI's spellings; what is no count is no reason to fail."""
     answer = {"id": "x", "choices": [{"message": {"content": "\u00fc"}}], "usage": usage}
     assert facts == read_answer(json.dumps(answer).encode())
@@ -205,6 +223,15 @@ def test_an_error_inside_a_success_is_seen(body: bytes, is_error: bool) -> None:
     facts = read_answer(body)
     assert facts is not None
     assert is_error == facts.is_error
+
+
+@pytest.mark.parametrize("odd", [rb'"\ud800":1', rb'"x":"\udc00"', b'"a_details":{}'])
+def test_what_is_odd_in_usage_hides_no_count(odd: bytes) -> None:
+    """Half a character in a key, or nesting, costs none of the tokens."""
+    deep = b'{"a_details":' * 400 + b"1" + b"}" * 400
+    usage = b'{"prompt_tokens":3,"output_tokens":null,"prompt_tokens_details":%b,%b}' % (deep, odd)
+    assert read_answer(b'{"usage":%b}' % usage) == AnswerFacts(3, total_tokens=3)
+    assert read_answer(rb'{"x":"\ud800","usage":%b}' % usage) == AnswerFacts(3, total_tokens=3)
 
 
 WHOLE = b'{"id":"x","choices":[{"message":{"content":"Hi \xc3\xbc"}}],"usage":{"total_tokens":1}}'

@@ -135,20 +135,7 @@ def read_answer(body: bytes) -> AnswerFacts | None:
         return _read_odd_answer(body)
     if answer.error is not None:
         return _ERROR
-    usage = answer.usage
-    if usage is None:
-        return _NOTHING
-    read = usage.prompt_tokens or usage.input_tokens
-    written = usage.completion_tokens or usage.output_tokens
-    cached = usage.prompt_tokens_details or usage.input_tokens_details
-    reasoned = usage.completion_tokens_details or usage.output_tokens_details
-    return AnswerFacts(
-        read,
-        cached.cached_tokens or 0 if cached else 0,
-        written,
-        reasoned.reasoning_tokens or 0 if reasoned else 0,
-        usage.total_tokens or read + written,
-    )
+    return _facts(answer.usage) if answer.usage is not None else _NOTHING
 
 
 _ERROR = AnswerFacts(is_error=True)
@@ -196,7 +183,8 @@ class _ModelLine(Struct):
 
 
 # Sums over a batch must fit in 63 bits, whatever an upstream counts; other numbers are no count.
-_Tokens = Annotated[int, Meta(ge=0, le=1 << 40)]
+_TOKENS_MAX = 1 << 40
+_Tokens = Annotated[int, Meta(ge=0, le=_TOKENS_MAX)]
 
 
 class _Details(Struct, gc=False):
@@ -205,11 +193,11 @@ class _Details(Struct, gc=False):
 
 
 class _Usage(Struct, gc=False):
-    prompt_tokens: _Tokens = 0
-    completion_tokens: _Tokens = 0
-    input_tokens: _Tokens = 0
-    output_tokens: _Tokens = 0
-    total_tokens: _Tokens = 0
+    prompt_tokens: _Tokens | None = None
+    completion_tokens: _Tokens | None = None
+    input_tokens: _Tokens | None = None
+    output_tokens: _Tokens | None = None
+    total_tokens: _Tokens | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
@@ -239,12 +227,48 @@ def _skip(text: str, position: int) -> int:
     return position
 
 
+def _facts(usage: _Usage) -> AnswerFacts:
+    read = usage.prompt_tokens or usage.input_tokens or 0
+    written = usage.completion_tokens or usage.output_tokens or 0
+    cached = usage.prompt_tokens_details or usage.input_tokens_details
+    reasoned = usage.completion_tokens_details or usage.output_tokens_details
+    return AnswerFacts(
+        read,
+        cached.cached_tokens or 0 if cached else 0,
+        written,
+        reasoned.reasoning_tokens or 0 if reasoned else 0,
+        usage.total_tokens or read + written,
+    )
+
+
 def _read_odd_answer(body: bytes) -> AnswerFacts | None:
     """An object with odd usage or lone surrogates is an answer all the same."""
     answer = _parse(body)
     if not isinstance(answer, dict):
         return None
-    return _ERROR if answer.get("error") is not None else _NOTHING
+    if answer.get("error") is not None:
+        return _ERROR
+    return _facts(msgspec.convert(_sound(answer.get("usage")), _Usage))
+
+
+def _sound(usage: Any) -> dict[str, Any]:
+    """Of an odd usage what can be used: its counts, and those of its details."""
+    details = {
+        name: _counts(usage[name], _Details.__struct_fields__)
+        for name in _Usage.__struct_fields__
+        if name.endswith("_details") and isinstance(usage, dict) and name in usage
+    }
+    return _counts(usage, _Usage.__struct_fields__) | details
+
+
+def _counts(found: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        return {}
+    return {
+        name: found[name]
+        for name in names
+        if type(found.get(name)) is int and 0 <= found[name] <= _TOKENS_MAX
+    }
 
 
 def _as_one_line(body: bytes) -> bytes:
@@ -262,13 +286,18 @@ def _as_one_line(body: bytes) -> bytes:
 
 
 def _parse(body: bytes) -> Any:
-    """The value of a JSON text, or `_NO_JSON`; numbers stay text."""
+    """The value of a JSON text, or `_NO_JSON`; only what may be a count becomes a number."""
     try:
         return json.loads(
-            body.decode(), parse_int=str, parse_float=str, parse_constant=_refuse_constant
+            body.decode(), parse_int=_count, parse_float=str, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError):
         return _NO_JSON
+
+
+def _count(text: str) -> int | str:
+    # The time to convert grows with the square of the length.
+    return int(text) if len(text) <= 20 else text
 
 
 def _refuse_constant(name: str) -> None:
