@@ -17,7 +17,7 @@ from batchyard.places.posting import Posting
 from batchyard.places.store.outbox import DueDelivery, Mark, Outbox
 from batchyard.places.transport import Answer, Fault
 from batchyard.rules.telling import weigh_answer
-from batchyard.wire.webhooks import event_body, signed_headers
+from batchyard.wire.webhooks import event_body, signed_headers, signing_secrets
 
 __all__ = ["Pump", "fault_text"]
 
@@ -185,6 +185,4 @@ _CODES = {
 
 
 def _secrets(delivery: DueDelivery, now: float) -> list[str]:
-    until = delivery.old_secret_until or 0
-    old = [delivery.old_secret] if delivery.old_secret is not None and until > now else []
-    return [delivery.secret, *old]
+    return signing_secrets(delivery.secret, delivery.old_secret, delivery.old_secret_until, now)

@@ -36,6 +36,7 @@ from batchyard.wire.webhooks import (
     new_signing_secret,
     sample_id,
     signed_headers,
+    signing_secrets,
 )
 
 __all__ = [
@@ -132,8 +133,9 @@ async def test(request: Request, yard: Yard) -> Response:
         "evt_" + hex32(yard.chance), type, sample_id(type, yard.chance), created_at=now
     )
     delivery = "wh_" + hex32(yard.chance)
+    secrets = signing_secrets(row.secret, row.old_secret, row.old_secret_until, now)
     outcome = await yard.posting.post(
-        row.url, signed_headers(delivery, sample, [row.secret], now), sample
+        row.url, signed_headers(delivery, sample, secrets, now), sample
     )
     if isinstance(outcome, Fault) and not outcome.status:
         raise ApiError(

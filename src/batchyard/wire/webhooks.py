@@ -23,6 +23,7 @@ __all__ = [
     "new_signing_secret",
     "sample_id",
     "signed_headers",
+    "signing_secrets",
 ]
 
 # As OpenAI's client names them; only those of batches ever happen here.
@@ -122,6 +123,11 @@ def event_body(id: str, type: str, subject_id: str, created_at: int) -> bytes:
             "data": {"id": subject_id},
         }
     )
+
+
+def signing_secrets(secret: str, old: str | None, old_until: int | None, now: float) -> list[str]:
+    """All that sign now: a rotated secret may go on until its time is over."""
+    return [secret, old] if old is not None and (old_until or 0) > now else [secret]
 
 
 def signed_headers(
