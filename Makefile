@@ -3,13 +3,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
+# The generations of OpenAI's client beside the one that the lock has.
+SDKS := $(VENV)/sdks/1/.ready $(VENV)/sdks/2/.ready
 SEEDS ?= 100000
 KILLS ?= 1000
 # Two workers fill two cores; the suite's tests share nothing but the machine.
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench soak lock clean
+.PHONY: help setup demo test lint types format bench soak sdks lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,10 +29,15 @@ $(BENCH_READY): $(READY) requirements/bench.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/bench.txt
 	@touch $@
 
+$(VENV)/sdks/%/.ready: requirements/sdk-%.txt $(READY)
+	rm -rf $(@D)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --target $(@D) --require-hashes --requirement $<
+	@touch $@
+
 demo: $(READY) ## a simulated upstream, a server, and a batch of 1,000+ lines by the openai client
 	@$(BIN)/python examples/demo.py
 
-test: lint types $(READY) ## lint, types and the whole suite
+test: lint types $(READY) $(SDKS) ## lint, types and the whole suite
 	$(PYTEST) -n 2 --dist worksteal
 
 lint: $(READY) ## style, formatting, layers
@@ -51,9 +58,13 @@ bench: $(BENCH_READY) ## measure us beside the alternatives, write bench/RESULTS
 soak: $(READY) ## the long runs: make soak SEEDS=100000 KILLS=1000
 	SEEDS=$(SEEDS) KILLS=$(KILLS) $(PYTEST) -m soak -n 2 --timeout 36000
 
+sdks: $(READY) $(SDKS) ## drive the server with every generation of OpenAI's clients
+	$(PYTEST) tests/sdks
+
 lock: $(READY) ## pin the newest versions anew (hashes, no addresses)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml requirements/dev.in -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
+	for n in 1 2; do $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 requirements/sdk-$$n.in -o requirements/sdk-$$n.txt; done
 	grep -A20 '^uv==' requirements/dev.txt | awk 'NR==1 || /--hash/ {print; next} {exit}' | sed '$$ s/ \\$$//' > requirements/uv.txt
 
 clean: ## remove what was made

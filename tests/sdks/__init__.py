@@ -1,0 +1,1 @@
+"""Official clients, of every generation in use, against a real server."""
