@@ -57,7 +57,7 @@ _MIB = 1 << 20
 class Limits(Struct, frozen=True, kw_only=True):
     """What a profile allows.
 
-    The defaults up to `file_bytes_max` are OpenAI's; the rest are ours, to bound what one line
+    The defaults up to `stored_bytes_max` are OpenAI's; the rest are ours, to bound what one line
     may cost. `window_seconds_range` None means that only "24h" is a window.
     With `quota_waits`, a batch that is over its quota waits; else it fails. With `extras`, batches
     have a priority and are shown with a key `batchyard`.
@@ -67,6 +67,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     input_bytes_max: int = 200 * _MIB
     embedding_inputs_max: int = 50_000
     file_bytes_max: int = 512 * _MIB
+    batches_per_hour_max: int = 2_000
+    stored_bytes_max: int = 2_500_000_000_000
     mixed_models: bool = False
     any_file_name: bool = False
     window_seconds_range: tuple[int, int] | None = None
@@ -103,7 +105,14 @@ LOCAL = Limits(
 
 PROFILES = {"strict": STRICT, "relaxed": RELAXED}
 # What a project may have otherwise than its profile says.
-SETTABLE = ("requests_max", "input_bytes_max", "embedding_inputs_max", "file_bytes_max")
+SETTABLE = (
+    "requests_max",
+    "input_bytes_max",
+    "embedding_inputs_max",
+    "file_bytes_max",
+    "batches_per_hour_max",
+    "stored_bytes_max",
+)
 
 
 def limits_of_project(

@@ -10,6 +10,7 @@ from batchyard.places.store.promises import Promise
 from batchyard.places.store.rows import NewBatch
 from batchyard.rules.limits import BATCHES_PAGE, Limits, window_seconds
 from batchyard.rules.schedule import PRIORITY_RANGE
+from batchyard.server.allowance import check_batches
 from batchyard.server.answers import answer
 from batchyard.server.dialects import Dialect
 from batchyard.server.extras import dressed, dressed_page
@@ -57,6 +58,7 @@ async def _create(
             code="invalid_value",
             param="input_file_id",
         )
+    await check_batches(request, yard)
     new = NewBatch(
         id=batch_id(yard.chance),
         project_id=project,

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from batchyard.places.store.promises import Promise
 from batchyard.places.store.rows import FileRow, Part
 from batchyard.rules.limits import FILES_PAGE
+from batchyard.server.allowance import check_stored
 from batchyard.server.answers import answer
 from batchyard.server.downloads import check, compressed, plain, wants_gzip
 from batchyard.server.gate import limits_of, project_of
@@ -35,6 +36,7 @@ async def upload(request: Request, yard: Yard) -> Response:
     announced_bytes = int(request.headers.get("content-length", 0))
     if announced_bytes > limits.file_bytes_max + FORM_BYTES_MAX:
         raise too_large(limits)
+    await check_stored(request, yard, max(0, announced_bytes - FORM_BYTES_MAX))
     id = file_id(yard.chance)
     blob = f"inputs/{id}"
     form = await receive(

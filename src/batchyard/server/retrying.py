@@ -14,6 +14,7 @@ from batchyard.places.store.results import Original
 from batchyard.places.store.rows import Content, FileRow, NewBatch, Part
 from batchyard.rules.limits import INPUT_EXPIRES_SECONDS, Limits
 from batchyard.rules.validate import Digest, Scan
+from batchyard.server.allowance import check_batches
 from batchyard.server.answers import answer
 from batchyard.server.batches import window_of
 from batchyard.server.extras import dressed, forget
@@ -55,6 +56,7 @@ async def retry(request: Request, yard: Yard) -> Response:
     indexes = await yard.disk.run(_indexes, yard.blobs, original, wanted)
     if not indexes:
         raise _refused(409, "There is nothing to retry: no line of this batch is such a one.")
+    await check_batches(request, yard)
     file = await _input(yard, content, indexes, limits_of(request.scope))
     file = msgspec.structs.replace(
         file,

@@ -22,6 +22,7 @@ from batchyard.rules.limits import (
     UPLOAD_SECONDS,
 )
 from batchyard.rules.validate import Scan
+from batchyard.server.allowance import check_stored
 from batchyard.server.answers import answer
 from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import (
@@ -62,6 +63,7 @@ async def _create(
         raise ApiError.missing("bytes")
     filename, purpose = label(string_of(body, "filename")), string_of(body, "purpose")
     check_purpose(purpose, filename, limits_of(request.scope))
+    await check_stored(request, yard, size_bytes)
     now = yard.now()
     new = UploadRow(
         id=upload_id(yard.chance),

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from batchyard.places.store.opening import Store
 from batchyard.places.store.rows import AskedModel, Headroom, Holder, Shortage
-from batchyard.places.store.schema import batch_models, batches, rate_limits
+from batchyard.places.store.schema import batch_models, batches, files, rate_limits
 
 __all__ = [
     "ENDED",
@@ -205,6 +205,27 @@ class Quotas:
             rows = connection.execute(holders).all()
         models = sorted({*limits, *(row.model for row in rows)} - {ANY_MODEL})
         return list(_headroom(models, limits, rows))
+
+    def last_but(self, project_id: str, batch_count: int) -> int | None:
+        """When the newest batch was created but for so many."""
+        with self._store.reading() as connection:
+            return connection.execute(
+                select(batches.c.created_at)
+                .where(batches.c.project_id == project_id)
+                .order_by(batches.c.sequence.desc())
+                .offset(batch_count)
+                .limit(1)
+            ).scalar()
+
+    def stored_bytes(self, project_id: str, now: int) -> int:
+        """How many bytes the live files of a project have together."""
+        query = select(func.coalesce(func.sum(files.c.size_bytes), 0)).where(
+            files.c.project_id == project_id,
+            files.c.deleted_at.is_(None),
+            or_(files.c.expires_at.is_(None), files.c.expires_at > now),
+        )
+        with self._store.reading() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def audit_quota(self, now: int) -> int:
         """Compare what is held with what should be, and put it right; tells in how many rows.
