@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import peers, runs, served, uploads
+from bench import crowd, peers, runs, served, uploads
 from bench.report import Section, load, write
 from bench.setting import Setting
 from bench.upstream import compile_floor
@@ -24,6 +24,7 @@ _SCENARIOS: dict[str, Callable[[Setting], Iterator[Section]]] = {
     "upload": uploads.large,
     "one-line": served.one_line,
     "restart": served.restart,
+    "crowd": crowd.crowd,
     "million": runs.million,
 }
 _ONLY_FULL = ("million",)

@@ -91,7 +91,7 @@ async def list_(request: Request, yard: Yard) -> Response:
 async def retrieve(request: Request, yard: Yard) -> Response:
     """Show one batch."""
     id = request.path_params["id"]
-    batch = await yard.store.run(yard.records.batch, project_of(request.scope), id)
+    batch = await yard.reads.run(yard.records.batch, project_of(request.scope), id)
     if batch is None:
         raise ApiError.no_such_batch(id)
     return answer(await dressed(yard, request.scope, batch))

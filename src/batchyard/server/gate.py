@@ -173,7 +173,7 @@ class Gate:
         if remembered is not None and remembered.until > now:
             return remembered
         self._good.pop(hashed, None)
-        bearer = await self._yard.store.run(self._yard.identity.bearer, hashed, self._yard.now())
+        bearer = await self._yard.reads.run(self._yard.identity.bearer, hashed, self._yard.now())
         if bearer is None:
             raise _refused(f"Incorrect API key provided: {masked(secret)}.", code="invalid_api_key")
         project = bearer.project

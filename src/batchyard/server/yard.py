@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from batchyard.config import Settings
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
-from batchyard.places.database import Runner
+from batchyard.places.database import Inline, Runner
 from batchyard.places.posting import Posting
 from batchyard.places.store import Identity, Records, Webhooks
 from batchyard.rules.addresses import Fence
@@ -24,7 +24,8 @@ class Yard:
     """Everything a route may use.
 
     `limits` are those of the settings, which a project may overrule (`gate.limits_of`).
-    `store` runs short statements, `disk` what reads and writes bulk; `ring` tells the workers of
+    `store` runs short statements, `reads` those that are over before a thread would have begun,
+    `disk` what reads and writes bulk; `ring` tells the workers of
     a change; `models` asks the upstreams what they serve.
     """
 
@@ -42,6 +43,8 @@ class Yard:
     ring: Callable[[], None]
     models: Callable[[], Awaitable[Sequence[Model]]]
     settings: Settings
+    # A row of SQLite is read in less time than a thread is woken in.
+    reads: Runner = field(default_factory=Inline)
     wardrobe: Wardrobe = field(default_factory=Wardrobe)
     # Requests that run now and must not run twice, by project and key.
     running: Counter[tuple[str, str]] = field(default_factory=Counter)

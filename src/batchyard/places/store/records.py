@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.store.files import TERMINAL, insert_file
@@ -132,6 +132,10 @@ class Records(Uploads, Quotas, Standings, ResultRows, UsageRows):
 
 
 _BATCH = list(batches.c)
+# Polled more than all else: made once.
+_ONE_BATCH = select(*_BATCH).where(
+    batches.c.project_id == bindparam("the_project"), batches.c.id == bindparam("the_batch")
+)
 _COUNTERS = [
     "total",
     "completed",
@@ -159,7 +163,7 @@ def _insert_batch(connection: Connection, new: NewBatch) -> Batch:
 
 def _one_batch(connection: Connection, project_id: str, batch_id: str) -> Any:
     return connection.execute(
-        select(*_BATCH).where(batches.c.project_id == project_id, batches.c.id == batch_id)
+        _ONE_BATCH, {"the_project": project_id, "the_batch": batch_id}
     ).first()
 
 
