@@ -48,8 +48,9 @@ def test_a_key_expires(door: Door) -> None:
     assert caller.ask("GET", "/v1/files").error == (401, "invalid_api_key", None)
 
 
-def test_the_headers_of_another_project_are_refused(caller: Caller) -> None:
+def test_the_headers_of_another_project_are_refused(strict_caller: Caller) -> None:
     """Who believes to work in another project or organization learns it; empty means none."""
+    caller = strict_caller
     own = next(k.project_id for k in caller.door.identity.all_keys() if k.id == caller.key_id)
     for headers in (
         {},
@@ -66,6 +67,13 @@ def test_the_headers_of_another_project_are_refused(caller: Caller) -> None:
         )
     with pytest.raises(openai.AuthenticationError):
         caller.sdk(project="proj_other").files.list()
+
+
+def test_an_organization_of_openai_does_no_harm(caller: Caller) -> None:
+    """A shell may still name one, and the relaxed profile takes no notice; a project counts."""
+    assert caller.ask("GET", "/v1/files", None, {"OpenAI-Organization": "org-x"}).status == 200
+    other = caller.ask("GET", "/v1/files", None, {"OpenAI-Project": "proj_x"})
+    assert other.error == (401, "mismatched_project", None)
 
 
 def test_an_archived_project_is_closed(door: Door) -> None:

@@ -155,7 +155,7 @@ class Gate:
         scope["state"] = State({"right": right, "dialect": dialect})
         answer.headers["openai-organization"] = ORGANIZATION
         self._hold_to_pace(right.bearer.key.id, answer)
-        _check_owner(scope, right.bearer)
+        _check_owner(scope, right)
         self._note_use(right.bearer)
         _refuse_encoded(scope)
 
@@ -239,12 +239,15 @@ def _secret(scope: Scope, dialect: Dialect) -> str:
     return secret.strip()
 
 
-def _check_owner(scope: Scope, bearer: Bearer) -> None:
-    """Refuse who believes to work elsewhere; clients send empty headers for none."""
-    for name, own, code in (
-        ("Organization", ORGANIZATION, "mismatched_organization"),
-        ("Project", bearer.key.project_id, "mismatched_project"),
-    ):
+def _check_owner(scope: Scope, right: _Right) -> None:
+    """Refuse who believes to work elsewhere; clients send empty headers for none.
+
+    There is one organization here. Many a shell still names one of OpenAI's, which does no harm.
+    """
+    owners = [("Project", right.bearer.key.project_id, "mismatched_project")]
+    if not right.limits.extras:
+        owners.append(("Organization", ORGANIZATION, "mismatched_organization"))
+    for name, own, code in owners:
         if any(
             found not in ("", own) for found in _fields(scope, f"openai-{name.lower()}".encode())
         ):
