@@ -35,6 +35,7 @@ ALLOWED = {
     "quota.py": {"data"},
     "serve.py": {"data"},
     "upstreams.py": {"data"},
+    "usage.py": {"data"},
     "webhooks.py": {"data"},
     "why.py": {"data"},
     "worker.py": {"data"},

@@ -15,6 +15,7 @@ _VERBS = {
     "projects": "Create, list, archive and set up projects.",
     "webhooks": "List webhook endpoints and deliveries, and deliver again.",
     "quota": "Show and set how many tokens may be enqueued.",
+    "usage": "Show what was used, and what it costs.",
     "why": "Say why a batch does not move.",
     "gc": "Delete, or tell, what nothing needs any more.",
     "sim": "Run a simulated upstream.",

@@ -17,6 +17,7 @@ from batchyard.server import (
     results,
     retrying,
     uploads,
+    usage,
     webhooks,
 )
 from batchyard.server.gate import Gate, demand
@@ -63,6 +64,9 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     "/v1/batches/{id}/pause": {"POST": Route("api.batches.write", pausing.pause)},
     "/v1/batches/{id}/resume": {"POST": Route("api.batches.write", pausing.resume)},
     "/v1/batchyard/quota": {"GET": Route("api.batches.read", quota.headroom)},
+    "/v1/organization/usage/completions": {"GET": Route("api.usage.read", usage.completions)},
+    "/v1/organization/usage/embeddings": {"GET": Route("api.usage.read", usage.embeddings)},
+    "/v1/organization/costs": {"GET": Route("api.usage.read", usage.costs)},
     "/v1/organization/projects/{id}/rate_limits": {
         "GET": Route("api.limits.read", quota.list_rate_limits)
     },

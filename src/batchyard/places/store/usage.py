@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import Connection, and_, func, insert, select, update
 
 from batchyard.places.store.opening import Store
@@ -13,9 +14,11 @@ from batchyard.wire.money import PICODOLLARS, Price, Spent, cost_of
 from batchyard.wire.objects import Cost
 
 __all__ = [
+    "DAY_SECONDS",
     "TALLIED",
     "OverBudgetError",
     "UsageRows",
+    "Used",
     "add_usage",
     "costs",
     "halt_over_budget",
@@ -93,10 +96,40 @@ def costs(connection: Connection, batch_ids: Sequence[str]) -> dict[str, Cost]:
     return {id: cost for id, cost in found.items() if cost is not None}
 
 
+class Used(Struct, frozen=True, kw_only=True):
+    """What one batch used of one model on one day; `spent` tells what it costs."""
+
+    day: int
+    batch_id: str
+    project_id: str
+    endpoint: str
+    metadata: dict[str, str]
+    completed: int
+    failed: int
+    spent: Spent
+
+
 class UsageRows:
     """What the API and the command line tell of usage."""
 
     _store: Store
+
+    def used(self, project_id: str | None, start: int, end: int) -> list[Used]:
+        """All that was used on the days from `start` up to `end`; None for every project."""
+        priced = and_(
+            batch_models.c.batch_id == usage.c.batch_id, batch_models.c.model == usage.c.model
+        )
+        query = (
+            select(usage, batches.c.endpoint, batches.c.metadata, batch_models.c.price)
+            .join(batches, batches.c.id == usage.c.batch_id)
+            .join(batch_models, priced, isouter=True)
+            .where(usage.c.day >= start - start % DAY_SECONDS, usage.c.day < end)
+            .order_by(usage.c.day, usage.c.model, usage.c.batch_id)
+        )
+        if project_id is not None:
+            query = query.where(usage.c.project_id == project_id)
+        with self._store.reading() as connection:
+            return [_used(row) for row in connection.execute(query)]
 
     def accounts(self, batch_ids: Sequence[str]) -> dict[str, tuple[Cost | None, tuple[str, ...]]]:
         """What batches have cost so far, and which batches asked their lines again."""
@@ -110,6 +143,25 @@ class UsageRows:
             ):
                 again.setdefault(row.retry_of, []).append(row.id)
         return {id: (cost.get(id), tuple(again.get(id, ()))) for id in batch_ids}
+
+
+def _used(row: Any) -> Used:
+    return Used(
+        day=row.day,
+        batch_id=row.batch_id,
+        project_id=row.project_id,
+        endpoint=row.endpoint,
+        metadata=row.metadata or {},
+        completed=row.completed,
+        failed=row.failed,
+        spent=Spent(
+            model=row.model,
+            input_tokens=row.input_tokens,
+            cached_tokens=row.cached_tokens,
+            output_tokens=row.output_tokens,
+            price=price_in(row.price),
+        ),
+    )
 
 
 def _spent(connection: Connection, batch_ids: Iterable[str]) -> dict[str, list[Spent]]:
