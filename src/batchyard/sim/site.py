@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from struct import Struct
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ from batchyard.wire.objects import Model, to_json
 __all__ = ["Site"]
 
 _MODELS = "/v1/models"
+_NUMBER = Struct(">Q")
 
 
 class Site:
@@ -57,7 +59,7 @@ class Site:
             return Reply(error.body(), error.status)
 
     def _answer_line(self, request: Request) -> Reply:
-        number = int.from_bytes(request.digest[:8], "big") ^ self._salt
+        number = _NUMBER.unpack_from(request.digest)[0] ^ self._salt
         fault = self._luck.draw(request.head.path, number)
         if fault is None:
             return self._sound(request, number)

@@ -37,11 +37,8 @@ class Reading(Struct, frozen=True, gc=False):
         value = self.fields.get(name)
         if value is None:
             return default
-        if isinstance(value, str) and value.isdecimal():
-            # Fields of a form are text.
-            value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ApiError.invalid_type(name, "an integer", _kind(value))
+        if type(value) is not int:
+            value = _whole(name, value)
         if value < least:
             raise ApiError.below_min(name, value, least)
         if value > most:
@@ -55,7 +52,8 @@ class Reading(Struct, frozen=True, gc=False):
     def tokens_max(self, *names: str) -> int | None:
         """The first limit of tokens that is given under one of these names."""
         for name in names:
-            if name in self.fields and (limit := self.integer(name, None, 1, 1 << 40)):
+            limit = self.integer(name, None, 1, 1 << 40) if name in self.fields else None
+            if limit is not None:
                 return limit
         return None
 
@@ -128,6 +126,13 @@ def _read_form(body: bytes, media_type: str) -> dict[str, Any]:
         return {part.name.removesuffix("[]"): part.filename or part.value for part in parser}
     except (MultipartError, UnicodeDecodeError) as error:
         raise ApiError(400, f"Could not parse multipart form: {error}") from error
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, str) and value.isdecimal():
+        # Fields of a form are text.
+        return int(value)
+    raise ApiError.invalid_type(name, "an integer", _kind(value))
 
 
 def _kind(value: object) -> str:
