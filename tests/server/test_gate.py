@@ -1,13 +1,12 @@
 """Who may pass: keys, routes, and the headers of every answer."""
 
-import errno
 import random
 import re
 
 import pytest
 
 from batchyard.server.keys import hash_secret, key_of
-from tests.server.door import LINE, Caller, Door, form
+from tests.server.door import Caller, Door
 
 ROUTES = [
     ("POST", "/v1/files"),
@@ -230,18 +229,6 @@ def test_every_answer_has_openais_headers(caller: Caller, path: str) -> None:
 def failing(small_caller: Caller) -> Caller:
     """A caller at a door of their own, which can be made to fail."""
     return small_caller
-
-
-def test_a_full_disk_is_no_fault_of_the_client(failing: Caller) -> None:
-    """503 with the time to come again; nothing is left, and the next upload succeeds."""
-    failing.door.fault = OSError(errno.ENOSPC, "No space left on device")
-    body = form((b'name="purpose"', b"batch"), (b'name="file"; filename="a"', LINE))
-    answer = failing.post_form(body)
-    assert answer.error == (503, None, None)
-    assert answer.headers["retry-after"] == "5"
-    assert [path for path in failing.door.blobs_folder.rglob("*") if path.is_file()] == []
-    failing.door.fault = None
-    assert failing.post_form(body).status == 200
 
 
 def test_our_own_faults_are_not_told(failing: Caller, capfd: pytest.CaptureFixture[str]) -> None:

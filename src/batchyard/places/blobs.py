@@ -109,6 +109,7 @@ class Writing:
         self._temporary = path.with_name(path.name + ".unfinished")
         self._file = self._temporary.open("wb", buffering=0)
         self._hash = hashlib.sha256()
+        self._durable = False
         self.size_bytes = 0
 
     def write(self, chunk: bytes) -> None:
@@ -131,12 +132,15 @@ class Writing:
         self._temporary.rename(self._path)
         _sync_folder(self._path.parent)
         self._reach("blob.after_rename")
+        self._durable = True
         return self._hash.hexdigest()
 
     def abandon(self) -> None:
-        """Leave no trace; harmless after `commit`."""
+        """Leave no trace, unless `commit` has succeeded."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
+        if not self._durable:
+            self._path.unlink(missing_ok=True)
 
 
 class Segment:

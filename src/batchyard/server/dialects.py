@@ -51,6 +51,7 @@ AZURE = Dialect(
         429: "tooManyRequests",
         500: "internalFailure",
         503: "serviceUnavailable",
+        507: "serviceUnavailable",
     },
 )
 

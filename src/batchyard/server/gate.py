@@ -13,6 +13,7 @@ from starlette.datastructures import State
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from batchyard.places.store import is_full
 from batchyard.places.store.rows import Bearer
 from batchyard.rules.limits import Limits, limits_of_project
 from batchyard.rules.pace import Pace, in_words, take
@@ -34,10 +35,18 @@ _KEYS_REMEMBERED_MAX = 10_000
 _USED_SECONDS = 60
 _CLIENT_ID_CHARACTERS_MAX = 512
 _NO_STORAGE = ApiError.unavailable(
-    "The server cannot store anything now: its disk may be full.", retry_after_seconds=5
+    "The server cannot reach its storage now.", retry_after_seconds=5
+)
+# Whoever sent a file sends it no better at once: room is made by somebody.
+_DISK_FULL = ApiError(
+    507,
+    "The server's disk is full: nothing of this request was stored.",
+    code="insufficient_storage",
+    type="server_error",
+    headers={"x-should-retry": "false"},
 )
 # After these answers nobody reads the rest of the request's body, which may be long.
-_CLOSING = (401, 403, 408, 413, 415, 429)
+_CLOSING = (401, 403, 408, 413, 415, 429, 503, 507)
 _OUR_FAULT = ApiError(
     500, "The server had an error while processing your request.", type="server_error"
 )
@@ -124,20 +133,26 @@ class Gate:
                 return
             await self._admitted(dialect, scope, receive, answer)
         except ApiError as error:
-            closing = error.status in _CLOSING and _has_body(scope)
-            body = self._named(error, dialect).body()
-            await answer.whole(error.status, body, error.headers, rest=receive if closing else None)
+            await self._refuse(error, dialect, scope, receive, answer)
         except ClientDisconnect:
             pass
         except self._storage_faults as fault:
             log.error("storage_failed", **answer.names(), fault=str(fault))
-            await answer.whole(503, _NO_STORAGE.body(), _NO_STORAGE.headers)
+            refusal = _DISK_FULL if is_full(fault) else _NO_STORAGE
+            await self._refuse(refusal, dialect, scope, receive, answer)
         except Exception:
             log.exception("request_failed", **answer.names(), path=scope["path"])
             await answer.whole(500, _OUR_FAULT.body(), {})
         if answer.client_request_id is not None:
             # Whoever names a request wants to find it again.
             log.info("request", **answer.names(), method=scope["method"], path=scope["path"][:200])
+
+    async def _refuse(
+        self, error: ApiError, dialect: Dialect, scope: Scope, receive: Receive, answer: Answering
+    ) -> None:
+        closing = error.status in _CLOSING and _has_body(scope)
+        body = self._named(error, dialect).body()
+        await answer.whole(error.status, body, error.headers, rest=receive if closing else None)
 
     def _named(self, error: ApiError, dialect: Dialect) -> ApiError:
         """An error by the name that it has in a dialect, where that is wanted."""

@@ -1,5 +1,7 @@
 """How a database is opened and brought to the newest tables."""
 
+import errno
+import sqlite3
 import subprocess
 import sys
 from contextlib import AbstractContextManager
@@ -17,11 +19,14 @@ from sqlalchemy import (
     inspect,
     select,
 )
+from sqlalchemy.exc import DBAPIError
 
-__all__ = ["NEWEST", "Store", "open_store"]
+__all__ = ["NEWEST", "Store", "is_full", "open_store"]
 
 # The newest migration; a test holds it against the migrations folder.
 NEWEST = "0002"
+# Postgres' SQLSTATE disk_full.
+_DISK_FULL = "53100"
 
 
 class Store:
@@ -58,6 +63,14 @@ def open_store(url: str) -> Store:
         # once in the life of a database.
         subprocess.run([sys.executable, "-m", "batchyard.places.store.upgrade", url], check=True)
     return Store(engine)
+
+
+def is_full(fault: BaseException) -> bool:
+    """Whether a fault of a disk or of the database says that there is no room left."""
+    if isinstance(fault, DBAPIError):
+        full = getattr(fault.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        return full or getattr(fault.orig, "sqlstate", None) == _DISK_FULL
+    return isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _version(engine: Engine) -> str | None:
