@@ -76,13 +76,15 @@ class Glance:
             except (DecodeError, RecursionError, KeyError, TypeError):
                 break
             custom_id, line_bytes, body_bytes = row.custom_id, len(line), len(raw)
+            id_bytes_least = line_bytes - body_bytes - reader.around_bytes_max
             if (
                 body.stream
                 or len(models) > 1
                 or not 0 < len(custom_id) <= id_characters_max
                 or not custom_id.isprintable()
                 or (
-                    line_bytes - body_bytes - len(custom_id) > reader.around_bytes_max
+                    len(custom_id) < id_bytes_least
+                    and len(custom_id.encode()) < id_bytes_least
                     and not self._has_distinct_keys(line)
                 )
                 or (body_bytes > shallow_bytes and not is_shallow(line, self._limits))
