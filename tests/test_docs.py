@@ -66,7 +66,9 @@ def test_each_setting_is_explained(name: str) -> None:
     assert f"`{name}`" in README or f"`[[{name}]]`" in README
 
 
-@pytest.mark.parametrize("verb", ["", "run", "serve", "keys", "webhooks", "quota", "why", "sim"])
+@pytest.mark.parametrize(
+    "verb", ["", "run", "serve", "keys", "webhooks", "quota", "why", "openapi", "sim"]
+)
 def test_each_verb_helps(verb: str) -> None:
     """`--help` explains itself and succeeds."""
     words = [verb, "--help"] if verb else ["--help"]

@@ -18,6 +18,7 @@ _VERBS = {
     "usage": "Show what was used, and what it costs.",
     "why": "Say why a batch does not move.",
     "gc": "Delete, or tell, what nothing needs any more.",
+    "openapi": "Print the OpenAPI document of the server's API.",
     "sim": "Run a simulated upstream.",
 }
 

@@ -22,6 +22,7 @@ from batchyard.server import (
 )
 from batchyard.server.gate import Gate, demand
 from batchyard.server.keys import ScopeName
+from batchyard.server.pages import Pages
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 
@@ -94,9 +95,15 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
 
 def build_app(yard: Yard) -> Gate:
     """The ASGI application over a yard."""
+    pages = Pages(ROUTES)
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         route, ids = _split(scope["raw_path"].decode("ascii"))
+        page = pages.at(route, scope["method"])
+        if page is not None:
+            # Any good key will do: it says nothing of this server.
+            await page(scope, receive, send)
+            return
         verbs = ROUTES.get(route)
         if verbs is None:
             raise ApiError(404, f"Invalid URL ({scope['method']} {scope['path'][:200]})")
