@@ -5,13 +5,15 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import batchyard
 from batchyard.server.app import ROUTES
 from batchyard.server.describing import document
-from batchyard.server.openapi import DESCRIBED
+from batchyard.server.openapi import DESCRIBED, ERRORS
 from tests.server.door import Caller, Door
 
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(document(ROUTES)))
@@ -101,6 +103,16 @@ def sample(schema: dict[str, Any], name: str) -> Any:
     one = schema["properties"][name]
     values = {"string": "x.jsonl", "integer": 1, "array": one.get("items", {}).get("enum", [])[:1]}
     return one["enum"][0] if "enum" in one else values[one["type"]]
+
+
+def test_every_code_is_named() -> None:
+    """A code that stands in the server's code stands in the description of its errors."""
+    source = Path(batchyard.__file__).parent
+    texts = [path.read_text() for path in (*source.glob("server/*.py"), source / "wire/errors.py")]
+    used = {code for text in texts for code in re.findall(r'\bcode="(\w+)"', text)}
+    named = {code for _, codes in ERRORS.values() for code in codes}
+    assert used
+    assert used - named == set()
 
 
 def test_who_has_a_key_reads_the_pages(door: Door) -> None:

@@ -94,7 +94,9 @@ def _operation(
         "responses": {"200": _answer(described.answer)}
         | {
             str(status): {"$ref": f"#/components/responses/{status}"}
-            for status in sorted({*_EVERYWHERE, *described.refuses})
+            for status in sorted(
+                {*_EVERYWHERE, *described.refuses, *([507] if verb == "POST" else [])}
+            )
         },
         "x-scope": scope,
         "x-ours": described.ours,

@@ -95,6 +95,10 @@ ERRORS: Mapping[int, tuple[str, tuple[str, ...]]] = {
             "string_above_max_length",
             "unsupported_parameter",
             "idempotency_key_reused",
+            "empty_array",
+            "storage_limit_exceeded",
+            "webhook_endpoint_limit_reached",
+            "webhook_delivery_failed",
         ),
     ),
     401: (
@@ -108,9 +112,10 @@ ERRORS: Mapping[int, tuple[str, tuple[str, ...]]] = {
     ),
     403: ("The key lacks the scope that is needed.", ()),
     404: ("There is none with this id in your project.", ("model_not_found",)),
+    405: ("The path takes other methods; `Allow` names them.", ("method_not_supported",)),
     409: (
         "It is not in a state in which this can be done.",
-        ("idempotency_key_in_use",),
+        ("idempotency_key_in_use", "budget_reached"),
     ),
     413: ("The request is larger than what is taken.", ()),
     415: ("The body has another content type than the one that is taken.", ()),
@@ -119,8 +124,9 @@ ERRORS: Mapping[int, tuple[str, tuple[str, ...]]] = {
         "The key asked too often; `Retry-After` says when to ask again.",
         ("rate_limit_exceeded",),
     ),
-    500: ("The server had an error.", ()),
+    500: ("The server had an error, or bytes are damaged.", ("file_corrupt",)),
     503: ("The server cannot do it now; `Retry-After` says when to ask again.", ()),
+    507: ("The disk of the server is full.", ("insufficient_storage",)),
 }
 
 _ASKED, _TAKEN = (400,), (400, 413, 415)
