@@ -29,7 +29,7 @@ $(BENCH_READY): $(READY) requirements/bench.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/bench.txt
 	@touch $@
 
-$(VENV)/sdks/%/.ready: requirements/sdk-%.txt $(READY)
+$(VENV)/sdks/%/.ready: requirements/sdk-%.txt | $(READY)
 	rm -rf $(@D)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --target $(@D) --require-hashes --requirement $<
 	@touch $@
@@ -58,13 +58,20 @@ bench: $(BENCH_READY) ## measure us beside the alternatives, write bench/RESULTS
 soak: $(READY) ## the long runs: make soak SEEDS=100000 KILLS=1000
 	SEEDS=$(SEEDS) KILLS=$(KILLS) $(PYTEST) -m soak -n 2 --timeout 36000
 
-sdks: $(READY) $(SDKS) ## drive the server with every generation of OpenAI's clients
+# Of the machine's own npm; where there is none, the test of it is skipped and says so.
+$(VENV)/sdks/node/.ready: tests/sdks/node/package-lock.json
+	mkdir -p $(@D)
+	cp tests/sdks/node/package.json tests/sdks/node/package-lock.json $(@D)
+	if command -v npm >/dev/null; then npm ci --silent --ignore-scripts --prefix $(@D) && touch $@; fi
+
+sdks: $(READY) $(SDKS) $(VENV)/sdks/node/.ready ## drive the server with every generation of OpenAI's clients
 	$(PYTEST) tests/sdks
 
 lock: $(READY) ## pin the newest versions anew (hashes, no addresses)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml requirements/dev.in -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
 	for n in 1 2; do $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 requirements/sdk-$$n.in -o requirements/sdk-$$n.txt; done
+	if command -v npm >/dev/null; then npm update --silent --package-lock-only --omit-lockfile-registry-resolved --prefix tests/sdks/node; fi
 	grep -A20 '^uv==' requirements/dev.txt | awk 'NR==1 || /--hash/ {print; next} {exit}' | sed '$$ s/ \\$$//' > requirements/uv.txt
 
 clean: ## remove what was made

@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -269,6 +270,19 @@ def drive_refusals(client: Any, limited_key: str, slow_url: str) -> None:
         slow.models.list()
 
 
+def drive_admin(client: Any, key: str) -> None:
+    """What is asked with the key of an administrator: usage, costs, limits."""
+    organization = client.with_options(admin_api_key=key).admin.organization
+    day = int(time.time()) // 86_400 * 86_400
+    used = organization.usage.completions(start_time=day, group_by=["model"])
+    (result,) = used.data[0].results
+    assert (result.model, result.input_tokens > 0) == ("m1", True)
+    assert organization.usage.embeddings(start_time=day).data[0].results == []
+    assert organization.usage.costs(start_time=day).data[0].object == "bucket"
+    limits = list(organization.projects.rate_limits.list_rate_limits("proj_default", limit=1))
+    assert {"m1", "m2"} <= {one.model for one in limits}
+
+
 class Receiver(ThreadingHTTPServer):
     """Takes what is delivered to it."""
 
@@ -414,6 +428,9 @@ def main() -> None:
         drive_uploads(client, Path(folder))
         drive_webhooks(client)
         drive_refusals(client, limited_key, slow_url)
+    # The first generation has no such resource.
+    if hasattr(client, "admin"):
+        drive_admin(client, key)
     asyncio.run(drive_async(url, key))
     left = sorted(set(known) - CALLED)
     json.dump({"version": openai.__version__, "called": sorted(CALLED), "left": left}, sys.stdout)
