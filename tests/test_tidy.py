@@ -30,6 +30,8 @@ ALLOWED = {
     "keys.py": {"data"},
     "machine.py": {"data"},
     "objects.py": {"data"},
+    "parameters.py": {"context", "service"},
+    "parts.py": {"data"},
     "projects.py": {"data"},
     "protocol.py": {"data"},
     "quota.py": {"data"},
