@@ -46,7 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhook_hosts: tuple[str, ...] = ()
     webhook_private: bool = False
     disk_free_bytes_min: int = 256 << 20
-    batch_discount: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    batch_discount: Annotated[float, Meta(ge=0, le=1)] = 0.0
     price: tuple[PriceRule, ...] = ()
     upstream: tuple[UpstreamSettings, ...] = ()
 
