@@ -67,7 +67,7 @@ def test_each_setting_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "run", "serve", "keys", "webhooks", "quota", "why", "openapi", "sim"]
+    "verb", ["", "check", "run", "serve", "keys", "webhooks", "quota", "why", "openapi", "sim"]
 )
 def test_each_verb_helps(verb: str) -> None:
     """`--help` explains itself and succeeds."""

@@ -79,8 +79,8 @@ def test_a_bad_file_is_refused_with_every_error(tmp_path: Path, shared_sim: Sim)
     run = OneShot(tmp_path, shared_sim.url, lines)
     code, said = run.go()
     assert code == 3
-    assert f"{run.source}:3: invalid_json_line: " in said
-    assert f"{run.source}:4: duplicate_custom_id: " in said
+    assert f"{run.source}:3: error invalid_json_line: " in said
+    assert f"{run.source}:4: error duplicate_custom_id: " in said
     assert "2 errors; nothing was asked" in said
     assert not run.output.exists()
     assert not shared_sim.served()

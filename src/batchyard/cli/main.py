@@ -9,6 +9,7 @@ from batchyard import __version__
 __all__ = ["main"]
 
 _VERBS = {
+    "check": "Say all that is wrong with a file, for any Batch API.",
     "run": "Answer a file of requests, without a server.",
     "serve": "Serve OpenAI's Batch API in front of your models.",
     "keys": "Create, list and revoke API keys.",

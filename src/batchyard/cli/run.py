@@ -16,6 +16,7 @@ from random import Random
 import click
 import uvloop
 
+from batchyard.cli.findings import as_text
 from batchyard.cli.progress import Progress, lasting
 from batchyard.cli.upstreams import (
     NO_UPSTREAM,
@@ -25,6 +26,7 @@ from batchyard.cli.upstreams import (
     nearby,
     with_simulated,
 )
+from batchyard.client.checking import findings_of, quoted
 from batchyard.flow.manning import open_lanes
 from batchyard.flow.once import OtherInputError, OutputInUseError, Outputs, Run
 from batchyard.flow.recording import Tally
@@ -257,9 +259,8 @@ def _open_outputs(output: Path, errors: Path, digest: Digest, input_sha256: str)
 
 
 def _list_errors(source: Path, found: tuple[BatchError, ...], upstreams: Upstreams) -> None:
-    for error in found:
-        place = f"{source}:{error.line}" if error.line is not None else str(source)
-        _say(f"{place}: {error.code}: {error.message}")
+    for line in as_text(source, quoted(findings_of(found), lambda: _chunks(source))):
+        _say(line)
     if any(error.code == "model_not_found" for error in found):
         _say("The upstream serves: " + ", ".join(one.id for one in upstreams.models()))
     count = f"{len(found):,} error" + ("s" if len(found) > 1 else "")

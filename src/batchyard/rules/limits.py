@@ -59,6 +59,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     The defaults up to `stored_bytes_max` are OpenAI's; the rest are ours, to bound what one line
     may cost. `window_seconds_range` None means that only "24h" is a window.
+    `urls` are those that lines may have; None stands for all that are known.
     With `quota_waits`, a batch that is over its quota waits; else it fails. With `extras`, batches
     have a priority and are shown with a key `batchyard`.
     """
@@ -72,6 +73,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     mixed_models: bool = False
     any_file_name: bool = False
     window_seconds_range: tuple[int, int] | None = None
+    urls: tuple[str, ...] | None = None
     quota_waits: bool = False
     extras: bool = False
     line_bytes_max: int = 10 * _MIB

@@ -261,6 +261,10 @@ class Scan:
         known = self._kinds.get((url, model))
         if known is not None:
             return known
+        if self._limits.urls is not None and url not in self._limits.urls:
+            supported = ", ".join(self._limits.urls)
+            message = f"The URL '{url}' is not supported. Supported values are: {supported}."
+            return BatchError("invalid_url", message, "url", number)
         if self._endpoint is not None and not covers(self._endpoint, url):
             message = (
                 f"The URL '{url}' of this request does not match the endpoint "

@@ -7,7 +7,7 @@ from batchyard.rules.limits import Limits
 from batchyard.rules.scan import Digest, Scan, ShardSpan
 from batchyard.wire.objects import BatchError
 
-__all__ = ["Digest", "Scan", "ShardSpan", "explain", "fits"]
+__all__ = ["Digest", "Scan", "ShardSpan", "explain", "fits", "study"]
 
 
 def fits(
@@ -36,6 +36,17 @@ def explain(
     Reads the file once, and again where lines may share a custom_id. At most
     `limits.errors_max` errors are told; then the last one says how many more there are.
     """
+    return study(chunks, endpoint=endpoint, limits=limits, known_model=known_model)[1]
+
+
+def study(
+    chunks: Callable[[], Iterable[bytes]],
+    *,
+    endpoint: str | None,
+    limits: Limits,
+    known_model: Callable[[str], bool],
+) -> tuple[Digest, tuple[BatchError, ...]]:
+    """What a file asks for, and all that is wrong with it, as `explain` tells it."""
     scan = Scan(limits, endpoint=endpoint, known_model=known_model)
     for chunk in chunks():
         scan.feed(chunk)
@@ -56,7 +67,7 @@ def explain(
                 message=f"{hidden:,} more lines have errors that are not listed here.",
             ),
         )
-    return errors
+    return digest, errors
 
 
 def _file_errors(digest: Digest, limits: Limits) -> tuple[BatchError, ...]:

@@ -1,0 +1,95 @@
+"""`batchyard check`: all that is wrong with a file, before anything is sent."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+
+from batchyard.cli.findings import as_github, as_text
+from batchyard.cli.options import SOURCES, TARGET, amount
+from batchyard.client.checking import Report
+from batchyard.client.checking import check as check_file
+from batchyard.client.reading import chunks_of
+from batchyard.client.targets import TARGETS
+from batchyard.rules.endpoints import ENDPOINTS
+from batchyard.wire.objects import to_json
+
+__all__ = ["check"]
+
+_INVALID = 3
+
+
+@click.command()
+@SOURCES
+@TARGET
+@click.option(
+    "--endpoint",
+    type=click.Choice(list(ENDPOINTS)),
+    metavar="URL",
+    help="What the batch is for; what the first line asks for unless given.",
+)
+@click.option("--model", "models", multiple=True, metavar="MODEL", help="The target serves these.")
+@click.option(
+    "--max-enqueued-tokens",
+    callback=amount,
+    metavar="N",
+    help="How many input tokens may be enqueued: 90000, 2M.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="How findings are written to stdout.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--strict", is_flag=True, help="Warnings too mean exit code 3.")
+def check(
+    *,
+    sources: tuple[Path, ...],
+    target: str,
+    endpoint: str | None,
+    models: tuple[str, ...],
+    max_enqueued_tokens: int | None,
+    form: str,
+    as_json: bool,
+    strict: bool,
+) -> None:
+    """Say all that is wrong with IN.jsonl for a target, with line, quote and fix.
+
+    Nothing is sent. The exit code is 0, or 3 where the target would refuse a file.
+    """
+    form = "json" if as_json else form
+    invalid = False
+    for source in sources:
+        report = check_file(
+            partial(chunks_of, source),
+            TARGETS[target],
+            endpoint=endpoint,
+            known_model=models.__contains__ if models else None,
+            enqueued_tokens_max=max_enqueued_tokens,
+        )
+        _show(source, report, form)
+        invalid |= bool(report.errors or (strict and report.warnings))
+    sys.exit(_INVALID if invalid else 0)
+
+
+def _show(source: Path, report: Report, form: str) -> None:
+    if form == "json":
+        click.echo(to_json({"file": str(source), "sound": not report.errors, "report": report}))
+        return
+    show = as_github if form == "github" else as_text
+    for line in show(source, report.findings):
+        click.echo(line)
+    told = [f"{len(report.errors):,} error{'' if len(report.errors) == 1 else 's'}"]
+    if report.warnings:
+        told.append(f"{len(report.warnings):,} warning{'' if len(report.warnings) == 1 else 's'}")
+    models = ", ".join(f"'{model}'" for model in report.models if model)
+    click.echo(
+        f"{source}: {' and '.join(told)} for {report.target}; {report.requests:,} requests, "
+        f"{report.bytes:,} bytes, about {report.input_tokens:,} input tokens"
+        + (f", {models}" if models else ""),
+        err=True,
+    )

@@ -1,0 +1,37 @@
+"""Arguments and options that verbs have alike."""
+
+import re
+from pathlib import Path
+
+import click
+
+from batchyard.client.targets import TARGETS
+
+__all__ = ["SOURCE", "SOURCES", "TARGET", "amount"]
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+SOURCE = click.argument("source", metavar="IN.jsonl", type=_FILE)
+SOURCES = click.argument("sources", metavar="IN.jsonl...", type=_FILE, nargs=-1, required=True)
+TARGET = click.option(
+    "--for",
+    "--to",
+    "target",
+    type=click.Choice(list(TARGETS)),
+    default="openai",
+    show_default=True,
+    help="Whose limits and rules count.",
+)
+
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGB]?)")
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+
+
+def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+    """A number that may have a unit: 90000, 90k, 1.5M, 2B."""
+    if text is None:
+        return None
+    found = _AMOUNT.fullmatch(text.replace("_", "").replace(",", ""))
+    if found is None or not (number := int(float(found[1]) * _UNITS[found[2]])):
+        raise click.BadParameter("write a number such as 50000, 90k, 1.5M or 2B")
+    return number
