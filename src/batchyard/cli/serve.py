@@ -6,12 +6,14 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import click
 import msgspec
-import structlog
 import uvloop
 
 from batchyard.cli.upstreams import (
@@ -23,35 +25,17 @@ from batchyard.cli.upstreams import (
     with_simulated,
 )
 from batchyard.config import Settings, SettingsError, read_settings
-from batchyard.flow.outbox import Pump
-from batchyard.places.bell import heed
-from batchyard.places.blobs import Blobs
-from batchyard.places.clock import Clock, system_clock
-from batchyard.places.database import BlockingThread, Runner
-from batchyard.places.faults import Reach, reach_from
 from batchyard.places.folder import DataFolder, FolderInUseError
 from batchyard.places.machine import open_files_max
-from batchyard.places.posting import Posting
-from batchyard.places.store import Identity, Outbox, Records, Store, Webhooks, Work, open_store
-from batchyard.places.upstreams import Upstream, Upstreams
-from batchyard.rules.addresses import Fence
-from batchyard.rules.limits import PROFILES
-from batchyard.server.app import build_app
-from batchyard.server.http import make_server
+from batchyard.places.store import Identity, open_store
+from batchyard.places.upstreams import Upstream
+from batchyard.server.house import House
 from batchyard.server.keys import hash_secret, key_of, new_secret
-from batchyard.server.supervisor import Supervisor
-from batchyard.server.upkeep import Upkeep
-from batchyard.server.yard import Yard
-from batchyard.wire.objects import Model
-from batchyard.worker import Orders, logs_to_stderr
+from batchyard.worker import logs_to_stderr
 
 __all__ = ["serve"]
 
-# Together well below the ten seconds in which SIGTERM must have ended everything.
-_WORKER_GRACE_SECONDS = 6.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-log = structlog.get_logger()
 
 
 @click.command()
@@ -111,100 +95,13 @@ async def _serve(settings: Settings, folder: DataFolder, urls: Sequence[str]) ->
 
 
 async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> None:
-    store, clock = open_store(folder.database_url), system_clock()
-    reach = reach_from(os.environ)
-    records, work, identity = Records(store, reach), Work(store), Identity(store)
-    blobs = Blobs(folder.blobs, reach)
-    _put_right(work, int(clock.wall()))
-    secret = _first_key(identity, int(clock.wall()))
-    upstreams = Upstreams(_opened(settings), clock.steady)
-    threads, disk = BlockingThread(), BlockingThread(8)
-
-    def orders() -> Orders:
-        return Orders(secrets.token_hex(8), folder.database_url, str(folder.blobs), settings)
-
-    def changed() -> None:
-        supervisor.ring()
-        upkeep.ring()
-
-    async def models() -> Sequence[Model]:
-        await upstreams.look()
-        return upstreams.models()
-
-    fence = Fence(settings.webhook_hosts, settings.webhook_private)
-    pump = _pump(fence, store, threads, clock, reach)
-    supervisor = Supervisor(
-        settings.workers, orders, lambda worker: work.bury(0.0, also=[worker]), pump.ring
-    )
-    upkeep = Upkeep(records, blobs, threads, clock)
-    yard = Yard(
-        records=records,
-        identity=identity,
-        webhooks=Webhooks(store),
-        fence=fence,
-        posting=_posting(fence, 8),
-        blobs=blobs,
-        limits=PROFILES[settings.profile],
-        clock=clock,
-        chance=secrets.SystemRandom(),
-        store=threads,
-        disk=disk,
-        ring=changed,
-        models=models,
-        settings=settings,
-    )
-    upkeep.sweep_orphans()
-    server = make_server(build_app(yard))
-    listening = _listen(settings.host, settings.port)
-    await supervisor.start()
-    serving = asyncio.create_task(server.serve([listening]))
-    _announce(listening, settings, secret)
-    heeding = heed(folder.bell, changed, pump.ring)
-    ended = await _until_one_ends(serving, upkeep.run(), pump.run(), heeding, stop.wait())
-    server.should_exit = True
-    ended += await asyncio.gather(
-        serving, supervisor.stop(_WORKER_GRACE_SECONDS), return_exceptions=True
-    )
-    await upstreams.aclose()
-    for one in (disk, threads, store):
-        one.close()
-    _raise_faults(ended)
-
-
-def _pump(fence: Fence, store: Store, threads: Runner, clock: Clock, reach: Reach) -> Pump:
-    chance = secrets.SystemRandom()
-    return Pump(Outbox(store), _posting(fence, 32), threads, clock, chance, reach=reach)
-
-
-def _posting(fence: Fence, at_once_max: int) -> Posting:
-    """A way out for webhooks; tests have one of their own, and take no room from deliveries."""
-    return Posting(
-        lambda one: fence.lets(one.scheme, one.host, one.port, one.ip), at_once_max=at_once_max
-    )
-
-
-def _raise_faults(ended: Sequence[object]) -> None:
-    for fault in ended:
-        if isinstance(fault, Exception):
-            raise fault
-
-
-async def _until_one_ends(
-    serving: asyncio.Task[None], *others: Coroutine[None, None, object]
-) -> list[object]:
-    """Run until the server or one of the others ends; all but the server are ended then."""
-    running = [asyncio.create_task(one) for one in others]
-    await asyncio.wait((serving, *running), return_when=asyncio.FIRST_COMPLETED)
-    for one in running:
-        one.cancel()
-    return await asyncio.gather(*running, return_exceptions=True)
-
-
-def _put_right(work: Work, now: int) -> None:
-    """Free what a server that died had in hand, and hold the quotas against the batches."""
-    work.bury_all()
-    if wrong := work.audit_quota(now):
-        log.error("quota_differed", rows=wrong)
+    upstreams = _opened(settings)
+    with closing(open_store(folder.database_url)) as store:
+        secret = _first_key(Identity(store), int(time.time()))
+        house = House(settings, folder, store, upstreams)
+        with _listen(settings.host, settings.port) as listening:
+            ready = partial(_announce, listening, settings, secret)
+            await house.serve(listening, stop, ready=ready)
 
 
 def _first_key(identity: Identity, now: int) -> str | None:

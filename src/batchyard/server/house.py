@@ -1,0 +1,149 @@
+"""A whole server: its store, its workers, its doors, and what keeps it in order."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+
+import structlog
+
+from batchyard.config import Settings
+from batchyard.flow.outbox import Pump
+from batchyard.places.bell import heed
+from batchyard.places.blobs import Blobs
+from batchyard.places.clock import system_clock
+from batchyard.places.database import BlockingThread
+from batchyard.places.faults import reach_from
+from batchyard.places.folder import DataFolder
+from batchyard.places.posting import Posting
+from batchyard.places.store import Identity, Outbox, Records, Store, Webhooks, Work
+from batchyard.places.upstreams import Upstream, Upstreams
+from batchyard.rules.addresses import Fence
+from batchyard.rules.limits import PROFILES
+from batchyard.server.app import build_app
+from batchyard.server.http import make_server
+from batchyard.server.supervisor import Supervisor
+from batchyard.server.upkeep import Upkeep
+from batchyard.server.yard import Yard
+from batchyard.wire.objects import Model
+from batchyard.worker import Orders
+
+__all__ = ["House"]
+
+# Together well below the ten seconds in which SIGTERM must have ended everything.
+_WORKER_GRACE_SECONDS = 6.0
+# Webhooks that are tested have a way out of their own, and take no room from deliveries.
+_DELIVERIES_AT_ONCE_MAX, _TESTS_AT_ONCE_MAX = 32, 8
+_DISK_THREADS = 8
+
+log = structlog.get_logger()
+
+
+class House:
+    """Everything of one server; it alone has the data folder."""
+
+    def __init__(
+        self, settings: Settings, folder: DataFolder, store: Store, upstreams: Sequence[Upstream]
+    ) -> None:
+        self._settings, self._folder = settings, folder
+        self._clock, reach = system_clock(), reach_from(os.environ)
+        self._work, records = Work(store), Records(store, reach)
+        blobs = Blobs(folder.blobs, reach)
+        self._threads, self._disk = BlockingThread(), BlockingThread(_DISK_THREADS)
+        self._upstreams = Upstreams(upstreams, self._clock.steady)
+        self._upkeep = Upkeep(records, blobs, self._threads, self._clock)
+        chance = secrets.SystemRandom()
+        fence = Fence(settings.webhook_hosts, settings.webhook_private)
+        self._pump = Pump(
+            Outbox(store),
+            _posting(fence, _DELIVERIES_AT_ONCE_MAX),
+            self._threads,
+            self._clock,
+            chance,
+            reach=reach,
+        )
+        self._supervisor = Supervisor(settings.workers, self._orders, self._bury, self._pump.ring)
+        self._yard = Yard(
+            records=records,
+            identity=Identity(store),
+            webhooks=Webhooks(store),
+            fence=fence,
+            posting=_posting(fence, _TESTS_AT_ONCE_MAX),
+            blobs=blobs,
+            limits=PROFILES[settings.profile],
+            clock=self._clock,
+            chance=chance,
+            store=self._threads,
+            disk=self._disk,
+            ring=self._changed,
+            models=self._models,
+            settings=settings,
+        )
+
+    async def serve(
+        self, listening: socket.socket, stop: asyncio.Event, *, ready: Callable[[], None]
+    ) -> None:
+        """Serve until stopped, then end all in order; `ready` is called once it serves."""
+        self._put_right()
+        server = make_server(build_app(self._yard))
+        await self._supervisor.start()
+        serving = asyncio.create_task(server.serve([listening]))
+        ready()
+        heeding = heed(self._folder.bell, self._changed, self._pump.ring)
+        ended = await _until_one_ends(
+            serving, self._upkeep.run(), self._pump.run(), heeding, stop.wait()
+        )
+        server.should_exit = True
+        ended += await asyncio.gather(
+            serving, self._supervisor.stop(_WORKER_GRACE_SECONDS), return_exceptions=True
+        )
+        await self._upstreams.aclose()
+        self._disk.close()
+        self._threads.close()
+        for fault in ended:
+            if isinstance(fault, Exception):
+                raise fault
+
+    def _put_right(self) -> None:
+        """Free what a server that died had in hand, and hold what is kept against the rows."""
+        self._work.bury_all()
+        if wrong := self._work.audit_quota(int(self._clock.wall())):
+            log.error("quota_differed", rows=wrong)
+        self._upkeep.sweep_orphans()
+
+    def _orders(self) -> Orders:
+        return Orders(
+            secrets.token_hex(8),
+            self._folder.database_url,
+            str(self._folder.blobs),
+            self._settings,
+        )
+
+    def _bury(self, worker: str) -> None:
+        self._work.bury(0.0, also=[worker])
+
+    def _changed(self) -> None:
+        self._supervisor.ring()
+        self._upkeep.ring()
+
+    async def _models(self) -> Sequence[Model]:
+        await self._upstreams.look()
+        return self._upstreams.models()
+
+
+def _posting(fence: Fence, at_once_max: int) -> Posting:
+    return Posting(
+        lambda one: fence.lets(one.scheme, one.host, one.port, one.ip), at_once_max=at_once_max
+    )
+
+
+async def _until_one_ends(
+    serving: asyncio.Task[None], *others: Coroutine[None, None, object]
+) -> list[object]:
+    """Run until the server or one of the others ends; all but the server are ended then."""
+    running = [asyncio.create_task(one) for one in others]
+    await asyncio.wait((serving, *running), return_when=asyncio.FIRST_COMPLETED)
+    for one in running:
+        one.cancel()
+    return await asyncio.gather(*running, return_exceptions=True)
