@@ -67,7 +67,8 @@ def test_each_setting_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "check", "run", "serve", "keys", "webhooks", "quota", "why", "openapi", "sim"]
+    "verb",
+    ["", "check", "split", "run", "serve", "keys", "webhooks", "quota", "why", "openapi", "sim"],
 )
 def test_each_verb_helps(verb: str) -> None:
     """`--help` explains itself and succeeds."""

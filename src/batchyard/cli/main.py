@@ -10,6 +10,7 @@ __all__ = ["main"]
 
 _VERBS = {
     "check": "Say all that is wrong with a file, for any Batch API.",
+    "split": "Split a file into files that a Batch API takes.",
     "run": "Answer a file of requests, without a server.",
     "serve": "Serve OpenAI's Batch API in front of your models.",
     "keys": "Create, list and revoke API keys.",
