@@ -1,0 +1,109 @@
+"""What the pages in docs/ say is so: each is walked through from top to bottom, on one server."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+from tests.acceptance.processes import Server, Sim, request_lines, until
+
+PAGES = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
+# What readers see are fenced blocks; what only the test does stands in comments.
+_STEP = re.compile(
+    r"<!-- sim: (?P<switch>latency|faults) ?(?P<spec>\S*) -->"
+    r"|<!-- check\n(?P<check>.*?)-->"
+    r"|```(?P<language>python|sh|toml)\n(?P<block>.*?)```",
+    re.DOTALL,
+)
+
+
+class Walk:
+    """One reader of one page, with a server of their own."""
+
+    def __init__(self, folder: Path, text: str) -> None:
+        self.steps = list(_STEP.finditer(text))
+        self.folder = folder
+        self.names: dict[str, object] = {"json": json, "Path": Path, "until": until}
+        (folder / "requests.jsonl").write_bytes(request_lines(40))
+        self.sim = Sim(folder)
+        self.server = Server(folder, [self.sim.url])
+        settings = "\n".join(self.blocks("toml"))
+        (folder / "batchyard.toml").write_text(
+            f'data = "./data"\n{settings}\n[[upstream]]\nurl = "{self.sim.url}"\n'
+            "max_concurrency = 8\n"
+        )
+        self.server.start()
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.environment = {"OPENAI_BASE_URL": self.server.url, "OPENAI_API_KEY": "key"}
+        self.shell = os.environ | self.environment | {"PATH": path}
+
+    def blocks(self, language: str) -> list[str]:
+        """The blocks of one language."""
+        return [step["block"] for step in self.steps if step["language"] == language]
+
+    def go(self) -> None:
+        """Do all that the page says."""
+        for step in self.steps:
+            if step["switch"]:
+                self.sim.set(step["switch"], step["spec"])
+            elif step["language"] == "sh":
+                self.run(step["block"])
+            elif step["language"] != "toml":
+                code = step["check"] or step["block"]
+                exec(compile(code, "the page", "exec"), self.names)
+
+    def run(self, script: str) -> None:
+        """Run a script as a shell would; ids of what was made before are in the environment."""
+        named = {
+            name.upper(): id
+            for name, one in self.names.items()
+            if isinstance(id := getattr(one, "id", None), str)
+        }
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.folder,
+            env=self.shell | named,
+            check=True,
+        )
+
+    def close(self) -> None:
+        for one in self.names.values():
+            if isinstance(one, OpenAI):
+                one.close()
+        self.server.close()
+        self.sim.close()
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: page.stem)
+def walk(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Walk]:
+    """A reader of each page."""
+    reader = Walk(tmp_path, request.param.read_text(encoding="utf-8"))
+    for name, value in reader.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    yield reader
+    reader.close()
+
+
+def test_a_page_can_be_walked_through(walk: Walk) -> None:
+    """Every block of the page runs, in its order, and what it says comes about."""
+    walk.go()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Links to pages and their sections find them."""
+    for place, section in re.findall(r"\]\(([\w./-]*)#?([\w-]*)\)", page.read_text("utf-8")):
+        there = page.parent / place if place else page
+        assert there.exists(), place
+        titles = re.findall(r"^#+ (.*)$", there.read_text("utf-8"), re.MULTILINE) if section else []
+        slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+        assert not section or section in slugs, section
