@@ -16,7 +16,7 @@ from openai import OpenAI
 
 from batchyard.config import Settings
 from batchyard.places.blobs import Blobs
-from batchyard.places.clock import system_clock
+from batchyard.places.clock import Clock, system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.posting import Posting
 from batchyard.places.store import Identity, Outbox, Records, Webhooks, Work, open_store
@@ -72,6 +72,7 @@ class Door:
         limits: Limits = RELAXED,
         *,
         private_webhooks: bool = False,
+        clock: Clock | None = None,
         **settings: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +96,7 @@ class Door:
             ),
             blobs=Blobs(self.blobs_folder, self._reach),
             limits=limits,
-            clock=system_clock(),
+            clock=clock or system_clock(),
             chance=secrets.SystemRandom(),
             store=self._threads,
             disk=self._disk,

@@ -59,8 +59,8 @@ class Running:
         self.step()
         self.restart()
 
-    def restart(self) -> None:
-        """Go on with another worker, which begins segments of its own."""
+    def restart(self) -> bool:
+        """Go on with another worker, which begins segments of its own; False where it gets none."""
         now = self._door.yard.now()
         worker = f"w{next(_names)}"
         self._work.bury_all()
@@ -69,11 +69,12 @@ class Running:
         weakref.finalize(self, self._work.sign_off, worker).atexit = False
         leases = self._work.lease(worker, self.id, "tiny", 1, now)
         if not leases:
-            return  # It was refused.
+            return False
         (lease,) = leases
         self._held, self._prefix = HeldLease(lease), lease.line_id_prefix
         self._ledger = Ledger(worker, self._work, self._door.yard.blobs)
         weakref.finalize(self, self._ledger.close).atexit = False
+        return True
 
     def record(self, done: dict[int, str], failed: dict[int, Fault] | None = None) -> None:
         """Record answers by index: texts, and faults."""
