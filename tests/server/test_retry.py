@@ -155,7 +155,7 @@ def test_a_full_disk_leaves_nothing(caller: Caller, cancelled: Running) -> None:
     before = caller.ask("GET", "/v1/files").body, caller.ask("GET", "/v1/batches").body
     caller.door.fault = OSError(28, "No space left on device")
     try:
-        assert retry(caller, cancelled.id).status == 503
+        assert retry(caller, cancelled.id).error == (507, "insufficient_storage", None)
     finally:
         caller.door.fault = None
     after = caller.ask("GET", "/v1/files").body, caller.ask("GET", "/v1/batches").body
