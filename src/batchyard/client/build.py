@@ -1,5 +1,6 @@
 """Requests for a batch: built, checked, and written to a file. Everything public of it is here."""
 
+from batchyard.client.packing import PackError, pack, unpack
 from batchyard.client.parameters import ParameterError, UnknownParameterWarning
 from batchyard.client.parts import (
     assistant,
@@ -23,22 +24,40 @@ from batchyard.client.requests import (
     overridden,
     responses,
 )
+from batchyard.client.rows import (
+    Row,
+    as_row,
+    chat_rows,
+    content_id,
+    embedding_rows,
+    key_of,
+    response_rows,
+)
 from batchyard.client.schema import Format, SchemaError, format_of, read_as
 from batchyard.client.strict import strictly
+from batchyard.client.template import Template, TemplateError
 from batchyard.client.writing import DuplicateIdError, RequestFile
 
 __all__ = [
     "DuplicateIdError",
     "Format",
+    "PackError",
     "ParameterError",
     "Request",
     "RequestFile",
+    "Row",
     "SchemaError",
+    "Template",
+    "TemplateError",
     "UnknownParameterWarning",
+    "as_row",
     "assistant",
     "audio",
     "chat",
+    "chat_rows",
     "completions",
+    "content_id",
+    "embedding_rows",
     "embeddings",
     "encode",
     "file",
@@ -46,13 +65,17 @@ __all__ = [
     "image",
     "image_edits",
     "images",
+    "key_of",
     "moderations",
     "overridden",
+    "pack",
     "read_as",
+    "response_rows",
     "responses",
     "strictly",
     "system",
     "tool",
     "tool_result",
+    "unpack",
     "user",
 ]

@@ -172,6 +172,9 @@ def _function(one: Tool) -> dict[str, Any]:
 
 
 def _message(one: Any, part: Callable[[Any, str], Any]) -> Any:
+    # Most messages are just this, and there are millions.
+    if type(one) is dict and type(one.get("content")) is str:
+        return one
     if isinstance(one, str):
         return {"role": "user", "content": one}
     if isinstance(one, Image | Document | Audio):

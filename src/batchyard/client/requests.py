@@ -22,10 +22,18 @@ from batchyard.client.schema import format_of
 from batchyard.rules.limits import STRICT
 
 __all__ = [
+    "ChatOptions",
+    "CompletionOptions",
+    "CustomId",
     "EmbeddingInput",
+    "EmbeddingOptions",
+    "ImageOptions",
+    "ModerationOptions",
     "Request",
+    "ResponseOptions",
     "chat",
     "completions",
+    "custom_id_of",
     "embeddings",
     "encode",
     "image_edits",
@@ -39,7 +47,7 @@ CustomId = str | int
 EmbeddingInput = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class Request(Struct, frozen=True, kw_only=True, gc=False):
     """One line of a batch file."""
 
     custom_id: str
@@ -49,30 +57,42 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class ChatOptions(ChatParameters, total=False):
+    """The keyword arguments of such a request."""
+
     response_format: Any
     tools: Sequence[Any]
     extra_body: Mapping[str, Any]
 
 
 class ResponseOptions(ResponseParameters, total=False):
+    """The keyword arguments of such a request."""
+
     text_format: Any
     tools: Sequence[Any]
     extra_body: Mapping[str, Any]
 
 
 class EmbeddingOptions(EmbeddingParameters, total=False):
+    """The keyword arguments of such a request."""
+
     extra_body: Mapping[str, Any]
 
 
 class CompletionOptions(CompletionParameters, total=False):
+    """The keyword arguments of such a request."""
+
     extra_body: Mapping[str, Any]
 
 
 class ModerationOptions(ModerationParameters, total=False):
+    """The keyword arguments of such a request."""
+
     extra_body: Mapping[str, Any]
 
 
 class ImageOptions(ImageParameters, total=False):
+    """The keyword arguments of such a request."""
+
     extra_body: Mapping[str, Any]
 
 
@@ -187,16 +207,24 @@ def encode(request: Request) -> bytes:
     return _encoder.encode(request)
 
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-
-
-def _request(custom_id: CustomId, url: str, asked: dict[str, Any]) -> Request:
-    id = custom_id if type(custom_id) is str else _as_text(custom_id)
+def custom_id_of(given: object) -> str:
+    """The custom_id that a key gives, where the server takes it; else raises ParameterError."""
+    if type(given) is str and given.isascii() and given.isprintable() and 0 < len(given) <= 256:
+        return given
+    id = _as_text(given)
     if not id or _CONTROL.search(id) or not _is_short(id):
         raise ParameterError(
             f"The custom_id must have 1 to {STRICT.custom_id_bytes_max:,} bytes in UTF-8 and no "
             f"control characters, unlike {id[:50]!r}."
         )
+    return id
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def _request(custom_id: CustomId, url: str, asked: dict[str, Any]) -> Request:
+    id = custom_id_of(custom_id)
     extra = asked.pop("extra_body", None)
     try:
         check(url, asked)
@@ -223,8 +251,10 @@ def _is_short(id: str) -> bool:
 
 def _is_written(wanted: Any) -> bool:
     """Whether a format is written as the API wants it already."""
-    return isinstance(wanted, Mapping) and (
-        wanted.get("type") in ("text", "json_object", "json_schema", "grammar", "regex")
+    return (
+        not isinstance(wanted, type)
+        and isinstance(wanted, Mapping)
+        and (wanted.get("type") in ("text", "json_object", "json_schema", "grammar", "regex"))
     )
 
 

@@ -41,7 +41,7 @@ def format_of(shape: Any, *, name: str | None = None, strict: bool = True) -> Fo
     With `strict`, the schema becomes one that constrains the model's decoding; what cannot be
     said that way raises SchemaError, and `strict=False` sends it as it is.
     """
-    if isinstance(shape, Mapping):
+    if not isinstance(shape, type) and isinstance(shape, Mapping):
         return _of_schema(json.dumps(shape), name, strict)
     return _of_type(shape, name, strict)
 

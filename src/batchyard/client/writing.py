@@ -81,11 +81,8 @@ class RequestFile:
                 f"The custom_id '{request.custom_id}' is in {self.path.name} already; it must be "
                 "unique within a batch."
             )
-        line = encode(request)
-        self._out.write(line)
-        self._out.write(b"\n")
+        self.bytes += self._out.write(encode(request) + b"\n")
         self.lines += 1
-        self.bytes += len(line) + 1
         return request
 
     def extend(self, many: Iterable[Request]) -> int:
