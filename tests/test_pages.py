@@ -12,6 +12,7 @@ import pytest
 from openai import OpenAI
 
 from tests.acceptance.processes import Server, Sim, request_lines, until
+from tests.server.receiver import Receiver
 
 PAGES = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
 # What readers see are fenced blocks; what only the test does stands in comments.
@@ -21,15 +22,24 @@ _STEP = re.compile(
     r"|```(?P<language>python|sh|toml)\n(?P<block>.*?)```",
     re.DOTALL,
 )
+_HERE = "http://127.0.0.1:8080"
 
 
 class Walk:
     """One reader of one page, with a server of their own."""
 
     def __init__(self, folder: Path, text: str) -> None:
+        self.receiver = Receiver()
+        text = text.replace("127.0.0.1:9000", f"127.0.0.1:{self.receiver.port}")
         self.steps = list(_STEP.finditer(text))
         self.folder = folder
-        self.names: dict[str, object] = {"json": json, "Path": Path, "until": until}
+        self.names: dict[str, object] = {
+            "json": json,
+            "key": "key",
+            "Path": Path,
+            "receiver": self.receiver,
+            "until": until,
+        }
         (folder / "requests.jsonl").write_bytes(request_lines(40))
         self.sim = Sim(folder)
         self.server = Server(folder, [self.sim.url])
@@ -39,6 +49,7 @@ class Walk:
             "max_concurrency = 8\n"
         )
         self.server.start()
+        self.site = self.server.url.removesuffix("/v1")
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = {"OPENAI_BASE_URL": self.server.url, "OPENAI_API_KEY": "key"}
         self.shell = os.environ | self.environment | {"PATH": path}
@@ -55,7 +66,7 @@ class Walk:
             elif step["language"] == "sh":
                 self.run(step["block"])
             elif step["language"] != "toml":
-                code = step["check"] or step["block"]
+                code = step["check"] or step["block"].replace(_HERE, self.site)
                 exec(compile(code, "the page", "exec"), self.names)
 
     def run(self, script: str) -> None:
@@ -77,6 +88,7 @@ class Walk:
             if isinstance(one, OpenAI):
                 one.close()
         self.server.close()
+        self.receiver.close()
         self.sim.close()
 
 
