@@ -27,6 +27,7 @@ from tests.acceptance.processes import (
     until,
 )
 from tests.acceptance.test_webhooks import PUMP_POINTS
+from tests.client.points import CAMPAIGN_POINTS
 
 Serve = Callable[..., Server]
 SOURCES = Path(__file__).parents[2] / "src" / "batchyard"
@@ -62,7 +63,7 @@ def test_every_named_moment_is_tried() -> None:
     named = set()
     for path in SOURCES.rglob("*.py"):
         named |= set(re.findall(r'reach\("([a-z_.]+)"\)', path.read_text()))
-    assert named == {*SERVER_POINTS, *WORKER_POINTS, *PUMP_POINTS}
+    assert named == {*SERVER_POINTS, *WORKER_POINTS, *PUMP_POINTS, *CAMPAIGN_POINTS}
 
 
 def check(client: OpenAI, batch: Batch, sim: Sim, *, kills: int) -> None:

@@ -56,7 +56,13 @@ class BaseUrl(msgspec.Struct, frozen=True):
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def head_for(base_url: str, method: str, path: str, extra_headers: Mapping[str, str]) -> bytes:
+def head_for(
+    base_url: str,
+    method: str,
+    path: str,
+    extra_headers: Mapping[str, str],
+    content_type: str = "application/json",
+) -> bytes:
     r"""A request head up to the value of its last header, the content length.
 
     `path` is appended to that of the base URL. Append ``b"%d\r\n\r\n" % len(body)`` for the whole.
@@ -71,7 +77,7 @@ def head_for(base_url: str, method: str, path: str, extra_headers: Mapping[str, 
         "accept": "application/json",
         "accept-encoding": "identity",
         "connection": "keep-alive",
-        "content-type": "application/json",
+        "content-type": content_type,
     }
     for name, value in extra_headers.items():
         if name.lower() in {*headers, "content-length", "transfer-encoding"}:

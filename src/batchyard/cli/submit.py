@@ -1,0 +1,197 @@
+"""`batchyard submit`: a file of requests becomes a campaign, and its first batches."""
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+
+import click
+from msgspec.structs import replace
+
+from batchyard.client.campaign import Campaign, NoCampaignError, OtherInputError
+from batchyard.client.cutting import InputError, Sizes
+from batchyard.client.intents import CampaignInUseError
+from batchyard.client.merging import CountsError
+from batchyard.client.provider import ProviderError
+from batchyard.client.pursuit import Until
+from batchyard.client.settings import Progress, Settings
+from batchyard.places.faults import reach_from
+from batchyard.places.request_head import BaseUrl
+from batchyard.rules.limits import STRICT
+
+__all__ = ["go_on", "open_campaign", "submit", "tell_counts"]
+
+_INVALID, _NO_ACCESS, _ENDED_BADLY, _INTERRUPTED = 3, 4, 5, 130
+_OPENAI = "https://api.openai.com/v1"
+
+
+@click.command()
+@click.argument("source", metavar="IN.jsonl", type=click.Path(exists=True, path_type=Path))
+@click.option("--to", metavar="openai|URL", help="Where to; OPENAI_BASE_URL unless given.")
+@click.option(
+    "-d",
+    "--folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The campaign's folder; IN.campaign beside the file unless given.",
+)
+@click.option("--window", default="24h", show_default=True, help="The completion window.")
+@click.option(
+    "--max-enqueued-tokens", type=click.IntRange(min=1), metavar="N", help="Your queue limit."
+)
+@click.option(
+    "--max-requests",
+    type=click.IntRange(min=1),
+    default=STRICT.requests_max,
+    metavar="N",
+    help="Most requests in one batch.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="How often a request is asked at most.",
+)
+@click.option("--accept-cut-off", is_flag=True, help="An answer cut off by its cap is a success.")
+@click.option(
+    "--poll",
+    type=click.FloatRange(min=0.01),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look.",
+)
+@click.option("--settle", type=click.FloatRange(min=0), default=5.0, hidden=True)
+@click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
+def submit(
+    *,
+    source: Path,
+    to: str | None,
+    folder: Path | None,
+    window: str,
+    max_enqueued_tokens: int | None,
+    max_requests: int,
+    rounds: int,
+    accept_cut_off: bool,
+    poll: float,
+    settle: float,
+    as_json: bool,
+) -> None:
+    """Submit what the queue has room for, and say how to go on.
+
+    The same command again goes on with the same campaign; nothing is submitted twice.
+    """
+    folder = folder or source.with_name(f"{source.stem}.campaign")
+    sizes = replace(
+        Sizes.of(STRICT, max_enqueued_tokens), requests=min(max_requests, STRICT.requests_max)
+    )
+    settings = Settings(
+        base_url=_base_url(to, os.environ),
+        window=window,
+        sizes=sizes,
+        enqueued_tokens_max=max_enqueued_tokens,
+        rounds_max=rounds,
+        accept_cut_off=accept_cut_off,
+        poll_seconds=poll,
+        settle_seconds=settle,
+    )
+    try:
+        campaign = Campaign.prepare(
+            folder, source, settings, _key(), chance=_chance(), reach=reach_from(os.environ)
+        )
+    except OtherInputError as error:
+        raise click.ClickException(
+            f"{error} is the folder of another input. Choose another --folder."
+        ) from error
+    except InputError as error:
+        click.echo(f"{source}: {error}", err=True)
+        sys.exit(_INVALID)
+    counts = go_on(campaign, "submitted")
+    if counts is not None:
+        tell_counts(campaign, counts, as_json=as_json)
+        return
+    _tell_begun(campaign, as_json=as_json)
+
+
+def open_campaign(folder: Path) -> Campaign:
+    """The campaign in a folder, for the verbs that need one."""
+    try:
+        return Campaign(folder, _key(), chance=_chance(), reach=reach_from(os.environ))
+    except NoCampaignError as error:
+        raise click.ClickException(
+            f"{folder} holds no campaign; `batchyard submit` begins one."
+        ) from error
+
+
+def go_on(campaign: Campaign, until: Until) -> Mapping[str, int] | None:
+    """Go on with a campaign; faults end the command with what they mean to the user."""
+    told = ""
+
+    def tell(now: Progress) -> None:
+        nonlocal told
+        text = f"round {now.round}: {now.ended}/{now.chunks} batches, {now.done:,}/{now.requests:,}"
+        text += f" · waiting: {now.waiting_for}" if now.waiting_for else ""
+        if text != told:
+            click.echo(text, err=True)
+            told = text
+
+    try:
+        return campaign.run(tell, until)
+    except ProviderError as error:
+        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Nothing is lost. To go on: batchyard resume {campaign.folder}", err=True)
+        sys.exit(_NO_ACCESS if error.status in (401, 403) else 1)
+    except CampaignInUseError as error:
+        raise click.ClickException(f"Another process goes on with {error}.") from error
+    except CountsError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo(f"\nThe batches go on. To watch: batchyard watch {campaign.folder}", err=True)
+        sys.exit(_INTERRUPTED)
+
+
+def tell_counts(campaign: Campaign, counts: Mapping[str, int], *, as_json: bool) -> None:
+    """Say how all requests ended, and where the results are."""
+    if as_json:
+        click.echo(json.dumps({"results": str(campaign.results), "counts": counts}))
+    else:
+        click.echo(", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
+        click.echo(campaign.results)
+    if not counts["succeeded"]:
+        sys.exit(_ENDED_BADLY)
+
+
+def _tell_begun(campaign: Campaign, *, as_json: bool) -> None:
+    standing, folder = campaign.standing(), campaign.folder
+    batches = [one.batch_id for one in standing.chunks if one.batch_id]
+    if as_json:
+        click.echo(json.dumps({"id": standing.id, "folder": str(folder), "batches": batches}))
+    else:
+        click.echo(folder)
+    click.echo(
+        f"{len(batches):,} of {len(standing.chunks):,} batches submitted, "
+        f"{standing.requests:,} requests. To go on: batchyard watch {folder}",
+        err=True,
+    )
+
+
+def _base_url(to: str | None, environment: Mapping[str, str]) -> str:
+    url = to or environment.get("OPENAI_BASE_URL") or _OPENAI
+    url = _OPENAI if url == "openai" else url
+    try:
+        BaseUrl.parse(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--to") from error
+    return url
+
+
+def _key() -> str | None:
+    return os.environ.get("OPENAI_API_KEY") or os.environ.get("AZURE_OPENAI_API_KEY")
+
+
+def _chance() -> Random:
+    return Random(secrets.randbits(128))

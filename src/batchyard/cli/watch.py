@@ -1,0 +1,25 @@
+"""`batchyard watch`: goes on with a campaign to its end, and tells how far it is."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from batchyard.cli.submit import go_on, open_campaign, tell_counts
+
+__all__ = ["watch"]
+
+_NOT_YET = 7
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
+def watch(folder: Path, *, as_json: bool) -> None:
+    """Go on with a campaign until every request has its result."""
+    campaign = open_campaign(folder)
+    counts = go_on(campaign, "end")
+    if counts is None:
+        click.echo("Not all batches have ended.", err=True)
+        sys.exit(_NOT_YET)
+    tell_counts(campaign, counts, as_json=as_json)

@@ -1,0 +1,202 @@
+"""One result for each input: reads what was collected, says what to ask again, writes the whole."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from msgspec import Raw, Struct
+
+from batchyard.client.intents import Chunk, publish
+from batchyard.client.outcomes import (
+    OUTCOMES,
+    Again,
+    Attempt,
+    LineOutcome,
+    parts_of,
+    read_found,
+)
+from batchyard.client.provider import Trouble
+
+__all__ = ["CountsError", "Ledger", "custom_ids_of", "lines_of"]
+
+# What a line without a result line is, by the status of its batch.
+_WITHOUT: dict[str, LineOutcome] = {
+    "completed": "missing",
+    "expired": "expired",
+    "cancelled": "cancelled",
+    "dropped": "cancelled",
+    "failed": "errored",
+    "refused": "errored",
+}
+
+
+class CountsError(Exception):
+    """The outcomes do not add up to the inputs; nothing was written."""
+
+
+class _CustomId(Struct):
+    custom_id: str
+
+
+class _Told(Struct):
+    batch_id: str | None
+    outcome: str
+    code: str
+    message: str
+
+
+class _Result(Struct):
+    line: int
+    custom_id: str
+    outcome: str
+    response: Raw
+    error: Raw
+    attempts: list[_Told]
+
+
+_id_decoder = msgspec.json.Decoder(_CustomId)
+_NULL = b"null"
+
+
+class Ledger:
+    """The attempts of every input, in the order of the input.
+
+    A success stands whatever comes after it; else the newest attempt counts. `duplicates` are
+    result lines beyond one per request and batch, `strangers` those that nobody asked for.
+    """
+
+    def __init__(self, folder: Path, custom_ids: Sequence[str], *, accept_cut_off: bool) -> None:
+        self._folder, self._ids, self._accept_cut_off = folder, custom_ids, accept_cut_off
+        self._index = {custom_id: index for index, custom_id in enumerate(custom_ids)}
+        self._newest: list[Attempt | None] = [None] * len(custom_ids)
+        self._earlier: dict[int, list[Attempt]] = {}
+        self._files: list[Path] = []
+        self._batches: dict[int, str | None] = {}
+        self.duplicates = self.strangers = 0
+
+    def add(self, chunk: Chunk) -> None:
+        """Take in a chunk that was collected."""
+        self._batches[chunk.number] = chunk.batch_id
+        asked = custom_ids_of(self._folder / "chunks" / f"{chunk.name}.jsonl")
+        indices = {self._index[one]: line for line, one in enumerate(asked, 1)}
+        found: dict[int, Attempt] = {}
+        for kind in ("output", "errors"):
+            path = self._folder / "raw" / f"{chunk.name}.{kind}.jsonl"
+            if path.exists():
+                self._read(path, chunk, indices, found)
+        for index, line in indices.items():
+            self._note(index, found.get(index) or _without(chunk, line))
+
+    def again(self, rounds_left: int) -> dict[int, Again]:
+        """The inputs that are worth asking again, and how."""
+        if rounds_left <= 0:
+            return {}
+        return {
+            index: one.again
+            for index, one in enumerate(self._newest)
+            if one is not None and one.again != "no"
+        }
+
+    def counts(self) -> dict[str, int]:
+        """Inputs by outcome; CountsError unless each has exactly one."""
+        counted = Counter(one.outcome for one in self._newest if one is not None)
+        if counted.total() != len(self._ids):
+            raise CountsError(f"{counted.total():,} outcomes for {len(self._ids):,} inputs.")
+        return {name: counted[name] for name in OUTCOMES}
+
+    def write(self, path: Path) -> dict[str, int]:
+        """Write one line for each input, in their order, and return the counts."""
+        counts = self.counts()
+        publish(path, self._rendered())
+        return counts
+
+    def _read(
+        self, path: Path, chunk: Chunk, indices: dict[int, int], found: dict[int, Attempt]
+    ) -> None:
+        number = len(self._files)
+        self._files.append(path)
+        for start, line in lines_of(path):
+            told = read_found(line, accept_cut_off=self._accept_cut_off)
+            index = None if told is None else self._index.get(told.custom_id)
+            if told is None or index is None or index not in indices:
+                self.strangers += 1
+                continue
+            place = (number, start, len(line))
+            one = Attempt(chunk.number, told.outcome, told.again, told.code, told.message, place)
+            if index not in found:
+                found[index] = one
+                continue
+            self.duplicates += 1
+            if found[index].outcome != "succeeded" and one.outcome == "succeeded":
+                found[index] = one
+
+    def _note(self, index: int, attempt: Attempt) -> None:
+        before = self._newest[index]
+        if before is None:
+            self._newest[index] = attempt
+        elif before.outcome == "succeeded":
+            self._earlier.setdefault(index, []).append(attempt)
+        else:
+            self._earlier.setdefault(index, []).append(before)
+            self._newest[index] = attempt
+
+    def _rendered(self) -> Iterator[bytes]:
+        encode = msgspec.json.Encoder().encode
+        with ExitStack() as stack:
+            files = [stack.enter_context(path.open("rb")) for path in self._files]
+            for index, (custom_id, one) in enumerate(zip(self._ids, self._newest, strict=True)):
+                assert one is not None
+                response, error = _parts_at(files, one)
+                attempts = [self._told(each) for each in (*self._earlier.get(index, ()), one)]
+                result = _Result(
+                    index + 1, custom_id, one.outcome, Raw(response), Raw(error), attempts
+                )
+                yield encode(result) + b"\n"
+
+    def _told(self, one: Attempt) -> _Told:
+        return _Told(self._batches[one.chunk], one.outcome, one.code, one.message)
+
+
+def custom_ids_of(path: Path) -> list[str]:
+    """The custom_id of each request in a file, blank lines left out."""
+    return [_id_decoder.decode(line).custom_id for _, line in lines_of(path)]
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Where each line that is not blank begins, and the line."""
+    start = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.isspace():
+                yield start, line
+            start += len(line)
+
+
+def _without(chunk: Chunk, line: int) -> Attempt:
+    """The attempt of a request that the batch has left without a result line."""
+    outcome = _WITHOUT.get(chunk.status, "missing")
+    again: Again = "same" if outcome in ("missing", "expired") else "no"
+    code, message = f"batch_{chunk.status}" if outcome != "missing" else "missing", ""
+    if outcome == "errored":
+        named = [one for one in chunk.errors if one.line is not None]
+        trouble = next((one for one in named if one.line == line), None)
+        if trouble is None and named:
+            # Other lines are at fault: without them the same request may pass.
+            again, message = "same", "The batch was refused for other lines."
+        else:
+            trouble = trouble or next(iter(chunk.errors), Trouble(code, ""))
+            code, message = trouble.code or code, trouble.message
+    return Attempt(chunk.number, outcome, again, code, message)
+
+
+def _parts_at(files: Sequence[IO[bytes]], one: Attempt) -> tuple[bytes, bytes]:
+    """Response and error of the result line, or an error of our own where there is no line."""
+    if one.place is None:
+        return _NULL, msgspec.json.encode({"code": one.code, "message": one.message})
+    number, start, length = one.place
+    files[number].seek(start)
+    _, response, error = parts_of(files[number].read(length))
+    return response or _NULL, error or _NULL

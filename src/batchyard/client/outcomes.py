@@ -1,0 +1,187 @@
+"""How each line of a campaign ended, whatever server wrote the line, and whether to ask again."""
+
+import json
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from batchyard.wire.lines import split_object
+
+__all__ = ["OUTCOMES", "Again", "Attempt", "Found", "LineOutcome", "parts_of", "read_found"]
+
+LineOutcome = Literal["succeeded", "errored", "expired", "cancelled", "invalid_output", "missing"]
+OUTCOMES: tuple[LineOutcome, ...] = (
+    "succeeded",
+    "errored",
+    "expired",
+    "cancelled",
+    "invalid_output",
+    "missing",
+)
+# Asked again as it was; asked again with room for a longer answer; not asked again.
+Again = Literal["same", "longer", "no"]
+
+_NOT_EXECUTED: dict[str, LineOutcome] = {
+    "batch_expired": "expired",
+    "batch_cancelled": "cancelled",
+    "batch_canceled": "cancelled",
+}
+_TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
+_TRANSIENT_CODES = frozenset(
+    {
+        "rate_limit_exceeded",
+        "server_error",
+        "internal_server_error",
+        "internal_error",
+        "service_unavailable",
+        "overloaded",
+        "engine_overloaded",
+        "request_timeout",
+        "timeout",
+        "upstream_unreachable",
+        "invalid_upstream_response",
+        "worker_lost",
+    }
+)
+# Named with a status that would pass, and yet the same again would bring the same.
+_LASTING_CODES = frozenset(
+    {"insufficient_quota", "content_filter", "content_policy_violation", "billing_hard_limit"}
+)
+
+
+class Attempt(Struct, frozen=True, gc=False):
+    """How one line ended in one batch; `place` is where its result line stands, if it has one."""
+
+    chunk: int
+    outcome: LineOutcome
+    again: Again
+    code: str = ""
+    message: str = ""
+    place: tuple[int, int, int] | None = None
+
+
+class Found(Struct, frozen=True, gc=False):
+    """What a result line says."""
+
+    custom_id: str
+    outcome: LineOutcome
+    again: Again
+    code: str = ""
+    message: str = ""
+
+
+class _Line(Struct, gc=False):
+    custom_id: str
+    response: Raw = Raw(b"null")
+    error: Raw = Raw(b"null")
+
+
+class _Response(Struct, gc=False):
+    status_code: int = 0
+    body: Raw = Raw(b"null")
+
+
+_line_decoder = msgspec.json.Decoder(_Line)
+_response_decoder = msgspec.json.Decoder(_Response | None)
+
+
+def read_found(line: bytes, *, accept_cut_off: bool) -> Found | None:
+    """Read a line of an output or error file; None where it names no request."""
+    try:
+        custom_id, response, error = parts_of(line)
+        answer = _response_of(response)
+    except (ValueError, KeyError, RecursionError, TypeError, msgspec.MsgspecError):
+        return None
+    fault = _loads(error)
+    if answer is None or answer.status_code == 0:
+        code, message = _fault_of(fault)
+        outcome = _NOT_EXECUTED.get(code, "errored")
+        return Found(custom_id, outcome, _again(0, code, outcome), code, message)
+    body = _loads(bytes(answer.body))
+    if not 200 <= answer.status_code < 300:
+        inner = body.get("error", body) if isinstance(body, dict) else body
+        code, message = _fault_of(inner or fault)
+        again = _again(answer.status_code, code, "errored")
+        return Found(custom_id, "errored", again, code or str(answer.status_code), message)
+    if not isinstance(body, dict):
+        message = "The answer is not a JSON object."
+        return Found(custom_id, "invalid_output", "same", "invalid_json", message)
+    return _judge(custom_id, body, accept_cut_off=accept_cut_off)
+
+
+def parts_of(line: bytes) -> tuple[str, bytes, bytes]:
+    """The custom_id, and response and error as they stand."""
+    try:
+        found = _line_decoder.decode(line)
+        return found.custom_id, bytes(found.response), bytes(found.error)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # Lone surrogates: allowed by JSON, refused by the decoder.
+        parts = split_object(line)
+        custom_id = json.loads(parts["custom_id"])
+        return str(custom_id), parts.get("response", b"null"), parts.get("error", b"null")
+
+
+def _response_of(text: bytes) -> _Response | None:
+    try:
+        found: _Response | None = _response_decoder.decode(text)
+        return found
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        parts = split_object(text)
+        return _Response(int(parts["status_code"]), Raw(parts.get("body", b"null")))
+
+
+def _judge(custom_id: str, body: dict[str, Any], *, accept_cut_off: bool) -> Found:
+    """What an answer of 200 is worth: it may be cut off, or withheld for what it says."""
+    reasons = [
+        one.get("finish_reason") for one in _list_of(body, "choices") if isinstance(one, dict)
+    ]
+    details = body.get("incomplete_details")
+    if isinstance(details, dict):
+        reasons.append(details.get("reason"))
+    if "content_filter" in reasons:
+        message = "The answer was withheld for what it says."
+        return Found(custom_id, "errored", "no", "content_filter", message)
+    if not accept_cut_off and ("length" in reasons or "max_output_tokens" in reasons):
+        message = "The answer was cut off by the most tokens it may have."
+        return Found(custom_id, "invalid_output", "longer", "length", message)
+    return Found(custom_id, "succeeded", "no")
+
+
+def _again(status: int, code: str, outcome: LineOutcome) -> Again:
+    if outcome == "cancelled" or code in _LASTING_CODES:
+        return "no"
+    transient = (
+        outcome == "expired"
+        or status >= 500
+        or status in _TRANSIENT_STATUSES
+        or code in _TRANSIENT_CODES
+        or (code.isdigit() and (int(code) >= 500 or int(code) in _TRANSIENT_STATUSES))
+    )
+    return "same" if transient else "no"
+
+
+def _fault_of(found: Any) -> tuple[str, str]:
+    """Code and message of an error that is an object, a text, or a list of either."""
+    if isinstance(found, list) and found:
+        found = found[0]
+    if isinstance(found, dict):
+        code = found.get("code") or found.get("type") or ""
+        return str(code), str(found.get("message") or "")
+    return "", "" if found is None else str(found)
+
+
+def _list_of(body: dict[str, Any], name: str) -> list[Any]:
+    found = body.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _loads(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,249 @@
+"""The few calls of a Batch API that a campaign makes, and a forgiving reading of its answers."""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from batchyard.places.transport import Fault, Transport, head_for
+
+__all__ = ["ENDED", "BatchState", "Provider", "ProviderError", "Trouble", "read_batch"]
+
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+_STATUSES = {"canceled": "cancelled", "canceling": "cancelling", "processing": "in_progress"}
+_ANSWER_BYTES_MAX = 1 << 30
+_PAGE = 100
+_TRANSIENT = frozenset({408, 409, 425, 429})
+
+
+class Trouble(Struct, frozen=True):
+    """What a Batch API says is wrong: with a call, with a batch, or with a line of its file."""
+
+    code: str
+    message: str
+    line: int | None = None
+
+    @property
+    def is_quota(self) -> bool:
+        """Whether too many tokens are enqueued, so that the same may work later."""
+        return self.code == "token_limit_exceeded" or "enqueued token" in self.message.lower()
+
+
+class ProviderError(Exception):
+    """A call that brought no good answer.
+
+    `status` is 0 where there was no answer; `sent` says whether the call may have worked all the
+    same; `transient`, whether it may work later.
+    """
+
+    def __init__(self, status: int, trouble: Trouble, *, sent: bool) -> None:
+        super().__init__(f"{trouble.code}: {trouble.message}" if trouble.code else trouble.message)
+        self.status, self.trouble, self.sent = status, trouble, sent
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same call may work later."""
+        if self.trouble.is_quota or self.trouble.code == "insufficient_quota":
+            return False
+        return self.status == 0 or self.status >= 500 or self.status in _TRANSIENT
+
+
+class BatchState(Struct, frozen=True, kw_only=True):
+    """A batch as any Batch API shows it, in OpenAI's spelling; files that are not there are None.
+
+    `total`, `completed` and `failed` are what it counts itself.
+    """
+
+    id: str
+    status: str
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    created_at: int = 0
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    metadata: Mapping[str, str] = {}
+    errors: tuple[Trouble, ...] = ()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.status in ENDED
+
+
+class Provider:
+    """One Batch API, reached with a key that stands nowhere but in memory."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        timeout_seconds: float = 600.0,
+    ) -> None:
+        self._base_url, self._timeout_seconds = base_url, timeout_seconds
+        self._transport = Transport(base_url, ssl_context=ssl_context)
+        self._auth: dict[str, str] = {}
+        if key:
+            self._auth = {"authorization": f"Bearer {key}"}
+            if "azure.com" in base_url:
+                self._auth = {"api-key": key}
+
+    async def aclose(self) -> None:
+        """Hang up."""
+        await self._transport.aclose()
+
+    async def upload(self, name: str, content: bytes, key: str) -> str:
+        """Upload a batch file and return its id."""
+        boundary = f"batchyard{key.replace('-', '')}"
+        parts = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/jsonl\r\n\r\n"
+        )
+        body = b"%b%b\r\n--%b--\r\n" % (parts.encode(), content, boundary.encode())
+        kind = f"multipart/form-data; boundary={boundary}"
+        found = _object(await self._call("POST", "/files", body, key, kind))
+        return str(found["id"])
+
+    async def create(
+        self, file_id: str, endpoint: str, window: str, metadata: Mapping[str, str], key: str
+    ) -> BatchState:
+        """Create a batch; on servers that know the key, the same batch however often."""
+        asked = {
+            "input_file_id": file_id,
+            "endpoint": endpoint,
+            "completion_window": window,
+            "metadata": dict(metadata),
+        }
+        return read_batch(await self._call("POST", "/batches", msgspec.json.encode(asked), key))
+
+    async def retrieve(self, batch_id: str) -> BatchState:
+        """A batch as it is now."""
+        return read_batch(await self._call("GET", f"/batches/{batch_id}"))
+
+    async def cancel(self, batch_id: str) -> BatchState:
+        """Ask for a batch to be cancelled."""
+        return read_batch(await self._call("POST", f"/batches/{batch_id}/cancel"))
+
+    async def batches(self) -> AsyncIterator[BatchState]:
+        """All batches, the newest first."""
+        after: str | None = None
+        while True:
+            path = f"/batches?limit={_PAGE}" + (f"&after={after}" if after else "")
+            body = _parsed(await self._call("GET", path))
+            found = body.get("data") if isinstance(body, dict) else body
+            page = [one for one in found if isinstance(one, dict)] if found else []
+            for one in page:
+                yield _batch_of(one)
+            last = str(page[-1].get("id")) if page else None
+            if not (isinstance(body, dict) and body.get("has_more")) or last in (None, after):
+                return
+            after = last
+
+    async def content(self, file_id: str) -> bytes:
+        """The content of a file."""
+        return await self._call("GET", f"/files/{file_id}/content")
+
+    async def _call(
+        self,
+        verb: str,
+        path: str,
+        body: bytes = b"",
+        key: str | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        headers = self._auth | ({"idempotency-key": key} if key else {})
+        head = head_for(self._base_url, verb, path, headers, content_type)
+        outcome = await self._transport.fetch(
+            head + b"%d\r\n\r\n" % len(body),
+            body,
+            timeout_seconds=self._timeout_seconds,
+            body_bytes_max=_ANSWER_BYTES_MAX,
+        )
+        if isinstance(outcome, Fault):
+            raise ProviderError(0, Trouble(outcome.code, outcome.detail), sent=outcome.sent)
+        if not 200 <= outcome.status < 300:
+            trouble = _trouble_of(_parsed_or_text(outcome.body), outcome.status)
+            raise ProviderError(outcome.status, trouble, sent=True)
+        return outcome.body
+
+
+def read_batch(body: bytes) -> BatchState:
+    """Read a batch as OpenAI and its clones write them."""
+    return _batch_of(_object(body))
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    found = _parsed(body)
+    inner = found.get("job") if isinstance(found, dict) else None
+    if isinstance(inner, dict):
+        found = inner
+    if not isinstance(found, dict) or not found.get("id"):
+        trouble = Trouble("invalid_response", "The answer is not an object with an id.")
+        raise ProviderError(0, trouble, sent=True)
+    return found
+
+
+def _batch_of(found: dict[str, Any]) -> BatchState:
+    status = str(found.get("status") or "").lower()
+    counts = found.get("request_counts")
+    counts = counts if isinstance(counts, dict) else {}
+    metadata = found.get("metadata")
+    return BatchState(
+        id=str(found.get("id")),
+        status=_STATUSES.get(status, status),
+        input_file_id=found.get("input_file_id") or None,
+        output_file_id=found.get("output_file_id") or None,
+        error_file_id=found.get("error_file_id") or None,
+        created_at=_count(found.get("created_at")),
+        total=_count(counts.get("total")),
+        completed=_count(counts.get("completed")),
+        failed=_count(counts.get("failed")),
+        metadata=metadata if isinstance(metadata, dict) else {},
+        errors=_errors_of(found.get("errors")),
+    )
+
+
+def _errors_of(found: Any) -> tuple[Trouble, ...]:
+    listed = found.get("data") if isinstance(found, dict) else found
+    if isinstance(listed, str):
+        return (Trouble("", listed),) if listed else ()
+    return tuple(_trouble_of(one, 0) for one in listed or () if one)
+
+
+def _trouble_of(found: Any, status: int) -> Trouble:
+    """What is wrong, from the shapes in which servers say so."""
+    if isinstance(found, dict):
+        inner = found.get("error", found.get("detail", found))
+        if isinstance(inner, dict):
+            found = inner
+            code = found.get("code") or found.get("type") or status or ""
+            line = found.get("line")
+            message = str(found.get("message") or found.get("detail") or "")
+            return Trouble(str(code), message, line if isinstance(line, int) else None)
+        found = inner
+    return Trouble(str(status or ""), str(found)[:2_000])
+
+
+def _count(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        trouble = Trouble("invalid_response", "The answer is not JSON.")
+        raise ProviderError(0, trouble, sent=True) from None
+
+
+def _parsed_or_text(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return body[:2_000].decode(errors="replace")

@@ -1,0 +1,225 @@
+"""Goes on with a campaign from wherever it is: plan, submit, watch, collect, ask again, merge."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from batchyard.client.cutting import cut, lengthened, requests_of, write_chunks
+from batchyard.client.intents import Chunk, Diary, Step, publish
+from batchyard.client.merging import Ledger, lines_of
+from batchyard.client.outcomes import Again
+from batchyard.client.patience import Patience
+from batchyard.client.provider import BatchState, Provider, ProviderError
+from batchyard.client.settings import Progress, Settings
+from batchyard.client.submitting import Submitting
+from batchyard.places.faults import Reach
+
+__all__ = ["Pursuit", "Until"]
+
+Until = Literal["end", "submitted", "turn"]
+
+
+class Pursuit:
+    """One process's work on a campaign; the diary is its own while it lasts."""
+
+    def __init__(
+        self,
+        folder: Path,
+        id: str,
+        settings: Settings,
+        diary: Diary,
+        *,
+        chance: Random,
+        reach: Reach,
+    ) -> None:
+        self._folder, self._id, self._settings, self._diary = folder, id, settings, diary
+        self._reach = reach
+        self._patience = Patience(settings, chance)
+        self._asked_to_end: set[int] = set()
+        self._seen: dict[int, BatchState] = {}
+
+    async def go(
+        self,
+        key: str | None,
+        until: Until,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> Mapping[str, int] | None:
+        """Go on; the counts once complete, None where it ended before."""
+        if not self._diary.chunks:
+            self._plan(cut_lines=(line for _, line in lines_of(self._folder / "input.jsonl")))
+        async with _open(self._settings.base_url, key) as provider:
+            submitting = Submitting(
+                self._id, self._folder, self._settings, self._diary, patience=self._patience
+            )
+            while True:
+                cancelled = self._is_cancelled
+                moved = await submitting.submit(provider, self._reach, cancelled=cancelled)
+                if on_progress is not None:
+                    on_progress(self._progress(submitting.waiting_for))
+                if until == "submitted":
+                    return None
+                moved = await self._look(provider) or moved
+                if on_progress is not None:
+                    on_progress(self._progress(submitting.waiting_for))
+                if all(one.collected for one in self._diary.chunks):
+                    counts = self._end_of_round()
+                    if counts is not None:
+                        return counts
+                    continue
+                if until == "turn":
+                    return None
+                if not moved:
+                    await self._patience.wait(self._settings.poll_seconds)
+
+    @property
+    def _is_cancelled(self) -> bool:
+        return (self._folder / "cancelled").exists()
+
+    def _plan(self, cut_lines: Iterator[bytes]) -> None:
+        """Write the chunks of the next round, then say that they are there."""
+        chunks = write_chunks(
+            cut(cut_lines, self._settings.sizes),
+            self._folder / "chunks",
+            len(self._diary.chunks),
+            self._diary.rounds + 1,
+        )
+        self._reach("campaign.before_plan")
+        self._diary.write(Step(did="planned", round=self._diary.rounds + 1, planned=chunks))
+        self._reach("campaign.after_plan")
+
+    async def _look(self, provider: Provider) -> bool:
+        """See how the batches under way are, and fetch what those that ended have left."""
+        moved = False
+        for chunk in self._diary.chunks:
+            if chunk.collected:
+                continue
+            if chunk.batch_id is not None and not chunk.is_over:
+                await self._see(provider, chunk)
+            if chunk.is_over:
+                await self._collect(provider, chunk)
+                moved = True
+        return moved
+
+    async def _see(self, provider: Provider, chunk: Chunk) -> None:
+        batch_id = chunk.batch_id
+        assert batch_id is not None
+        if self._is_cancelled and chunk.number not in self._asked_to_end:
+            self._asked_to_end.add(chunk.number)
+            await self._cancel(provider, batch_id)
+        state = await self._patience.bear(lambda: provider.retrieve(batch_id))
+        self._seen[chunk.number] = state
+        if not state.has_ended:
+            return
+        quota = any(one.is_quota for one in state.errors)
+        if state.status == "failed" and quota and not self._is_cancelled:
+            step = Step(did="waiting", chunk=chunk.number, errors=state.errors)
+        else:
+            step = Step(
+                did="ended",
+                chunk=chunk.number,
+                status=state.status,
+                output_file_id=state.output_file_id,
+                error_file_id=state.error_file_id,
+                errors=state.errors,
+            )
+        self._reach("campaign.before_end")
+        self._diary.write(step)
+        self._reach("campaign.after_end")
+
+    async def _cancel(self, provider: Provider, batch_id: str) -> None:
+        """Ask for the end; a batch that has ended meanwhile says no, which is as good."""
+        try:
+            await self._patience.bear(lambda: provider.cancel(batch_id))
+        except ProviderError as error:
+            if error.status not in (400, 404, 409):
+                raise
+
+    async def _collect(self, provider: Provider, chunk: Chunk) -> None:
+        for kind, file_id in (("output", chunk.output_file_id), ("errors", chunk.error_file_id)):
+            if file_id is None:
+                continue
+            content = await self._content(provider, file_id)
+            self._reach("campaign.before_collect")
+            publish(self._folder / "raw" / f"{chunk.name}.{kind}.jsonl", content)
+        self._diary.write(Step(did="collected", chunk=chunk.number))
+        self._reach("campaign.after_collect")
+
+    async def _content(self, provider: Provider, file_id: str) -> bytes:
+        """A file's content; one that is gone holds nothing, and its lines will be missing."""
+        try:
+            return await self._patience.bear(lambda: provider.content(file_id))
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+            return b""
+
+    def _end_of_round(self) -> Mapping[str, int] | None:
+        """Merge, or plan a round of what is worth asking again; None in that case."""
+        ids = requests_of(self._folder / "input.jsonl")
+        ledger = Ledger(self._folder, ids, accept_cut_off=self._settings.accept_cut_off)
+        for chunk in self._diary.chunks:
+            ledger.add(chunk)
+        if not self._is_cancelled:
+            again = ledger.again(self._settings.rounds_max - self._diary.rounds)
+            lines = list(self._asked_again(again)) if again else []
+            if lines:
+                self._plan(iter(lines))
+                return None
+        self._reach("campaign.before_merge")
+        counts = ledger.write(self._folder / "results.jsonl")
+        self._reach("campaign.after_merge")
+        self._diary.write(Step(did="merged", counts=counts))
+        return counts
+
+    def _asked_again(self, again: Mapping[int, Again]) -> Iterator[bytes]:
+        """The requests of the next round, as they are asked in it."""
+        asked = self._as_last_asked() if "longer" in again.values() else {}
+        for index, (_, line) in enumerate(lines_of(self._folder / "input.jsonl")):
+            how = again.get(index)
+            if how is None:
+                continue
+            before = asked.get(index, line)
+            text = lengthened(before, how, self._settings.cap_factor, self._settings.cap_max)
+            if text is not None:
+                yield text
+
+    def _as_last_asked(self) -> dict[int, bytes]:
+        """The requests of later rounds, whose room has grown already."""
+        ids = requests_of(self._folder / "input.jsonl")
+        index = {custom_id: number for number, custom_id in enumerate(ids)}
+        found: dict[int, bytes] = {}
+        for chunk in self._diary.chunks:
+            if chunk.round > 1:
+                path = self._folder / "chunks" / f"{chunk.name}.jsonl"
+                lines = [line for _, line in lines_of(path)]
+                found |= {
+                    index[one]: line for one, line in zip(requests_of(path), lines, strict=True)
+                }
+        return found
+
+    def _progress(self, waiting_for: str) -> Progress:
+        chunks = [one for one in self._diary.chunks if one.round == self._diary.rounds]
+        done = 0
+        for one in chunks:
+            state = self._seen.get(one.number)
+            done += one.lines if one.collected else state.completed + state.failed if state else 0
+        return Progress(
+            round=self._diary.rounds,
+            chunks=len(chunks),
+            submitted=sum(one.batch_id is not None for one in chunks),
+            ended=sum(one.is_over for one in chunks),
+            requests=sum(one.lines for one in chunks),
+            done=done,
+            waiting_for=waiting_for,
+        )
+
+
+@asynccontextmanager
+async def _open(base_url: str, key: str | None) -> AsyncIterator[Provider]:
+    provider = Provider(base_url, key)
+    try:
+        yield provider
+    finally:
+        await provider.aclose()
