@@ -68,7 +68,22 @@ def test_each_setting_is_explained(name: str) -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["", "check", "split", "run", "serve", "keys", "webhooks", "quota", "why", "openapi", "sim"],
+    [
+        "",
+        *[
+            "check",
+            "estimate",
+            "split",
+            "run",
+            "serve",
+            "keys",
+            "webhooks",
+            "quota",
+            "why",
+            "openapi",
+            "sim",
+        ],
+    ],
 )
 def test_each_verb_helps(verb: str) -> None:
     """`--help` explains itself and succeeds."""
