@@ -34,7 +34,7 @@ def keys() -> None:
     """Create, list and revoke API keys; works while the server runs."""
 
 
-@keys.command()
+@keys.command(short_help="Create a key and print its secret.")
 @click.argument("name")
 @click.option("--project", metavar="P", help="The project it opens: id or name; else `default`.")
 @click.option(
@@ -80,7 +80,7 @@ def list_(data: str | None) -> None:
         )
 
 
-@keys.command()
+@keys.command(short_help="Revoke a key, by its id or name.")
 @click.argument("key")
 @_data
 def revoke(key: str, data: str | None) -> None:

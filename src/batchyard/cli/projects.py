@@ -61,7 +61,7 @@ def list_(data: str | None) -> None:
         click.echo(f"{project.id}  {state:8}  {profile:8}  {project.name}  {own}".rstrip())
 
 
-@projects.command()
+@projects.command(short_help="Close a project for good.")
 @click.argument("project")
 @_data
 def archive(project: str, data: str | None) -> None:

@@ -26,10 +26,12 @@ def quota(ctx: click.Context, project: str | None, data: str | None) -> None:
     if ctx.invoked_subcommand is not None:
         return
     records, id = Records(store_of(data)), _project_id(project, data)
-    for model, most in sorted(records.limits(id).items()):
-        if model == "*":
-            click.echo(f"every other model: limit {_number(most)}")
-    for one in records.headroom(id):
+    limits, found = records.limits(id), records.headroom(id)
+    if not limits and not found:
+        click.echo("No quota is set, and no batch holds tokens.", err=True)
+    if "*" in limits:
+        click.echo(f"every other model: limit {_number(limits['*'])}")
+    for one in found:
         free = free_tokens(one.limit, one.used)
         click.echo(
             f"{one.model}: limit {_number(one.limit)}, used {one.used:,}, free {_number(free)}"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -97,9 +98,11 @@ async def _serve(settings: Settings, folder: DataFolder, urls: Sequence[str]) ->
 async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> None:
     upstreams = _opened(settings)
     with closing(open_store(folder.database_url)) as store:
-        secret = _first_key(Identity(store), int(time.time()))
         house = House(settings, folder, store, upstreams)
         with _listen(settings.host, settings.port) as listening:
+            _check_others(settings, listening.getsockname()[1])
+            # Made only now: a key of a server that does not start would never be shown.
+            secret = _first_key(Identity(store), int(time.time()))
             ready = partial(_announce, listening, settings, secret)
             await house.serve(listening, stop, ready=ready)
 
@@ -124,6 +127,20 @@ def _listen(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another --port or "
             "--host."
         ) from error
+
+
+def _check_others(settings: Settings, port: int) -> None:
+    """Take no server for its own upstream, as OPENAI_BASE_URL for its clients would have it."""
+    own = {settings.host}
+    if own & {*_LOOPBACK, "0.0.0.0", "::"}:
+        own.update(_LOOPBACK)
+    for one in settings.upstream:
+        place = urlsplit(one.url)
+        if place.port == port and place.hostname in own:
+            raise click.ClickException(
+                f"The upstream {one.url} is this server itself. Name that of the models with "
+                "--upstream, which wins over OPENAI_BASE_URL."
+            )
 
 
 def _announce(listening: socket.socket, settings: Settings, secret: str | None) -> None:

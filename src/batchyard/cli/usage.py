@@ -25,7 +25,6 @@ _KEYS: dict[str, Callable[[Used], str]] = {
 
 
 @click.command()
-@click.option("--data", metavar="DIR", help="The server's data folder.")
 @click.option(
     "--by",
     default="day",
@@ -34,6 +33,7 @@ _KEYS: dict[str, Callable[[Used], str]] = {
 )
 @click.option("--since", default="30d", metavar="30d", help="How far back, such as 12h or 7d.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated, for other programs.")
+@click.option("--data", metavar="DIR", help="The server's data folder.")
 def usage(data: str | None, by: str, since: str, as_csv: bool) -> None:
     """Show tokens and costs by day, model, project, batch or metadata; works beside the server."""
     key, seconds = _key(by), window_seconds(since, RELAXED)

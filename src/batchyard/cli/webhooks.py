@@ -42,9 +42,9 @@ def deliveries(state: str | None, limit: int, data: str | None) -> None:
         click.echo(_line(one))
 
 
-@webhooks.command()
+@webhooks.command(short_help="Deliver again, now.")
 @click.argument("ids", nargs=-1, metavar="ID...")
-@click.option("--given-up", is_flag=True, help="All that were given up.")
+@click.option("--given-up", is_flag=True, help="Also all that were given up.")
 @_data
 def replay(ids: tuple[str, ...], given_up: bool, data: str | None) -> None:
     """Deliver again, now: deliveries by their own ids, or by those of their batches."""
