@@ -19,6 +19,7 @@ __all__ = [
     "ResponseParameters",
     "UnknownParameterWarning",
     "check",
+    "known_parameters",
 ]
 
 Metadata = Mapping[str, str]
@@ -174,6 +175,11 @@ def check(url: str, parameters: Mapping[str, Any]) -> None:
             UnknownParameterWarning,
             stacklevel=_depth_outside(),
         )
+
+
+def known_parameters(url: str) -> frozenset[str]:
+    """The names that the SDK has for an endpoint."""
+    return _KNOWN.get(url, frozenset())
 
 
 class _Rule(Struct, frozen=True):
