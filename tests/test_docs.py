@@ -72,6 +72,7 @@ def test_each_setting_is_explained(name: str) -> None:
         "",
         *[
             "check",
+            "fix",
             "estimate",
             "split",
             "run",

@@ -1,0 +1,89 @@
+"""`batchyard fix`: what can be repaired in a file is, and every change is told."""
+
+import sys
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import click
+
+from batchyard.cli.findings import as_text
+from batchyard.cli.options import SOURCE, TARGET
+from batchyard.client.checking import check
+from batchyard.client.fixing import Change
+from batchyard.client.fixing import fix as fix_file
+from batchyard.client.reading import chunks_of
+from batchyard.client.targets import TARGETS
+from batchyard.rules.endpoints import SUPPORTED
+from batchyard.wire.objects import to_json
+
+__all__ = ["fix"]
+
+_INVALID = 3
+# So many changes of a kind are told one by one to people.
+_TOLD_MAX = 20
+
+
+@click.command()
+@SOURCE
+@TARGET
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT.jsonl",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the repaired file goes.",
+)
+@click.option("--url", type=click.Choice(SUPPORTED), metavar="URL", help="Give it to every line.")
+@click.option("--json", "as_json", is_flag=True, help="Every change as a JSON line.")
+def fix(*, source: Path, target: str, output: Path, url: str | None, as_json: bool) -> None:
+    """Repair IN.jsonl into OUT.jsonl: ids, urls, blank lines, parameters that were renamed.
+
+    Every change is told on stdout. The exit code is 3 where something is left that the target
+    would refuse.
+    """
+    if output.exists():
+        raise click.ClickException(f"{output} exists already; remove it or choose another -o.")
+    told = _Told(source, as_json=as_json)
+    partial_file = output.with_name(output.name + ".partial")
+    with partial_file.open("wb") as file:
+        for line, changes in fix_file(partial(chunks_of, source), TARGETS[target], url=url):
+            for change in changes:
+                told.tell(change)
+            if line is not None:
+                file.write(line + b"\n")
+    partial_file.replace(output)
+    told.end()
+    report = check(partial(chunks_of, output), TARGETS[target])
+    for text in as_text(output, report.findings):
+        click.echo(text, err=True)
+    click.echo(
+        f"{output}: changes: {sum(told.counts.values()):,}, errors left: {len(report.errors):,}",
+        err=True,
+    )
+    sys.exit(_INVALID if report.errors else 0)
+
+
+class _Told:
+    """Tells changes: all of them to programs, the first of each kind to people."""
+
+    def __init__(self, source: Path, *, as_json: bool) -> None:
+        self._source, self._as_json = source, as_json
+        self.counts = Counter[str]()
+
+    def tell(self, change: Change) -> None:
+        """Tell one change."""
+        self.counts[change.code] += 1
+        if self._as_json:
+            click.echo(to_json(change))
+        elif self.counts[change.code] <= _TOLD_MAX:
+            place = f"{self._source}:{change.line}" if change.line else str(self._source)
+            after = f"now {change.after}" if change.after else "removed"
+            click.echo(f"{place}: {change.code}: {change.before}: {after}")
+
+    def end(self) -> None:
+        """Say how many were not told."""
+        for code, count in self.counts.items():
+            if count > _TOLD_MAX and not self._as_json:
+                click.echo(f"{self._source}: {code}: {count - _TOLD_MAX:,} more; --json tells all")
