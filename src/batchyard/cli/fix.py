@@ -9,6 +9,7 @@ import click
 
 from batchyard.cli.findings import as_text
 from batchyard.cli.options import SOURCE, TARGET
+from batchyard.cli.output import published
 from batchyard.client.checking import check
 from batchyard.client.fixing import Change
 from batchyard.client.fixing import fix as fix_file
@@ -43,17 +44,13 @@ def fix(*, source: Path, target: str, output: Path, url: str | None, as_json: bo
     Every change is told on stdout. The exit code is 3 where something is left that the target
     would refuse.
     """
-    if output.exists():
-        raise click.ClickException(f"{output} exists already; remove it or choose another -o.")
     told = _Told(source, as_json=as_json)
-    partial_file = output.with_name(output.name + ".partial")
-    with partial_file.open("wb") as file:
+    with published(output) as file:
         for line, changes in fix_file(partial(chunks_of, source), TARGETS[target], url=url):
             for change in changes:
                 told.tell(change)
             if line is not None:
                 file.write(line + b"\n")
-    partial_file.replace(output)
     told.end()
     report = check(partial(chunks_of, output), TARGETS[target])
     for text in as_text(output, report.findings):

@@ -7,7 +7,7 @@ import click
 
 from batchyard.client.targets import TARGETS
 
-__all__ = ["SOURCE", "SOURCES", "TARGET", "amount"]
+__all__ = ["OUTPUT", "SOURCE", "SOURCES", "TARGET", "amount"]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -21,6 +21,14 @@ TARGET = click.option(
     default="openai",
     show_default=True,
     help="Whose limits and rules count.",
+)
+
+OUTPUT = click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where it goes, whole or not at all; stdout unless given.",
 )
 
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGB]?)")

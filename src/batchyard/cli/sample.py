@@ -1,0 +1,46 @@
+"""`batchyard sample`: some lines of a file by chance."""
+
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import IO
+
+import click
+
+from batchyard.cli.options import OUTPUT
+from batchyard.cli.output import published
+from batchyard.client.sampling import records_of
+from batchyard.client.sampling import sample as sample_of
+
+__all__ = ["sample"]
+
+_WITH_HEADER = (".csv", ".tsv")
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=click.File("rb"))
+@click.option(
+    "-n",
+    "--lines",
+    "count",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="How many lines.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Another seed, another sample."
+)
+@OUTPUT
+def sample(*, source: IO[bytes], count: int, seed: int, output: Path | None) -> None:
+    """Write some lines of IN by chance, in their order and byte for byte; - is stdin.
+
+    Each line is as likely as any other. A .csv or .tsv keeps its header.
+    """
+    table = Path(source.name).suffix.lower() in _WITH_HEADER
+    records = records_of(source, quoted=table)
+    header = list(islice(records, 1 if table else 0))
+    chosen = sample_of(records, count, Random(seed))
+    with published(output) as out:
+        out.writelines(header + chosen)
+    click.echo(f"{source.name}: {len(chosen):,} lines, seed {seed}", err=True)
