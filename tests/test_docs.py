@@ -73,6 +73,7 @@ def test_each_setting_is_explained(name: str) -> None:
         *[
             "check",
             "fix",
+            "edit",
             "sample",
             "estimate",
             "split",

@@ -11,6 +11,7 @@ __all__ = ["main"]
 _VERBS = {
     "check": "Say all that is wrong with a file, for any Batch API.",
     "fix": "Repair what can be repaired in a file.",
+    "edit": "Set and remove values in every request of a file.",
     "sample": "Write some lines of a file by chance.",
     "estimate": "Estimate tokens, dollars and time of a file.",
     "split": "Split a file into files that a Batch API takes.",

@@ -1,0 +1,71 @@
+"""`batchyard edit`: the same values set or removed in every request of a file."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import click
+from msgspec import UNSET
+
+from batchyard.cli.options import OUTPUT, SOURCE
+from batchyard.cli.output import published
+from batchyard.client.editing import Edit, EditError, value_of
+from batchyard.client.editing import edit as edit_lines
+from batchyard.client.parameters import ParameterError
+from batchyard.client.reading import chunks_of, lines_of
+
+__all__ = ["edit"]
+
+_INVALID = 3
+
+
+@click.command()
+@SOURCE
+@click.option(
+    "--set",
+    "assigned",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="A value in JSON, or else a text: body.temperature=0, body.model=gpt-5-mini.",
+)
+@click.option("--unset", "removed", multiple=True, metavar="PATH", help="body.stream, for example.")
+@OUTPUT
+def edit(
+    *, source: Path, assigned: tuple[str, ...], removed: tuple[str, ...], output: Path | None
+) -> None:
+    """Set and remove values in every request of IN.jsonl; all else keeps its bytes.
+
+    A path leads into objects by names and into lists by numbers: body.messages.0.content.
+    """
+    edits = [*map(_assignment, assigned), *(Edit(_path(one), UNSET) for one in removed)]
+    if not edits:
+        raise click.UsageError("Say what to --set or to --unset.")
+    lines = changed = 0
+    try:
+        with warnings.catch_warnings(record=True) as told, published(output) as out:
+            warnings.simplefilter("always")
+            for line, is_new in edit_lines(lines_of(chunks_of(source)), edits):
+                out.write(line + b"\n")
+                lines += 1
+                changed += is_new
+    except EditError as error:
+        if error.line is None:
+            raise click.UsageError(str(error)) from error
+        click.echo(f"{source}:{error.line}: error: {error}", err=True)
+        sys.exit(_INVALID)
+    except ParameterError as error:
+        raise click.UsageError(str(error)) from error
+    for warning in told:
+        click.echo(f"warning: {warning.message}", err=True)
+    click.echo(f"{source}: {lines:,} requests, changed: {changed:,}", err=True)
+
+
+def _assignment(text: str) -> Edit:
+    path, mark, value = text.partition("=")
+    if not mark:
+        raise click.UsageError(f"Write --set {path}=VALUE.")
+    return Edit(_path(path), value_of(value))
+
+
+def _path(text: str) -> tuple[str, ...]:
+    return tuple(text.split("."))
