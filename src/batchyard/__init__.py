@@ -1,5 +1,47 @@
 """Batchyard: the OpenAI Batch API for models of your own."""
 
-__all__ = ["__version__"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchyard.client import build
+    from batchyard.client.campaign import Campaign, IncompleteError, NoCampaignError
+    from batchyard.client.results import Result
+    from batchyard.client.settings import Progress, Settings
+    from batchyard.client.submit import asubmit, submit
+
+__all__ = [
+    "Campaign",
+    "IncompleteError",
+    "NoCampaignError",
+    "Progress",
+    "Result",
+    "Settings",
+    "__version__",
+    "asubmit",
+    "build",
+    "submit",
+]
 
 __version__ = "0.1.0"
+
+# Where the public names live; each is loaded when it is asked for first.
+_HOMES = {
+    "Campaign": "client.campaign",
+    "IncompleteError": "client.campaign",
+    "NoCampaignError": "client.campaign",
+    "Progress": "client.settings",
+    "Result": "client.results",
+    "Settings": "client.settings",
+    "asubmit": "client.submit",
+    "submit": "client.submit",
+}
+_MODULES = {"build": "client.build"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"batchyard.{_MODULES[name]}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"batchyard.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'batchyard' has no attribute {name!r}")

@@ -28,7 +28,7 @@ def begin(tmp_path: Path, count: int, asked: Settings) -> Campaign:
 
 
 def results(campaign: Campaign) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in campaign.results.read_bytes().splitlines()]
+    return [json.loads(line) for line in campaign.results_path.read_bytes().splitlines()]
 
 
 def test_a_file_becomes_one_result_for_each_request(strict: Strict, tmp_path: Path) -> None:

@@ -157,10 +157,10 @@ def go_on(campaign: Campaign, until: Until) -> Mapping[str, int] | None:
 def tell_counts(campaign: Campaign, counts: Mapping[str, int], *, as_json: bool) -> None:
     """Say how all requests ended, and where the results are."""
     if as_json:
-        click.echo(json.dumps({"results": str(campaign.results), "counts": counts}))
+        click.echo(json.dumps({"results": str(campaign.results_path), "counts": counts}))
     else:
         click.echo(", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
-        click.echo(campaign.results)
+        click.echo(campaign.results_path)
     if not counts["succeeded"]:
         sys.exit(_ENDED_BADLY)
 

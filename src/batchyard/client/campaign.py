@@ -1,43 +1,60 @@
-"""A campaign: one input file, as many batches as it takes, one result for each input, for good."""
+"""A campaign: one input file, as many batches as it takes, one result for each input, for good.
+
+    campaign = batchyard.submit("in.jsonl", to="openai")        # or requests, and a folder
+    counts = campaign.run()                                     # or: await campaign.arun()
+    for result in campaign.results():
+        print(result.custom_id, result.outcome, result.text)
+
+The folder is the campaign: whoever opens it again, or submits the same input to it again, goes on
+with the same one, also after SIGKILL. What stands, and will stay:
+
+- `Campaign(folder, key, check=)` opens one, `Campaign.prepare(folder, source, settings, key,
+  check=)` begins one or opens it; `batchyard.submit(source, folder, to=, key=, check=, ...)` does
+  that with settings that fit the target, and submits. `batchyard.asubmit` is the same for async.
+- `source` is a path of a batch file, or any iterable of requests of `batchyard.build`, of dicts,
+  or of lines.
+- `check(custom_id, text)` raises ValueError where an answer is not as it should be: its outcome is
+  `invalid_output`, and it is asked again with that error shown. What the request's own JSON Schema
+  says is checked without it.
+- `run(on_progress, until)` and `arun` go on; they return the counts by outcome
+  (`succeeded, errored, expired, cancelled, invalid_output, missing`), which add up to the inputs.
+- `counts`, `standing()`, `results()`, `results_path` and `cancel()` ask no server.
+"""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
+from os import PathLike
 from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 
-from batchyard.client.cutting import requests_of
+from batchyard.client.beginning import (
+    Manifest,
+    NoCampaignError,
+    OtherInputError,
+    Source,
+    begin,
+    read_manifest,
+)
 from batchyard.client.intents import Chunk, Diary, publish
+from batchyard.client.outcomes import Check
 from batchyard.client.pursuit import Pursuit, Until
+from batchyard.client.results import Result, read_results
 from batchyard.client.settings import Progress, Settings
 from batchyard.places.faults import Reach, nothing
 
-__all__ = ["Campaign", "NoCampaignError", "OtherInputError", "Standing"]
+__all__ = ["Campaign", "IncompleteError", "NoCampaignError", "OtherInputError", "Standing"]
 
-_CHUNK_BYTES = 1 << 20
 T = TypeVar("T")
+Folder = str | PathLike[str]
 
 
-class OtherInputError(Exception):
-    """The folder holds a campaign for another input."""
-
-
-class NoCampaignError(Exception):
-    """The folder holds no campaign."""
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """What a campaign is; written once. No key stands in it."""
-
-    id: str
-    input_sha256: str
-    requests: int
-    settings: Settings
+class IncompleteError(Exception):
+    """Not every request has its result yet."""
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -60,56 +77,56 @@ class Campaign:
     """
 
     def __init__(
-        self, folder: Path, key: str | None = None, *, chance: Random, reach: Reach = nothing
+        self,
+        folder: Folder,
+        key: str | None = None,
+        *,
+        check: Check | None = None,
+        chance: Random | None = None,
+        reach: Reach = nothing,
     ) -> None:
-        path = folder / "campaign.json"
-        if not path.exists():
-            raise NoCampaignError(str(folder))
-        self.folder = folder
-        self.manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-        self._key, self._chance, self._reach = key, chance, reach
+        self.folder = Path(folder)
+        self.manifest: Manifest = read_manifest(self.folder)
+        self._key, self._check, self._reach = key, check, reach
+        self._chance = chance or _chance()
 
     @classmethod
     def prepare(
         cls,
-        folder: Path,
-        source: Path,
+        folder: Folder,
+        source: Source,
         settings: Settings,
         key: str | None = None,
         *,
-        chance: Random,
+        check: Check | None = None,
+        chance: Random | None = None,
         reach: Reach = nothing,
     ) -> "Campaign":
         """Begin a campaign, or go on with that of the same input, whose settings then stand.
 
         Raises OtherInputError for a folder of another input, InputError for one that is no input.
         """
-        whole = _sha256(source)
-        if (folder / "campaign.json").exists():
-            found = cls(folder, key, chance=chance, reach=reach)
-            if found.manifest.input_sha256 != whole:
-                raise OtherInputError(str(folder))
-            return found
-        requests = len(requests_of(source))
-        for part in ("", "chunks", "raw"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        with source.open("rb") as file:
-            publish(folder / "input.jsonl", iter(lambda: file.read(_CHUNK_BYTES), b""))
-        manifest = Manifest(
-            id=f"campaign_{chance.getrandbits(96):024x}",
-            input_sha256=whole,
-            requests=requests,
-            settings=settings,
-        )
-        reach("campaign.before_begin")
-        publish(folder / "campaign.json", msgspec.json.encode(manifest))
-        reach("campaign.after_begin")
-        return cls(folder, key, chance=chance, reach=reach)
+        chance = chance or _chance()
+        begin(Path(folder), source, settings, chance, reach)
+        return cls(folder, key, check=check, chance=chance, reach=reach)
 
     @property
-    def results(self) -> Path:
+    def results_path(self) -> Path:
         """Where the merged results are once the campaign is complete."""
         return self.folder / "results.jsonl"
+
+    @property
+    def counts(self) -> Mapping[str, int] | None:
+        """How many requests ended with which outcome; None until all have."""
+        return self.standing().counts
+
+    def results(self) -> Iterator[Result]:
+        """A result for each request, in the order of the input; IncompleteError before the end."""
+        if self.counts is None:
+            raise IncompleteError(
+                f"{self.folder}: not every request has its result; run() goes on."
+            )
+        return read_results(self.results_path)
 
     def standing(self) -> Standing:
         """How it stands as far as is written down; works beside a process that goes on with it."""
@@ -135,7 +152,7 @@ class Campaign:
         """
         diary = Diary(self.folder, alone=True)
         try:
-            if diary.counts is not None and self.results.exists():
+            if diary.counts is not None and self.results_path.exists():
                 return diary.counts
             pursuit = Pursuit(
                 self.folder,
@@ -144,6 +161,7 @@ class Campaign:
                 diary,
                 chance=self._chance,
                 reach=self._reach,
+                check=self._check,
             )
             return await pursuit.go(self._key, until, on_progress)
         finally:
@@ -173,9 +191,5 @@ def _in_loop(work: Callable[[], T]) -> T:
         return elsewhere.submit(work).result()
 
 
-def _sha256(path: Path) -> str:
-    whole = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            whole.update(chunk)
-    return whole.hexdigest()
+def _chance() -> Random:
+    return Random(secrets.randbits(128))

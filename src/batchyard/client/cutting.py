@@ -9,15 +9,13 @@ from msgspec import Struct
 
 from batchyard.client.intents import Chunk, publish
 from batchyard.client.merging import lines_of
-from batchyard.client.outcomes import Again
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import count_inputs
 from batchyard.wire.lines import split_object
 
-__all__ = ["Cut", "InputError", "Sizes", "cut", "lengthened", "requests_of", "write_chunks"]
+__all__ = ["Cut", "InputError", "Sizes", "cut", "requests_of", "write_chunks"]
 
 _BYTES_PER_TOKEN = 4
-_CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 class InputError(Exception):
@@ -120,19 +118,6 @@ def write_chunks(cuts: Iterable[Cut], folder: Path, first: int, round: int) -> t
         publish(folder / f"{chunk.name}.jsonl", one.lines)
         made.append(chunk)
     return tuple(made)
-
-
-def lengthened(line: bytes, again: Again, factor: float, most: int) -> bytes | None:
-    """The request as it is asked again; None where it has no room for a longer answer."""
-    if again != "longer":
-        return line
-    request = json.loads(line)
-    body = request["body"]
-    caps = [name for name in _CAPS if isinstance(body.get(name), int) and body[name] < most]
-    for name in caps:
-        body[name] = min(most, max(body[name] + 1, int(body[name] * factor)))
-    text = json.dumps(request, ensure_ascii=True, separators=(",", ":"))
-    return text.encode() + b"\n" if caps else None
 
 
 def _is_full(one: Cut, sizes: Sizes, size: int, tokens: int, inputs: int) -> bool:

@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,7 +12,7 @@ from msgspec import Struct
 
 from batchyard.client.provider import Trouble
 
-__all__ = ["CampaignInUseError", "Chunk", "Diary", "Step", "publish"]
+__all__ = ["CampaignInUseError", "Chunk", "Diary", "Step", "beginning", "publish"]
 
 
 _OVER = frozenset({"completed", "failed", "expired", "cancelled", "refused", "dropped"})
@@ -163,6 +165,15 @@ def _apply(chunk: Chunk, step: Step) -> None:
             chunk.collected = True
         case _:
             raise ValueError(f"This diary has a step that is not known: {step.did!r}.")
+
+
+@contextmanager
+def beginning(folder: Path) -> Iterator[None]:
+    """Nobody else begins or goes on with a campaign in the folder meanwhile; waits its turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def publish(path: Path, content: Any) -> None:

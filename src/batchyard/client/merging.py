@@ -9,18 +9,22 @@ from typing import IO
 import msgspec
 from msgspec import Raw, Struct
 
+from batchyard.client.asking import Anew
+from batchyard.client.conforming import Shape, fault_of, shape_of
 from batchyard.client.intents import Chunk, publish
 from batchyard.client.outcomes import (
     OUTCOMES,
     Again,
     Attempt,
+    Check,
     LineOutcome,
     parts_of,
     read_found,
 )
 from batchyard.client.provider import Trouble
+from batchyard.client.results import Result, Tried
 
-__all__ = ["CountsError", "Ledger", "custom_ids_of", "lines_of"]
+__all__ = ["CountsError", "Ledger", "lines_of"]
 
 # What a line without a result line is, by the status of its batch.
 _WITHOUT: dict[str, LineOutcome] = {
@@ -37,27 +41,12 @@ class CountsError(Exception):
     """The outcomes do not add up to the inputs; nothing was written."""
 
 
-class _CustomId(Struct):
+class _Asked(Struct, gc=False):
     custom_id: str
+    body: Raw = Raw(b"null")
 
 
-class _Told(Struct):
-    batch_id: str | None
-    outcome: str
-    code: str
-    message: str
-
-
-class _Result(Struct):
-    line: int
-    custom_id: str
-    outcome: str
-    response: Raw
-    error: Raw
-    attempts: list[_Told]
-
-
-_id_decoder = msgspec.json.Decoder(_CustomId)
+_asked_decoder = msgspec.json.Decoder(_Asked)
 _NULL = b"null"
 
 
@@ -68,8 +57,17 @@ class Ledger:
     result lines beyond one per request and batch, `strangers` those that nobody asked for.
     """
 
-    def __init__(self, folder: Path, custom_ids: Sequence[str], *, accept_cut_off: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        custom_ids: Sequence[str],
+        *,
+        accept_cut_off: bool,
+        check: Check | None = None,
+    ) -> None:
         self._folder, self._ids, self._accept_cut_off = folder, custom_ids, accept_cut_off
+        self._check = check
+        self._shapes: dict[str, Shape] = {}
         self._index = {custom_id: index for index, custom_id in enumerate(custom_ids)}
         self._newest: list[Attempt | None] = [None] * len(custom_ids)
         self._earlier: dict[int, list[Attempt]] = {}
@@ -80,8 +78,7 @@ class Ledger:
     def add(self, chunk: Chunk) -> None:
         """Take in a chunk that was collected."""
         self._batches[chunk.number] = chunk.batch_id
-        asked = custom_ids_of(self._folder / "chunks" / f"{chunk.name}.jsonl")
-        indices = {self._index[one]: line for line, one in enumerate(asked, 1)}
+        indices = self._asked(self._folder / "chunks" / f"{chunk.name}.jsonl")
         found: dict[int, Attempt] = {}
         for kind in ("output", "errors"):
             path = self._folder / "raw" / f"{chunk.name}.{kind}.jsonl"
@@ -90,12 +87,12 @@ class Ledger:
         for index, line in indices.items():
             self._note(index, found.get(index) or _without(chunk, line))
 
-    def again(self, rounds_left: int) -> dict[int, Again]:
+    def again(self, rounds_left: int) -> dict[int, Anew]:
         """The inputs that are worth asking again, and how."""
         if rounds_left <= 0:
             return {}
         return {
-            index: one.again
+            index: self._anew(one)
             for index, one in enumerate(self._newest)
             if one is not None and one.again != "no"
         }
@@ -113,13 +110,46 @@ class Ledger:
         publish(path, self._rendered())
         return counts
 
+    def _asked(self, path: Path) -> dict[int, int]:
+        """The inputs in a chunk and the line of each; what they want to be answered is noted."""
+        indices = {}
+        for number, (_, line) in enumerate(lines_of(path), 1):
+            asked = _asked_decoder.decode(line)
+            indices[self._index[asked.custom_id]] = number
+            shape = shape_of(bytes(asked.body))
+            if shape is not None:
+                self._shapes[asked.custom_id] = shape
+        return indices
+
+    def _judge(self, custom_id: str, text: str) -> tuple[str, str] | None:
+        shape = self._shapes.get(custom_id)
+        fault = None if shape is None else fault_of(shape, text)
+        if fault is not None:
+            return "invalid_json", fault
+        try:
+            if self._check is not None:
+                self._check(custom_id, text)
+        except ValueError as error:
+            return "invalid_value", str(error)
+        return None
+
+    def _anew(self, one: Attempt) -> Anew:
+        if one.again != "corrected" or one.place is None:
+            return Anew(one.again)
+        number, start, length = one.place
+        with self._files[number].open("rb") as file:
+            file.seek(start)
+            _, response, _ = parts_of(file.read(length))
+        answer = Result(0, "", one.outcome, Raw(response)).text or ""
+        return Anew(one.again, answer, one.message)
+
     def _read(
         self, path: Path, chunk: Chunk, indices: dict[int, int], found: dict[int, Attempt]
     ) -> None:
         number = len(self._files)
         self._files.append(path)
         for start, line in lines_of(path):
-            told = read_found(line, accept_cut_off=self._accept_cut_off)
+            told = read_found(line, self._judge, accept_cut_off=self._accept_cut_off)
             index = None if told is None else self._index.get(told.custom_id)
             if told is None or index is None or index not in indices:
                 self.strangers += 1
@@ -151,18 +181,13 @@ class Ledger:
                 assert one is not None
                 response, error = _parts_at(files, one)
                 attempts = [self._told(each) for each in (*self._earlier.get(index, ()), one)]
-                result = _Result(
+                result = Result(
                     index + 1, custom_id, one.outcome, Raw(response), Raw(error), attempts
                 )
                 yield encode(result) + b"\n"
 
-    def _told(self, one: Attempt) -> _Told:
-        return _Told(self._batches[one.chunk], one.outcome, one.code, one.message)
-
-
-def custom_ids_of(path: Path) -> list[str]:
-    """The custom_id of each request in a file, blank lines left out."""
-    return [_id_decoder.decode(line).custom_id for _, line in lines_of(path)]
+    def _told(self, one: Attempt) -> Tried:
+        return Tried(self._batches[one.chunk], one.outcome, one.code, one.message)
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:

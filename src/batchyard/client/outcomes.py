@@ -1,6 +1,7 @@
 """How each line of a campaign ended, whatever server wrote the line, and whether to ask again."""
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -8,7 +9,18 @@ from msgspec import Raw, Struct
 
 from batchyard.wire.lines import split_object
 
-__all__ = ["OUTCOMES", "Again", "Attempt", "Found", "LineOutcome", "parts_of", "read_found"]
+__all__ = [
+    "OUTCOMES",
+    "Again",
+    "Attempt",
+    "Check",
+    "Found",
+    "Judge",
+    "LineOutcome",
+    "parts_of",
+    "read_found",
+    "texts_of",
+]
 
 LineOutcome = Literal["succeeded", "errored", "expired", "cancelled", "invalid_output", "missing"]
 OUTCOMES: tuple[LineOutcome, ...] = (
@@ -19,8 +31,12 @@ OUTCOMES: tuple[LineOutcome, ...] = (
     "invalid_output",
     "missing",
 )
-# Asked again as it was; asked again with room for a longer answer; not asked again.
-Again = Literal["same", "longer", "no"]
+# Asked again as it was; with room for a longer answer; with what is wrong shown; not again.
+Again = Literal["same", "longer", "corrected", "no"]
+# Hears custom_id and text of an answer; ValueError says what is wrong with it.
+Check = Callable[[str, str], object]
+# Code and message of what is wrong with the text that answers a custom_id; None where nothing is.
+Judge = Callable[[str, str], tuple[str, str] | None]
 
 _NOT_EXECUTED: dict[str, LineOutcome] = {
     "batch_expired": "expired",
@@ -86,7 +102,7 @@ _line_decoder = msgspec.json.Decoder(_Line)
 _response_decoder = msgspec.json.Decoder(_Response | None)
 
 
-def read_found(line: bytes, *, accept_cut_off: bool) -> Found | None:
+def read_found(line: bytes, judge: Judge, *, accept_cut_off: bool) -> Found | None:
     """Read a line of an output or error file; None where it names no request."""
     try:
         custom_id, response, error = parts_of(line)
@@ -107,7 +123,7 @@ def read_found(line: bytes, *, accept_cut_off: bool) -> Found | None:
     if not isinstance(body, dict):
         message = "The answer is not a JSON object."
         return Found(custom_id, "invalid_output", "same", "invalid_json", message)
-    return _judge(custom_id, body, accept_cut_off=accept_cut_off)
+    return _weighed(custom_id, body, judge, accept_cut_off=accept_cut_off)
 
 
 def parts_of(line: bytes) -> tuple[str, bytes, bytes]:
@@ -124,6 +140,31 @@ def parts_of(line: bytes) -> tuple[str, bytes, bytes]:
         return str(custom_id), parts.get("response", b"null"), parts.get("error", b"null")
 
 
+def texts_of(body: Any) -> Iterator[str]:
+    """The texts of an answer: one for each choice, in the order of the choices."""
+    if not isinstance(body, dict):
+        return
+    for choice in _list_of(body, "choices"):
+        message = choice.get("message", choice) if isinstance(choice, dict) else None
+        if isinstance(message, dict):
+            text = _text_of(message.get("content", message.get("text")))
+            if text is not None:
+                yield text
+    messages = [one for one in _list_of(body, "output") if isinstance(one, dict)]
+    told = [_text_of(one.get("content")) for one in messages if one.get("type") == "message"]
+    if any(text is not None for text in told):
+        yield "".join(text for text in told if text is not None)
+
+
+def _text_of(content: Any) -> str | None:
+    """A text, or the texts of a list of parts; None where there is none."""
+    if isinstance(content, list):
+        parts = [one.get("text") for one in content if isinstance(one, dict)]
+        texts = [text for text in parts if isinstance(text, str)]
+        return "".join(texts) if texts else None
+    return content if isinstance(content, str) else None
+
+
 def _response_of(text: bytes) -> _Response | None:
     try:
         found: _Response | None = _response_decoder.decode(text)
@@ -135,11 +176,10 @@ def _response_of(text: bytes) -> _Response | None:
         return _Response(int(parts["status_code"]), Raw(parts.get("body", b"null")))
 
 
-def _judge(custom_id: str, body: dict[str, Any], *, accept_cut_off: bool) -> Found:
-    """What an answer of 200 is worth: it may be cut off, or withheld for what it says."""
-    reasons = [
-        one.get("finish_reason") for one in _list_of(body, "choices") if isinstance(one, dict)
-    ]
+def _weighed(custom_id: str, body: dict[str, Any], judge: Judge, *, accept_cut_off: bool) -> Found:
+    """What an answer of 200 is worth: it may be cut off, withheld, refused, or not as asked."""
+    choices = [one for one in _list_of(body, "choices") if isinstance(one, dict)]
+    reasons = [one.get("finish_reason") for one in choices]
     details = body.get("incomplete_details")
     if isinstance(details, dict):
         reasons.append(details.get("reason"))
@@ -149,7 +189,38 @@ def _judge(custom_id: str, body: dict[str, Any], *, accept_cut_off: bool) -> Fou
     if not accept_cut_off and ("length" in reasons or "max_output_tokens" in reasons):
         message = "The answer was cut off by the most tokens it may have."
         return Found(custom_id, "invalid_output", "longer", "length", message)
+    messages = _messages_of(body)
+    refusal = next((told for one in messages if (told := _refusal_of(one))), None)
+    if refusal is not None:
+        return Found(custom_id, "errored", "no", "refusal", refusal)
+    texts = list(texts_of(body))
+    if messages and not texts and not _calls_tools(messages):
+        texts = [""]
+    for text in texts:
+        fault = judge(custom_id, text)
+        if fault is not None:
+            return Found(custom_id, "invalid_output", "corrected", *fault)
     return Found(custom_id, "succeeded", "no")
+
+
+def _messages_of(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the model has said, in chat completions and in responses."""
+    choices = [one for one in _list_of(body, "choices") if isinstance(one, dict)]
+    found = [one.get("message") for one in choices] + _list_of(body, "output")
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _refusal_of(message: dict[str, Any]) -> str | None:
+    parts = [one for one in _list_of(message, "content") if isinstance(one, dict)]
+    told = [message.get("refusal"), *(one.get("refusal") for one in parts)]
+    return next((one for one in told if isinstance(one, str) and one), None)
+
+
+def _calls_tools(messages: list[dict[str, Any]]) -> bool:
+    return any(
+        one.get("tool_calls") or one.get("function_call") or "call" in str(one.get("type"))
+        for one in messages
+    )
 
 
 def _again(status: int, code: str, outcome: LineOutcome) -> Again:

@@ -82,10 +82,12 @@ class Provider:
         base_url: str,
         key: str | None,
         *,
+        purpose: str = "batch",
         ssl_context: ssl.SSLContext | None = None,
         timeout_seconds: float = 600.0,
     ) -> None:
-        self._base_url, self._timeout_seconds = base_url, timeout_seconds
+        self._base_url, self._purpose, self._ssl_context = base_url, purpose, ssl_context
+        self._timeout_seconds = timeout_seconds
         self._transport = Transport(base_url, ssl_context=ssl_context)
         self._auth: dict[str, str] = {}
         if key:
@@ -101,7 +103,8 @@ class Provider:
         """Upload a batch file and return its id."""
         boundary = f"batchyard{key.replace('-', '')}"
         parts = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n'
+            f"{self._purpose}\r\n"
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
             "Content-Type: application/jsonl\r\n\r\n"
         )
@@ -113,14 +116,22 @@ class Provider:
     async def create(
         self, file_id: str, endpoint: str, window: str, metadata: Mapping[str, str], key: str
     ) -> BatchState:
-        """Create a batch; on servers that know the key, the same batch however often."""
+        """Create a batch; on servers that know the key, the same batch however often.
+
+        It is sent once: on a connection of its own, which no transport takes for a stale one.
+        """
         asked = {
             "input_file_id": file_id,
             "endpoint": endpoint,
             "completion_window": window,
             "metadata": dict(metadata),
         }
-        return read_batch(await self._call("POST", "/batches", msgspec.json.encode(asked), key))
+        body = msgspec.json.encode(asked)
+        fresh = Transport(self._base_url, ssl_context=self._ssl_context)
+        try:
+            return read_batch(await self._call("POST", "/batches", body, key, transport=fresh))
+        finally:
+            await fresh.aclose()
 
     async def retrieve(self, batch_id: str) -> BatchState:
         """A batch as it is now."""
@@ -156,10 +167,11 @@ class Provider:
         body: bytes = b"",
         key: str | None = None,
         content_type: str = "application/json",
+        transport: Transport | None = None,
     ) -> bytes:
         headers = self._auth | ({"idempotency-key": key} if key else {})
         head = head_for(self._base_url, verb, path, headers, content_type)
-        outcome = await self._transport.fetch(
+        outcome = await (transport or self._transport).fetch(
             head + b"%d\r\n\r\n" % len(body),
             body,
             timeout_seconds=self._timeout_seconds,

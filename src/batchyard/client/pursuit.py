@@ -6,10 +6,11 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from batchyard.client.cutting import cut, lengthened, requests_of, write_chunks
+from batchyard.client.asking import Anew, asked_again
+from batchyard.client.cutting import cut, requests_of, write_chunks
 from batchyard.client.intents import Chunk, Diary, Step, publish
 from batchyard.client.merging import Ledger, lines_of
-from batchyard.client.outcomes import Again
+from batchyard.client.outcomes import Check
 from batchyard.client.patience import Patience
 from batchyard.client.provider import BatchState, Provider, ProviderError
 from batchyard.client.settings import Progress, Settings
@@ -33,9 +34,10 @@ class Pursuit:
         *,
         chance: Random,
         reach: Reach,
+        check: Check | None = None,
     ) -> None:
         self._folder, self._id, self._settings, self._diary = folder, id, settings, diary
-        self._reach = reach
+        self._reach, self._check = reach, check
         self._patience = Patience(settings, chance)
         self._asked_to_end: set[int] = set()
         self._seen: dict[int, BatchState] = {}
@@ -49,7 +51,7 @@ class Pursuit:
         """Go on; the counts once complete, None where it ended before."""
         if not self._diary.chunks:
             self._plan(cut_lines=(line for _, line in lines_of(self._folder / "input.jsonl")))
-        async with _open(self._settings.base_url, key) as provider:
+        async with _open(self._settings, key) as provider:
             submitting = Submitting(
                 self._id, self._folder, self._settings, self._diary, patience=self._patience
             )
@@ -158,7 +160,9 @@ class Pursuit:
     def _end_of_round(self) -> Mapping[str, int] | None:
         """Merge, or plan a round of what is worth asking again; None in that case."""
         ids = requests_of(self._folder / "input.jsonl")
-        ledger = Ledger(self._folder, ids, accept_cut_off=self._settings.accept_cut_off)
+        ledger = Ledger(
+            self._folder, ids, accept_cut_off=self._settings.accept_cut_off, check=self._check
+        )
         for chunk in self._diary.chunks:
             ledger.add(chunk)
         if not self._is_cancelled:
@@ -173,20 +177,20 @@ class Pursuit:
         self._diary.write(Step(did="merged", counts=counts))
         return counts
 
-    def _asked_again(self, again: Mapping[int, Again]) -> Iterator[bytes]:
+    def _asked_again(self, again: Mapping[int, Anew]) -> Iterator[bytes]:
         """The requests of the next round, as they are asked in it."""
-        asked = self._as_last_asked() if "longer" in again.values() else {}
+        asked = self._as_last_asked()
         for index, (_, line) in enumerate(lines_of(self._folder / "input.jsonl")):
-            how = again.get(index)
-            if how is None:
+            anew = again.get(index)
+            if anew is None:
                 continue
             before = asked.get(index, line)
-            text = lengthened(before, how, self._settings.cap_factor, self._settings.cap_max)
+            text = asked_again(before, anew, self._settings.cap_factor, self._settings.cap_max)
             if text is not None:
                 yield text
 
     def _as_last_asked(self) -> dict[int, bytes]:
-        """The requests of later rounds, whose room has grown already."""
+        """The requests of later rounds: with what room, and after which corrections."""
         ids = requests_of(self._folder / "input.jsonl")
         index = {custom_id: number for number, custom_id in enumerate(ids)}
         found: dict[int, bytes] = {}
@@ -217,8 +221,8 @@ class Pursuit:
 
 
 @asynccontextmanager
-async def _open(base_url: str, key: str | None) -> AsyncIterator[Provider]:
-    provider = Provider(base_url, key)
+async def _open(settings: Settings, key: str | None) -> AsyncIterator[Provider]:
+    provider = Provider(settings.base_url, key, purpose=settings.purpose)
     try:
         yield provider
     finally:

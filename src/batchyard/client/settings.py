@@ -22,6 +22,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     base_url: str
     window: str = "24h"
+    purpose: str = "batch"
     sizes: Sizes = Sizes.of(STRICT, None)
     enqueued_tokens_max: int | None = None
     batches_at_once: int = 20

@@ -21,6 +21,7 @@ _ERRORS_MAX = 10_000
 class Target(Struct, frozen=True, kw_only=True):
     """One Batch API.
 
+    `base_url` is empty where everybody has one of their own; `purpose` is that of its batch files.
     `discount`: the part that a batch pays less than the same requests one by one.
     `enqueued_tokens_max`: input tokens of all unfinished batches of a model, where that is the
     same for everybody; `statuses_upper`: batches' statuses are in capitals; `empty_ids`: a file
@@ -30,6 +31,8 @@ class Target(Struct, frozen=True, kw_only=True):
     name: str
     limits: Limits
     hosts: tuple[str, ...] = ()
+    base_url: str = ""
+    purpose: str = "batch"
     windows: str = "24h"
     discount: float = 0.5
     enqueued_tokens_max: int | None = None
@@ -70,6 +73,7 @@ _ALL = (
             ),
         ),
         hosts=("api.openai.com",),
+        base_url="https://api.openai.com/v1",
         openai_models=True,
         empty_ids=True,
         quirks=("How many tokens may be enqueued depends on the model and the usage tier.",),
@@ -125,6 +129,7 @@ _ALL = (
             window_seconds_range=(_DAY, 7 * _DAY),
         ),
         hosts=("api.groq.com",),
+        base_url="https://api.groq.com/openai/v1",
         windows="24h to 7d",
         discount=0.5,
         source="groq SDK 1.7.0 and console.groq.com/docs/batch, November 2026",
@@ -133,6 +138,8 @@ _ALL = (
         name="together",
         limits=_limits(_HOSTED, input_bytes_max=100 * _MIB, custom_id_bytes_max=64, urls=(_CHAT,)),
         hosts=("api.together.xyz", "api.together.ai"),
+        base_url="https://api.together.xyz/v1",
+        purpose="batch-api",
         enqueued_tokens_max=30_000_000_000,
         statuses_upper=True,
         bare_lines=True,
@@ -147,6 +154,7 @@ _ALL = (
         name="parasail",
         limits=_limits(_HOSTED, input_bytes_max=100 * _MIB, urls=(_CHAT, _EMBEDDINGS)),
         hosts=("api.parasail.io",),
+        base_url="https://api.parasail.io/v1",
         source="docs.parasail.io/parasail-docs/batch/batch-file-format, November 2026",
     ),
     Target(

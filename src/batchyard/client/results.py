@@ -1,0 +1,89 @@
+"""The result of one request of a campaign, as it stands in `results.jsonl`, read in every way."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from batchyard.client.outcomes import LineOutcome, texts_of
+from batchyard.client.schema import read_as
+
+__all__ = ["Result", "ResultError", "Tried", "read_results"]
+
+_NULL = Raw(b"null")
+
+
+class ResultError(ValueError):
+    """A result that has no answer was asked for one."""
+
+
+class Tried(Struct, frozen=True, gc=False):
+    """How a request ended in one batch; `code` and `message` are empty where it succeeded."""
+
+    batch_id: str | None
+    outcome: LineOutcome
+    code: str = ""
+    message: str = ""
+
+
+class Result(Struct, frozen=True):
+    """What became of one request; `line` counts requests of the input from 1.
+
+    `attempts` are all of its batches, oldest first. `response` and `error` are as the server
+    wrote them, except that the error of what has no result line is our own.
+    """
+
+    line: int
+    custom_id: str
+    outcome: LineOutcome
+    response: Raw = _NULL
+    error: Raw = _NULL
+    attempts: list[Tried] = []
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether there is an answer that counts."""
+        return self.outcome == "succeeded"
+
+    @property
+    def body(self) -> Any:
+        """The body of the answer; None where there is none."""
+        response = msgspec.json.decode(self.response)
+        return response.get("body") if isinstance(response, dict) else None
+
+    @property
+    def text(self) -> str | None:
+        """The text of the answer's first choice; None where it has none."""
+        return next(iter(texts_of(self.body)), None)
+
+    @property
+    def code(self) -> str:
+        """Why it did not succeed, in a word; empty where it did."""
+        return "" if self.succeeded or not self.attempts else self.attempts[-1].code
+
+    @property
+    def message(self) -> str:
+        """Why it did not succeed, in a sentence; empty where it did."""
+        return "" if self.succeeded or not self.attempts else self.attempts[-1].message
+
+    def value(self, shape: Any) -> Any:
+        """The answer as a Pydantic model, dataclass, TypedDict or (by a JSON Schema) plain JSON.
+
+        Raises ResultError where the request did not succeed, ValueError where it does not fit.
+        """
+        text = self.text
+        if not self.succeeded or text is None:
+            raise ResultError(f"{self.custom_id} is {self.outcome}: {self.message or self.code}")
+        return read_as(shape, text)
+
+
+def read_results(path: Path) -> Iterator[Result]:
+    """The results in a file of results, one after the other."""
+    with path.open("rb") as file:
+        for line in file:
+            yield _decoder.decode(line)
+
+
+_decoder = msgspec.json.Decoder(Result)

@@ -1,0 +1,230 @@
+"""Campaigns against servers with the habits and faults of others: outcomes always add up."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from batchyard.client.campaign import Campaign
+from batchyard.client.cutting import Sizes
+from batchyard.client.provider import ProviderError
+from batchyard.client.settings import Settings
+from tests.acceptance.processes import request_lines
+from tests.client.stand_in import Habits, StandIn
+
+COUNT = 12
+SIZES = Sizes(requests=4, bytes=10**6, embedding_inputs=100)
+QUESTION = {"role": "user", "content": "x"}
+BODY: dict[str, Any] = {"model": "m1", "max_tokens": 10, "messages": [QUESTION]}
+
+
+@pytest.fixture
+def other() -> Iterator[StandIn]:
+    one = StandIn()
+    yield one
+    one.close()
+
+
+def begin(
+    other: StandIn, folder: Path, body: dict[str, Any] = BODY, check: Any = None, **changed: Any
+) -> Campaign:
+    source = folder / "in.jsonl"
+    source.write_bytes(request_lines(COUNT, body))
+    asked = {"base_url": other.url, "sizes": SIZES, "poll_seconds": 0.01, "settle_seconds": 0.0}
+    settings = Settings(**asked | changed)  # type: ignore[arg-type]
+    chance = Random(str(folder))
+    return Campaign.prepare(folder / "c", source, settings, "key", check=check, chance=chance)
+
+
+def outcomes(campaign: Campaign) -> dict[str, tuple[str, int]]:
+    """Outcome and number of attempts by custom_id, when counts and results add up."""
+    counts = campaign.run()
+    assert counts is not None
+    lines = [json.loads(line) for line in campaign.results_path.read_bytes().splitlines()]
+    assert [one["custom_id"] for one in lines] == [f"c{n}" for n in range(COUNT)]
+    assert Counter(one["outcome"] for one in lines) == Counter(
+        {name: count for name, count in counts.items() if count}
+    )
+    return {one["custom_id"]: (one["outcome"], len(one["attempts"])) for one in lines}
+
+
+ONCE = {f"c{n}": ("succeeded", 1) for n in range(COUNT)}
+
+
+@pytest.mark.parametrize(
+    "habits",
+    [
+        {},
+        {"upper": True},
+        {"no_file": ""},
+        {"bare_list": True, "upper": True, "no_file": "", "drops_metadata": True},
+        {"doubles": True, "adds_stranger": True},
+        {"queue": 4},
+        {"queue": 8, "says_full": "create"},
+        {"queue": 4, "says_full": "text"},
+        {"broken_calls": 3},
+        {"lost_creates": 1},
+        {"lost_creates": 3, "bare_list": True},
+        {"lost_creates": 2, "drops_metadata": True},
+        {"lost_creates": 2, "queue": 4, "upper": True},
+    ],
+    ids=lambda one: ",".join(one) or "openai",
+)
+def test_whatever_a_server_is_like_each_request_is_asked_once(
+    habits: dict[str, Any], other: StandIn, tmp_path: Path
+) -> None:
+    """Capitals, "" for null, doubled lines, full queues, lost answers: all succeed, once."""
+    other.habits = Habits(**habits)
+    assert outcomes(begin(other, tmp_path)) == ONCE
+    assert set(other.asked.values()) == {1}
+    assert other.most_enqueued <= (other.habits.queue or COUNT)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "expected"),
+    [
+        ("429", "ok", ("succeeded", 2)),
+        ("503", "ok", ("succeeded", 2)),
+        ("garbage", "ok", ("succeeded", 2)),
+        ("expired", "ok", ("succeeded", 2)),
+        ("length", "ok", ("succeeded", 2)),
+        ("429", "429", ("errored", 3)),
+        ("length", "length", ("invalid_output", 3)),
+        ("garbage", "garbage", ("invalid_output", 3)),
+        ("400", "ok", ("errored", 1)),
+        ("content", "ok", ("errored", 1)),
+        ("refusal", "ok", ("errored", 1)),
+    ],
+)
+def test_only_what_may_pass_is_asked_again(
+    first: str, then: str, expected: tuple[str, int], other: StandIn, tmp_path: Path
+) -> None:
+    """By the class of the failure, three times at most, and nothing else is asked with it."""
+    other.habits.answers = lambda id, time: (first if time == 1 else then) if id == "c5" else "ok"
+    assert outcomes(begin(other, tmp_path)) == ONCE | {"c5": expected}
+    assert other.asked == Counter({f"c{n}": 1 for n in range(COUNT)}) + Counter(
+        {"c5": expected[1] - 1}
+    )
+
+
+def test_a_cut_off_answer_gets_more_room_up_to_a_bound(other: StandIn, tmp_path: Path) -> None:
+    """Twice as much each time, and no more than `cap_max`."""
+    other.habits.answers = lambda id, _time: "length" if id == "c5" else "ok"
+    campaign = begin(other, tmp_path, rounds_max=9, cap_max=35)
+    assert outcomes(campaign) == ONCE | {"c5": ("invalid_output", 3)}
+    assert [one["max_tokens"] for one in other.bodies[COUNT:]] == [20, 35]
+
+
+def of_c5(answer: str) -> Any:
+    """How c5 is answered at first; then, and the others, with a text of the enum."""
+    return lambda id, time: answer if (id, time) == ("c5", 1) else '"no"'
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [("{", "It is not JSON: "), ("ok", "It is not JSON: "), ('"no"', None)],
+)
+def test_what_is_not_as_its_schema_says_is_asked_again_with_the_fault_shown(
+    answer: str, fault: str | None, other: StandIn, tmp_path: Path
+) -> None:
+    """The answer and what is wrong with it follow the question; a third time is the last."""
+    schema = {"type": "string", "enum": ["yes", "no"]}
+    asked = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    other.habits.answers = of_c5(answer)
+    campaign = begin(other, tmp_path, BODY | {"response_format": asked})
+    assert outcomes(campaign) == ONCE | {"c5": ("succeeded", 2 if fault else 1)}
+    again = [one["messages"] for one in other.bodies[COUNT:]]
+    assert len(again) == bool(fault)
+    if fault:
+        first, before, after = again[0]
+        assert first == QUESTION
+        assert before == {"role": "assistant", "content": "{" if answer == "{" else "yes"}
+        assert fault in after["content"]
+
+
+def test_a_check_of_ones_own_is_heard(other: StandIn, tmp_path: Path) -> None:
+    """What it raises is what the model is told, and what the attempt says."""
+
+    def check(custom_id: str, text: str) -> None:
+        if text == "yes":
+            raise ValueError(f"{custom_id} must be no")
+
+    other.habits.answers = of_c5("ok")
+    campaign = begin(other, tmp_path, check=check)
+    assert outcomes(campaign) == ONCE | {"c5": ("succeeded", 2)}
+    assert "c5 must be no" in other.bodies[-1]["messages"][-1]["content"]
+    fifth = list(campaign.results())[5]
+    assert fifth.attempts[0].message == "c5 must be no"
+    assert (fifth.text, fifth.value(str), fifth.code) == ('"no"', "no", "")
+
+
+def test_what_expired_with_partial_results_is_asked_again(other: StandIn, tmp_path: Path) -> None:
+    """What was answered is kept; only the rest goes into another batch."""
+    other.habits.ends = {2: ("expired", 1)}
+    again = {f"c{n}": ("succeeded", 2) for n in (5, 6, 7)}
+    assert outcomes(begin(other, tmp_path)) == ONCE | again
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [("expired", "expired"), ("cancelled", "cancelled"), ("completed", "missing")],
+)
+def test_what_has_no_result_line_has_an_outcome(
+    end: str, expected: str, other: StandIn, tmp_path: Path
+) -> None:
+    """By the status of its batch; both files may be missing altogether."""
+    other.habits.ends = {1: (end, 0)}
+    found = outcomes(begin(other, tmp_path, rounds_max=1))
+    assert found == ONCE | {f"c{n}": (expected, 1) for n in range(4)}
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        {"object": "list", "data": [{"code": "bad", "message": "no", "line": 2, "param": None}]},
+        [{"code": "bad", "message": "no", "line": 2}],
+    ],
+    ids=["list object", "array"],
+)
+def test_a_batch_that_failed_for_one_line_costs_the_others_nothing(
+    errors: Any, other: StandIn, tmp_path: Path
+) -> None:
+    """The named line is errored; those beside it are asked again without it."""
+    other.habits.ends, other.habits.errors = {1: ("failed", 0)}, {1: errors}
+    beside = {f"c{n}": ("succeeded", 2) for n in (0, 2, 3)}
+    assert outcomes(begin(other, tmp_path)) == ONCE | {"c1": ("errored", 1)} | beside
+
+
+@pytest.mark.parametrize("errors", ["it broke", None, [], {"data": None}, ["it broke"]], ids=repr)
+def test_a_batch_that_failed_as_a_whole_is_reported(
+    errors: Any, other: StandIn, tmp_path: Path
+) -> None:
+    """Whatever the shape of its errors; nobody asks the same again."""
+    other.habits.ends, other.habits.errors = {1: ("failed", 0)}, {1: errors}
+    failed = {f"c{n}": ("errored", 1) for n in range(4)}
+    assert outcomes(begin(other, tmp_path)) == ONCE | failed
+
+
+def test_a_cancelled_campaign_keeps_what_was_answered(other: StandIn, tmp_path: Path) -> None:
+    """Batches under way are cancelled, the others never created; all have an outcome."""
+    campaign = begin(other, tmp_path, batches_at_once=1)
+    assert campaign.run(until="submitted") is None
+    campaign.cancel()
+    assert outcomes(campaign) == ONCE | {f"c{n}": ("cancelled", 1) for n in range(1, COUNT)}
+    assert len(other.batches) == 1
+
+
+def test_a_server_that_stays_down_is_an_error_and_nothing_is_lost(
+    other: StandIn, tmp_path: Path
+) -> None:
+    """It raises after some patience; the same call later goes on."""
+    other.habits.broken_calls = 8
+    campaign = begin(other, tmp_path, faults_max=4)
+    for _ in range(2):
+        with pytest.raises(ProviderError):
+            campaign.run()
+    assert outcomes(campaign) == ONCE
