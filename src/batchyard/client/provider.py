@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from batchyard.places.transport import Fault, Transport, head_for
 
-__all__ = ["ENDED", "BatchState", "Provider", "ProviderError", "Trouble", "read_batch"]
+__all__ = ["ENDED", "BatchState", "Provider", "ProviderError", "Trouble", "read_batch", "status_of"]
 
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _STATUSES = {"canceled": "cancelled", "canceling": "cancelling", "processing": "in_progress"}
@@ -190,6 +190,12 @@ def read_batch(body: bytes) -> BatchState:
     return _batch_of(_object(body))
 
 
+def status_of(told: object) -> str:
+    """A batch's status in OpenAI's spelling."""
+    status = str(told or "").lower()
+    return _STATUSES.get(status, status)
+
+
 def _object(body: bytes) -> dict[str, Any]:
     found = _parsed(body)
     inner = found.get("job") if isinstance(found, dict) else None
@@ -202,13 +208,12 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _batch_of(found: dict[str, Any]) -> BatchState:
-    status = str(found.get("status") or "").lower()
     counts = found.get("request_counts")
     counts = counts if isinstance(counts, dict) else {}
     metadata = found.get("metadata")
     return BatchState(
         id=str(found.get("id")),
-        status=_STATUSES.get(status, status),
+        status=status_of(found.get("status")),
         input_file_id=found.get("input_file_id") or None,
         output_file_id=found.get("output_file_id") or None,
         error_file_id=found.get("error_file_id") or None,
