@@ -7,6 +7,7 @@ from typing import NamedTuple
 import click
 
 from batchyard.cli.machine import folder_of
+from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import Inline
@@ -32,7 +33,8 @@ class _Leftover(NamedTuple):
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only tell what would be deleted.")
 @click.option("--data", metavar="DIR", help="The server's data folder.")
-def gc(dry_run: bool, data: str | None) -> None:
+@AS_JSON
+def gc(*, dry_run: bool, data: str | None, as_json: bool) -> None:
     """Delete the bytes of deleted and expired files, of ended uploads, and left-overs.
 
     A server does that by itself; while one runs, this only tells what there is.
@@ -51,7 +53,10 @@ def gc(dry_run: bool, data: str | None) -> None:
         for one in _leftovers(records, blobs, serving=serving):
             size_bytes = sum(look[0] for look in map(blobs.look, one.blobs) if look)
             total_bytes += size_bytes
-            click.echo(f"{size_bytes:>15,} bytes  {one.why:13} {one.name}")
+            if as_json:
+                tell_json({"bytes": size_bytes, "why": one.why, "name": one.name})
+            else:
+                click.echo(f"{size_bytes:>15,} bytes  {one.why:13} {one.name}")
         if not (dry_run or serving):
             upkeep = Upkeep(records, blobs, Inline(), system_clock())
             upkeep.sweep()
@@ -59,7 +64,7 @@ def gc(dry_run: bool, data: str | None) -> None:
     finally:
         store.close()
     verb = "can be deleted" if dry_run or serving else "deleted"
-    click.echo(f"{total_bytes:>15,} bytes  {verb}")
+    click.echo(f"{total_bytes:>15,} bytes  {verb}", err=as_json)
     if serving and not dry_run:
         click.echo("A server runs on this folder and deletes them by itself.", err=True)
 

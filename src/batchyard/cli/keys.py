@@ -5,8 +5,10 @@ import secrets
 import time
 
 import click
+import msgspec
 
 from batchyard.cli.machine import identity_of
+from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.places.store import Identity
 from batchyard.places.store.rows import KeyRow
 from batchyard.server.keys import DEFAULT_PROJECT, SCOPES, hash_secret, key_of, new_secret
@@ -45,8 +47,15 @@ def keys() -> None:
 )
 @click.option("--expires", "seconds", type=_Lifetime(), help="Until when it lives, such as 30d.")
 @_data
+@AS_JSON
 def create(
-    name: str, project: str | None, scopes: str | None, seconds: int | None, data: str | None
+    *,
+    name: str,
+    project: str | None,
+    scopes: str | None,
+    seconds: int | None,
+    data: str | None,
+    as_json: bool,
 ) -> None:
     """Create a key called NAME and print its secret, which is shown only now."""
     identity = identity_of(data, make=True)
@@ -62,16 +71,23 @@ def create(
         expires_at=None if seconds is None else now + seconds,
     )
     identity.add_key(key, hash_secret(secret))
-    click.echo(secret)
+    if as_json:
+        tell_json({"secret": secret} | msgspec.structs.asdict(key))
+    else:
+        click.echo(secret)
 
 
 @keys.command(name="list")
 @_data
-def list_(data: str | None) -> None:
+@AS_JSON
+def list_(*, data: str | None, as_json: bool) -> None:
     """List all keys, without their secrets."""
     identity, now = identity_of(data), int(time.time())
     names = {project.id: project.name for project in identity.all_projects()}
     for key in identity.all_keys():
+        if as_json:
+            tell_json(msgspec.structs.asdict(key) | {"state": _state(key, now)})
+            continue
         scopes = "all" if key.scopes is None else ",".join(key.scopes)
         click.echo(
             f"{key.id}  {key.hint}  {_moment(key.created_at)}  {_state(key, now):8}  {key.name}  "
@@ -83,11 +99,14 @@ def list_(data: str | None) -> None:
 @keys.command(short_help="Revoke a key, by its id or name.")
 @click.argument("key")
 @_data
-def revoke(key: str, data: str | None) -> None:
+@AS_JSON
+def revoke(*, key: str, data: str | None, as_json: bool) -> None:
     """Revoke the key of this id or name; it is refused from the next second on."""
     if not identity_of(data).revoke_key(key, int(time.time())):
         raise click.ClickException(f"There is no active key '{key}'; see `batchyard keys list`.")
     click.echo(f"revoked {key}", err=True)
+    if as_json:
+        tell_json({"revoked": key})
 
 
 def _project_id(identity: Identity, id_or_name: str | None) -> str:

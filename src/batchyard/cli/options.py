@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
 from batchyard.client.targets import TARGETS
+from batchyard.wire.objects import to_json
 
-__all__ = ["OUTPUT", "SOURCE", "SOURCES", "TARGET", "amount"]
+__all__ = ["AS_JSON", "OUTPUT", "SOURCE", "SOURCES", "TARGET", "amount", "tell_json"]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -22,6 +24,7 @@ TARGET = click.option(
     show_default=True,
     help="Whose limits and rules count.",
 )
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
 
 OUTPUT = click.option(
     "-o",
@@ -33,6 +36,11 @@ OUTPUT = click.option(
 
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGB]?)")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+
+
+def tell_json(told: Any) -> None:
+    """Write one JSON object to stdout, on a line of its own."""
+    click.echo(to_json(told))
 
 
 def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:

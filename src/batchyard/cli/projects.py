@@ -6,6 +6,7 @@ import time
 import click
 
 from batchyard.cli.machine import identity_of
+from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.places.store.rows import ProjectRow
 from batchyard.rules.limits import PROFILES, SETTABLE
 
@@ -36,7 +37,10 @@ def projects() -> None:
 @_profile
 @_limits
 @_data
-def create(name: str, profile: str | None, limits: tuple[str, ...], data: str | None) -> None:
+@AS_JSON
+def create(
+    *, name: str, profile: str | None, limits: tuple[str, ...], data: str | None, as_json: bool
+) -> None:
     """Create a project called NAME and print its id."""
     project = ProjectRow(
         id=f"proj_{secrets.token_hex(12)}",
@@ -47,14 +51,21 @@ def create(name: str, profile: str | None, limits: tuple[str, ...], data: str | 
     )
     if not identity_of(data, make=True).add_project(project):
         raise click.ClickException(f"There is a project '{name}' already.")
-    click.echo(project.id)
+    if as_json:
+        tell_json(project)
+    else:
+        click.echo(project.id)
 
 
 @projects.command(name="list")
 @_data
-def list_(data: str | None) -> None:
+@AS_JSON
+def list_(*, data: str | None, as_json: bool) -> None:
     """List all projects."""
     for project in identity_of(data).all_projects():
+        if as_json:
+            tell_json(project)
+            continue
         state = "active" if project.archived_at is None else "archived"
         own = " ".join(f"{name}={most}" for name, most in (project.limits or {}).items())
         profile = project.profile or "default"
@@ -64,11 +75,14 @@ def list_(data: str | None) -> None:
 @projects.command(short_help="Close a project for good.")
 @click.argument("project")
 @_data
-def archive(project: str, data: str | None) -> None:
+@AS_JSON
+def archive(*, project: str, data: str | None, as_json: bool) -> None:
     """Close a project for good: its keys are refused, its batches still end, nothing is deleted."""
     if not identity_of(data).archive_project(project, int(time.time())):
         raise click.ClickException(_unknown(project))
     click.echo(f"archived {project}", err=True)
+    if as_json:
+        tell_json({"archived": project})
 
 
 @projects.command(name="set")
@@ -76,7 +90,10 @@ def archive(project: str, data: str | None) -> None:
 @_profile
 @_limits
 @_data
-def set_(project: str, profile: str | None, limits: tuple[str, ...], data: str | None) -> None:
+@AS_JSON
+def set_(
+    *, project: str, profile: str | None, limits: tuple[str, ...], data: str | None, as_json: bool
+) -> None:
     """Say what a project is allowed; it holds within a second."""
     identity = identity_of(data)
     found = identity.project(project)
@@ -87,6 +104,8 @@ def set_(project: str, profile: str | None, limits: tuple[str, ...], data: str |
         profile=_profile_of(profile, found.profile),
         limits=_limits_of(limits, found.limits),
     )
+    if as_json:
+        tell_json(identity.project(found.id))
 
 
 def _profile_of(given: str | None, before: str | None) -> str | None:

@@ -3,8 +3,10 @@
 import time
 
 import click
+import msgspec
 
 from batchyard.cli.machine import identity_of, store_of
+from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.places.store import Records
 from batchyard.rules.quota import free_tokens
 from batchyard.server.keys import DEFAULT_PROJECT
@@ -20,13 +22,18 @@ _project = click.option(
 @click.group(invoke_without_command=True)
 @_project
 @_data
+@AS_JSON
 @click.pass_context
-def quota(ctx: click.Context, project: str | None, data: str | None) -> None:
+def quota(ctx: click.Context, *, project: str | None, data: str | None, as_json: bool) -> None:
     """Show for each model the limit, what is used, what is free, and which batches hold it."""
     if ctx.invoked_subcommand is not None:
         return
     records, id = Records(store_of(data)), _project_id(project, data)
     limits, found = records.limits(id), records.headroom(id)
+    if as_json:
+        for one in found:
+            tell_json({"used": one.used} | msgspec.structs.asdict(one))
+        return
     if not limits and not found:
         click.echo("No quota is set, and no batch holds tokens.", err=True)
     if "*" in limits:
@@ -46,7 +53,8 @@ def quota(ctx: click.Context, project: str | None, data: str | None) -> None:
 @click.argument("tokens")
 @_project
 @_data
-def set_(model: str, tokens: str, project: str | None, data: str | None) -> None:
+@AS_JSON
+def set_(*, model: str, tokens: str, project: str | None, data: str | None, as_json: bool) -> None:
     """Let TOKENS input tokens of MODEL be enqueued at once.
 
     MODEL may be '*' for all models without a limit of their own. TOKENS may be `none` for no
@@ -62,6 +70,9 @@ def set_(model: str, tokens: str, project: str | None, data: str | None) -> None
         admitted = records.set_limit(id, model, int(tokens), now)
     else:
         raise click.ClickException(f"'{tokens}': give a whole number, `none` or `default`.")
+    if as_json:
+        tell_json({"model": model, "goes_on": admitted})
+        return
     for batch_id in admitted:
         click.echo(f"goes on: {batch_id}")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import click
 
 from batchyard.cli.machine import store_of
+from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.places.store import Records
 from batchyard.places.store.usage import Used
 from batchyard.rules.limits import RELAXED, window_seconds
@@ -34,7 +35,8 @@ _KEYS: dict[str, Callable[[Used], str]] = {
 @click.option("--since", default="30d", metavar="30d", help="How far back, such as 12h or 7d.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated, for other programs.")
 @click.option("--data", metavar="DIR", help="The server's data folder.")
-def usage(data: str | None, by: str, since: str, as_csv: bool) -> None:
+@AS_JSON
+def usage(*, data: str | None, by: str, since: str, as_csv: bool, as_json: bool) -> None:
     """Show tokens and costs by day, model, project, batch or metadata; works beside the server."""
     key, seconds = _key(by), window_seconds(since, RELAXED)
     if seconds is None:
@@ -46,6 +48,10 @@ def usage(data: str | None, by: str, since: str, as_csv: bool) -> None:
         found.setdefault(key(one), []).append(one)
     rows = [_row(name, some) for name, some in sorted(found.items())]
     total = _row("total", [one for some in found.values() for one in some])
+    if as_json:
+        for row in rows:
+            tell_json({by: row[0]} | dict(zip(_COLUMNS, map(_number, row[1:]), strict=True)))
+        return
     if as_csv:
         csv.writer(sys.stdout).writerows([(by, *_COLUMNS), *rows])
         return
@@ -74,6 +80,11 @@ def _row(name: str, some: Iterable[Used]) -> tuple[str, ...]:
     # Without a price there is nothing to say: no cost is not the same as no price.
     money = (f"{cost.usd:.6f}", f"{cost.saved_usd:.6f}") if cost is not None else ("", "")
     return (name, *map(str, numbers), *money)
+
+
+def _number(text: str) -> float | None:
+    """What a program reads; None where there is no price."""
+    return (float(text) if "." in text else int(text)) if text else None
 
 
 def _print(rows: list[tuple[str, ...]]) -> None:

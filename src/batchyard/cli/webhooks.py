@@ -5,6 +5,7 @@ import time
 import click
 
 from batchyard.cli.machine import folder_of, store_of
+from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.places.bell import ring_at
 from batchyard.places.store import Outbox, Webhooks
 from batchyard.places.store.outbox import DeliveryRow
@@ -23,10 +24,15 @@ def webhooks() -> None:
 
 @webhooks.command(name="list")
 @_data
-def list_(data: str | None) -> None:
+@AS_JSON
+def list_(*, data: str | None, as_json: bool) -> None:
     """List the endpoints of all projects, without their secrets."""
     for one in Webhooks(store_of(data)).every():
         state = "enabled" if one.disabled_at is None else f"disabled ({one.disabled_because})"
+        if as_json:
+            told = {"id": one.id, "name": one.name, "url": _place(one.url)}
+            tell_json(told | {"state": state, "event_types": one.event_types})
+            continue
         click.echo(
             f"{one.id}  {_shown(one.name)}  {_place(one.url)}  {state}  {','.join(one.event_types)}"
         )
@@ -36,17 +42,22 @@ def list_(data: str | None) -> None:
 @click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, help="At most so many; 50.")
 @_data
-def deliveries(state: str | None, limit: int, data: str | None) -> None:
+@AS_JSON
+def deliveries(*, state: str | None, limit: int, data: str | None, as_json: bool) -> None:
     """Show the newest deliveries, newest first."""
     for one in Outbox(store_of(data)).log(state=state, limit=limit):
-        click.echo(_line(one))
+        if as_json:
+            tell_json(one)
+        else:
+            click.echo(_line(one))
 
 
 @webhooks.command(short_help="Deliver again, now.")
 @click.argument("ids", nargs=-1, metavar="ID...")
 @click.option("--given-up", is_flag=True, help="Also all that were given up.")
 @_data
-def replay(ids: tuple[str, ...], given_up: bool, data: str | None) -> None:
+@AS_JSON
+def replay(*, ids: tuple[str, ...], given_up: bool, data: str | None, as_json: bool) -> None:
     """Deliver again, now: deliveries by their own ids, or by those of their batches."""
     if not ids and not given_up:
         raise click.UsageError("Name deliveries or batches, or use --given-up.")
@@ -61,7 +72,10 @@ def replay(ids: tuple[str, ...], given_up: bool, data: str | None) -> None:
         )
     runs = ring_at(folder_of(data).bell)
     when = "now" if runs else "when the server runs"
-    click.echo(f"{count} to be delivered again, {when}")
+    if as_json:
+        tell_json({"count": count, "when": when})
+    else:
+        click.echo(f"{count} to be delivered again, {when}")
 
 
 def _line(one: DeliveryRow) -> str:

@@ -1,0 +1,85 @@
+"""All verbs of the command, walked."""
+
+import sys
+from collections.abc import Iterator
+from subprocess import run
+
+import click
+import pytest
+
+from batchyard.cli.main import main
+from tests.cli.calling import call
+
+Words = tuple[str, ...]
+# What serves until it is stopped, or prints one thing that has one form.
+WITHOUT_RESULTS = {("serve",), ("sim",), ("openapi",), ("completion",)}
+# Whose results are JSON lines already, or whose verb is about to get it.
+OWED = {("split",), ("run",)}
+HEAVY = ("openai", "pydantic", "sqlalchemy", "starlette", "uvloop", "jinja2", "duckdb", "asyncio")
+
+
+def walked(group: click.Group, words: Words = ()) -> Iterator[tuple[Words, click.Command]]:
+    """Every verb below a group, groups too."""
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None
+        yield (*words, name), command
+        if isinstance(command, click.Group):
+            yield from walked(command, (*words, name))
+
+
+VERBS = dict(walked(main))
+ENDS = [words for words, one in VERBS.items() if not isinstance(one, click.Group)]
+
+
+def titled(words: Words) -> str:
+    """A verb as a test id."""
+    return " ".join(words)
+
+
+@pytest.mark.parametrize("words", VERBS, ids=titled)
+def test_a_verb_says_what_it_does(words: Words) -> None:
+    """`--help` works, and begins with one sentence."""
+    done = call(*words, "--help")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("Usage: main ")
+    told = (VERBS[words].help or "").split("\n\n")[0].strip()
+    assert told.endswith(".")
+    assert told[0].isupper()
+
+
+@pytest.mark.parametrize("words", ENDS, ids=titled)
+def test_a_verb_tells_programs(words: Words) -> None:
+    """Whatever has results has `--json`."""
+    options = {name for one in VERBS[words].params for name in one.opts}
+    assert ("--json" in options) is (words not in WITHOUT_RESULTS) or words in OWED
+
+
+@pytest.mark.parametrize("words", VERBS, ids=titled)
+def test_a_verb_knows_its_options(words: Words) -> None:
+    """An option that there is not is wrong usage: exit code 2."""
+    done = call(*words, "--no-such-option")
+    assert done.exit_code == 2
+    assert "--no-such-option" in done.stderr
+
+
+def test_the_list_says_what_the_verbs_say() -> None:
+    """The list in `--help` has a sentence for each verb, and names no verb that is not there."""
+    shown = call("--help").stdout
+    for words, command in VERBS.items():
+        if len(words) == 1:
+            assert command.name == words[0]
+            assert f"\n  {words[0]} " in shown
+
+
+def test_help_loads_no_verb() -> None:
+    """`--help` and `--version` load nothing heavy, so they come at once."""
+    code = (
+        "import sys\nfrom batchyard.cli.main import main\n"
+        "for option in ('--help', '--version'):\n"
+        "    main([option], standalone_mode=False)\n"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
