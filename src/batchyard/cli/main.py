@@ -22,6 +22,7 @@ _VERBS = {
     "collect": "Look once after what was submitted, and fetch what has ended.",
     "resume": "Go on with what was stopped or killed.",
     "cancel": "Cancel what was submitted, and keep what was answered.",
+    "config": "Name the Batch APIs that you use, for `--to NAME`.",
     "serve": "Serve OpenAI's Batch API in front of your models.",
     "keys": "Create, list and revoke API keys.",
     "projects": "Create, list, archive and set up projects.",

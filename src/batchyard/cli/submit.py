@@ -11,6 +11,7 @@ from random import Random
 import click
 from msgspec.structs import replace
 
+from batchyard.cli.remote import TO, aim, key_of, note_last
 from batchyard.client.campaign import Campaign, NoCampaignError, OtherInputError
 from batchyard.client.cutting import InputError, Sizes
 from batchyard.client.intents import CampaignInUseError
@@ -19,18 +20,16 @@ from batchyard.client.provider import ProviderError
 from batchyard.client.pursuit import Until
 from batchyard.client.settings import Progress, Settings
 from batchyard.places.faults import reach_from
-from batchyard.places.request_head import BaseUrl
 from batchyard.rules.limits import STRICT
 
 __all__ = ["go_on", "open_campaign", "submit", "tell_counts"]
 
 _INVALID, _NO_ACCESS, _ENDED_BADLY, _INTERRUPTED = 3, 4, 5, 130
-_OPENAI = "https://api.openai.com/v1"
 
 
 @click.command()
 @click.argument("source", metavar="IN.jsonl", type=click.Path(exists=True, path_type=Path))
-@click.option("--to", metavar="openai|URL", help="Where to; OPENAI_BASE_URL unless given.")
+@TO
 @click.option(
     "-d",
     "--folder",
@@ -89,8 +88,10 @@ def submit(
     sizes = replace(
         Sizes.of(STRICT, max_enqueued_tokens), requests=min(max_requests, STRICT.requests_max)
     )
+    destination = aim(to)
     settings = Settings(
-        base_url=_base_url(to, os.environ),
+        base_url=destination.base_url,
+        target=destination.name,
         window=window,
         sizes=sizes,
         enqueued_tokens_max=max_enqueued_tokens,
@@ -101,7 +102,7 @@ def submit(
     )
     try:
         campaign = Campaign.prepare(
-            folder, source, settings, _key(), chance=_chance(), reach=reach_from(os.environ)
+            folder, source, settings, chance=_chance(), reach=reach_from(os.environ)
         )
     except OtherInputError as error:
         raise click.ClickException(
@@ -110,6 +111,9 @@ def submit(
     except InputError as error:
         click.echo(f"{source}: {error}", err=True)
         sys.exit(_INVALID)
+    # An older campaign goes on where it was begun, with the key for there.
+    campaign.key = key_of(campaign)
+    note_last(folder=folder)
     counts = go_on(campaign, "submitted")
     if counts is not None:
         tell_counts(campaign, counts, as_json=as_json)
@@ -120,11 +124,13 @@ def submit(
 def open_campaign(folder: Path) -> Campaign:
     """The campaign in a folder, for the verbs that need one."""
     try:
-        return Campaign(folder, _key(), chance=_chance(), reach=reach_from(os.environ))
+        campaign = Campaign(folder, chance=_chance(), reach=reach_from(os.environ))
     except NoCampaignError as error:
         raise click.ClickException(
             f"{folder} holds no campaign; `batchyard submit` begins one."
         ) from error
+    campaign.key = key_of(campaign)
+    return campaign
 
 
 def go_on(campaign: Campaign, until: Until) -> Mapping[str, int] | None:
@@ -177,20 +183,6 @@ def _tell_begun(campaign: Campaign, *, as_json: bool) -> None:
         f"{standing.requests:,} requests. To go on: batchyard watch {folder}",
         err=True,
     )
-
-
-def _base_url(to: str | None, environment: Mapping[str, str]) -> str:
-    url = to or environment.get("OPENAI_BASE_URL") or _OPENAI
-    url = _OPENAI if url == "openai" else url
-    try:
-        BaseUrl.parse(url)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--to") from error
-    return url
-
-
-def _key() -> str | None:
-    return os.environ.get("OPENAI_API_KEY") or os.environ.get("AZURE_OPENAI_API_KEY")
 
 
 def _chance() -> Random:

@@ -87,7 +87,7 @@ class Campaign:
     ) -> None:
         self.folder = Path(folder)
         self.manifest: Manifest = read_manifest(self.folder)
-        self._key, self._check, self._reach = key, check, reach
+        self.key, self._check, self._reach = key, check, reach
         self._chance = chance or _chance()
 
     @classmethod
@@ -163,7 +163,7 @@ class Campaign:
                 reach=self._reach,
                 check=self._check,
             )
-            return await pursuit.go(self._key, until, on_progress)
+            return await pursuit.go(self.key, until, on_progress)
         finally:
             diary.close()
 

@@ -13,6 +13,7 @@ __all__ = ["Progress", "Settings"]
 class Settings(Struct, frozen=True, kw_only=True):
     """What stands for the whole life of a campaign.
 
+    `target`: the name by which the base URL was called, of which the key is that.
     `enqueued_tokens_max`: most tokens in unfinished batches, as far as they can be counted here.
     `rounds_max`: how often a request is asked at most. A request whose answer was cut off is
     asked again with `cap_factor` times the room, up to `cap_max` tokens; with `accept_cut_off`
@@ -21,6 +22,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """
 
     base_url: str
+    target: str = ""
     window: str = "24h"
     purpose: str = "batch"
     sizes: Sizes = Sizes.of(STRICT, None)

@@ -1,0 +1,15 @@
+"""No test sees or changes what the developer has set up for themselves."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Profiles and state of the command are in a folder of this run, also in processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+            patch.setitem(os.environ, name, str(tmp_path_factory.mktemp(name.lower())))
+        yield
