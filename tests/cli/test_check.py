@@ -76,6 +76,32 @@ def test_a_model_that_is_not_served_is_told(good: Path) -> None:
     assert "model_not_found" in done.stdout
 
 
+def test_a_file_is_repaired_where_it_stands(tmp_path: Path) -> None:
+    """`--fix` repairs first, keeps what the file was, tells the changes and what is left."""
+    path = tmp_path / "in.jsonl"
+    path.write_text(line("a") + "\n" + line("a") + "oops\n")
+    before = path.read_bytes()
+    done = call("check", path, "--fix", "--json")
+    shown = json.loads(done.stdout)
+    assert (done.exit_code, len(shown["report"]["findings"])) == (3, 1)
+    assert shown["fixed"] == {"blank_lines": 1, "duplicate_custom_id": 1}
+    assert f"{path}:3: duplicate_custom_id: a: now a-2" in done.stderr
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {
+        "in.jsonl": (line("a") + line("a-2") + "oops\n").encode(),
+        "in.jsonl.orig": before,
+    }
+
+
+def test_what_a_file_was_is_never_lost(tmp_path: Path, good: Path) -> None:
+    """`--fix` stops at an .orig that is there, and leaves none where nothing changes."""
+    kept = tmp_path / "good.jsonl.orig"
+    assert call("check", good, "--fix").exit_code == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["good.jsonl"]
+    kept.write_text("precious")
+    done = call("check", good, "--fix")
+    assert (done.exit_code, kept.read_text()) == (1, "precious")
+
+
 def test_wrong_usage_has_its_own_code(good: Path) -> None:
     """An unknown target is exit code 2."""
     assert call("check", good, "--for", "nowhere").exit_code == 2

@@ -39,7 +39,7 @@ def test_programs_get_every_change(tmp_path: Path) -> None:
     source.write_text(line("a") * 50)
     told = call("fix", source, "-o", tmp_path / "one.jsonl").stdout.splitlines()
     assert len(told) == 21
-    assert told[-1].endswith("duplicate_custom_id: 29 more; --json tells all")
+    assert told[-1].endswith("duplicate_custom_id: 29 more; `batchyard fix --json` tells all")
     shown = call("fix", source, "-o", tmp_path / "two.jsonl", "--json").stdout.splitlines()
     assert [json.loads(text)["line"] for text in shown] == list(range(2, 51))
 

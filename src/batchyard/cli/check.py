@@ -1,17 +1,20 @@
 """`batchyard check`: all that is wrong with a file, before anything is sent."""
 
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import click
 
 from batchyard.cli.findings import as_github, as_text
+from batchyard.cli.fix import Told, repair
 from batchyard.cli.options import SOURCES, TARGET, amount
+from batchyard.cli.output import published
 from batchyard.client.checking import Report
 from batchyard.client.checking import check as check_file
 from batchyard.client.reading import chunks_of
-from batchyard.client.targets import TARGETS
+from batchyard.client.targets import TARGETS, Target
 from batchyard.rules.endpoints import ENDPOINTS
 from batchyard.wire.objects import to_json
 
@@ -45,6 +48,12 @@ _INVALID = 3
     help="How findings are written to stdout.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--fix",
+    "fixing",
+    is_flag=True,
+    help="Repair the files first; IN.jsonl.orig keeps what one was.",
+)
 @click.option("--strict", is_flag=True, help="Warnings too mean exit code 3.")
 def check(
     *,
@@ -55,6 +64,7 @@ def check(
     max_enqueued_tokens: int | None,
     form: str,
     as_json: bool,
+    fixing: bool,
     strict: bool,
 ) -> None:
     """Say all that is wrong with IN.jsonl for a target, with line, quote and fix.
@@ -64,6 +74,7 @@ def check(
     form = "json" if as_json else form
     invalid = False
     for source in sources:
+        fixed = _fix(source, TARGETS[target]) if fixing else None
         report = check_file(
             partial(chunks_of, source),
             TARGETS[target],
@@ -71,24 +82,43 @@ def check(
             known_model=models.__contains__ if models else None,
             enqueued_tokens_max=max_enqueued_tokens,
         )
-        _show(source, report, form)
+        _show(source, report, form, fixed)
         invalid |= bool(report.errors or (strict and report.warnings))
     sys.exit(_INVALID if invalid else 0)
 
 
-def _show(source: Path, report: Report, form: str) -> None:
+def _fix(source: Path, target: Target) -> Counter[str]:
+    """Repair a file where it stands, and keep what it was beside it; the changes by their code."""
+    kept = source.with_name(f"{source.name}.orig")
+    if kept.exists():
+        raise click.ClickException(f"{kept} exists already; remove it, or use `batchyard fix`.")
+    told = Told(source, err=True)
+    beside = source.with_name(f"{source.name}.fixed")
+    with published(beside) as out:
+        repair(source, target, None, out, told)
+    if told.counts:
+        kept.hardlink_to(source)
+        beside.replace(source)
+        click.echo(f"{source}: changes: {told.counts.total():,}; before: {kept}", err=True)
+    beside.unlink(missing_ok=True)
+    return told.counts
+
+
+def _show(source: Path, report: Report, form: str, fixed: Counter[str] | None) -> None:
     if form == "json":
-        click.echo(to_json({"file": str(source), "sound": not report.errors, "report": report}))
+        told = {} if fixed is None else {"fixed": fixed}
+        sound = not report.errors
+        click.echo(to_json({"file": str(source), "sound": sound, **told, "report": report}))
         return
     show = as_github if form == "github" else as_text
     for line in show(source, report.findings):
         click.echo(line)
-    told = [f"{len(report.errors):,} error{'' if len(report.errors) == 1 else 's'}"]
+    counts = [f"{len(report.errors):,} error{'' if len(report.errors) == 1 else 's'}"]
     if report.warnings:
-        told.append(f"{len(report.warnings):,} warning{'' if len(report.warnings) == 1 else 's'}")
+        counts.append(f"{len(report.warnings):,} warning{'' if len(report.warnings) == 1 else 's'}")
     models = ", ".join(f"'{model}'" for model in report.models if model)
     click.echo(
-        f"{source}: {' and '.join(told)} for {report.target}; {report.requests:,} requests, "
+        f"{source}: {' and '.join(counts)} for {report.target}; {report.requests:,} requests, "
         f"{report.bytes:,} bytes, about {report.input_tokens:,} input tokens"
         + (f", {models}" if models else ""),
         err=True,

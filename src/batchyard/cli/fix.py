@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -14,11 +15,11 @@ from batchyard.client.checking import check
 from batchyard.client.fixing import Change
 from batchyard.client.fixing import fix as fix_file
 from batchyard.client.reading import chunks_of
-from batchyard.client.targets import TARGETS
+from batchyard.client.targets import TARGETS, Target
 from batchyard.rules.endpoints import SUPPORTED
 from batchyard.wire.objects import to_json
 
-__all__ = ["fix"]
+__all__ = ["Told", "fix", "repair"]
 
 _INVALID = 3
 # So many changes of a kind are told one by one to people.
@@ -44,14 +45,9 @@ def fix(*, source: Path, target: str, output: Path, url: str | None, as_json: bo
     Every change is told on stdout. The exit code is 3 where something is left that the target
     would refuse.
     """
-    told = _Told(source, as_json=as_json)
+    told = Told(source, as_json=as_json)
     with published(output) as file:
-        for line, changes in fix_file(partial(chunks_of, source), TARGETS[target], url=url):
-            for change in changes:
-                told.tell(change)
-            if line is not None:
-                file.write(line + b"\n")
-    told.end()
+        repair(source, TARGETS[target], url, file, told)
     report = check(partial(chunks_of, output), TARGETS[target])
     for text in as_text(output, report.findings):
         click.echo(text, err=True)
@@ -62,11 +58,21 @@ def fix(*, source: Path, target: str, output: Path, url: str | None, as_json: bo
     sys.exit(_INVALID if report.errors else 0)
 
 
-class _Told:
+def repair(source: Path, target: Target, url: str | None, out: IO[bytes], told: "Told") -> None:
+    """Write what a file becomes, and tell every change."""
+    for line, changes in fix_file(partial(chunks_of, source), target, url=url):
+        for change in changes:
+            told.tell(change)
+        if line is not None:
+            out.write(line + b"\n")
+    told.end()
+
+
+class Told:
     """Tells changes: all of them to programs, the first of each kind to people."""
 
-    def __init__(self, source: Path, *, as_json: bool) -> None:
-        self._source, self._as_json = source, as_json
+    def __init__(self, source: Path, *, as_json: bool = False, err: bool = False) -> None:
+        self._source, self._as_json, self._err = source, as_json, err
         self.counts = Counter[str]()
 
     def tell(self, change: Change) -> None:
@@ -77,10 +83,11 @@ class _Told:
         elif self.counts[change.code] <= _TOLD_MAX:
             place = f"{self._source}:{change.line}" if change.line else str(self._source)
             after = f"now {change.after}" if change.after else "removed"
-            click.echo(f"{place}: {change.code}: {change.before}: {after}")
+            click.echo(f"{place}: {change.code}: {change.before}: {after}", err=self._err)
 
     def end(self) -> None:
         """Say how many were not told."""
         for code, count in self.counts.items():
             if count > _TOLD_MAX and not self._as_json:
-                click.echo(f"{self._source}: {code}: {count - _TOLD_MAX:,} more; --json tells all")
+                more = f"{count - _TOLD_MAX:,} more; `batchyard fix --json` tells all"
+                click.echo(f"{self._source}: {code}: {more}", err=self._err)
