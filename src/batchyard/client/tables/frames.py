@@ -1,0 +1,106 @@
+"""Rows of data frames that a caller hands over, known by their looks: nothing is imported."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from batchyard.client.tables.errors import TableError
+
+__all__ = ["library_of", "reader_of"]
+
+_SLICE_ROWS = 10_000
+
+Row = dict[str, Any]
+Reader = Callable[[Any], Iterator[Row]]
+
+
+def library_of(source: Any) -> str:
+    """The library that a value's type comes from."""
+    for one in type(source).__mro__:
+        name = one.__module__.split(".")[0].removeprefix("_")
+        if name in _READERS:
+            return name
+    return ""
+
+
+def reader_of(source: Any) -> Reader | None:
+    """What reads the rows of a frame; None where it is none that is known."""
+    reader = _READERS.get(library_of(source))
+    return reader or (_stream_rows if hasattr(source, "__arrow_c_stream__") else None)
+
+
+def _pandas_rows(frame: Any) -> Iterator[Row]:
+    """Named levels of the index are columns; what is missing is None, whatever stood for it."""
+    if not hasattr(frame, "columns"):
+        frame = frame.to_frame(frame.name or "text")
+    named = [name for name in frame.index.names if name is not None]
+    for start in range(0, len(frame), _SLICE_ROWS):
+        part = frame.iloc[start : start + _SLICE_ROWS]
+        if named:
+            part = part.reset_index(level=named)
+        part = part.astype(object).where(part.notna(), None)
+        names = _names(part.columns)
+        for values in part.itertuples(index=False, name=None):
+            yield dict(zip(names, values, strict=True))
+
+
+def _polars_rows(frame: Any) -> Iterator[Row]:
+    if hasattr(frame, "collect_batches"):
+        for part in frame.collect_batches(chunk_size=_SLICE_ROWS, maintain_order=True):
+            yield from part.to_dicts()
+        return
+    if hasattr(frame, "collect"):
+        frame = frame.collect()
+    if not hasattr(frame, "iter_slices"):
+        frame = frame.to_frame(frame.name or "text")
+    for part in frame.iter_slices(_SLICE_ROWS):
+        yield from part.to_dicts()
+
+
+def _arrow_rows(table: Any) -> Iterator[Row]:
+    """Of a table, a batch, a data set, a reader, or whatever gives batches."""
+    if hasattr(table, "to_batches"):
+        table = table.to_batches()
+    elif hasattr(table, "to_pylist") and hasattr(table, "schema"):
+        table = [table]
+    for batch in table:
+        for start in range(0, batch.num_rows, _SLICE_ROWS):
+            yield from batch.slice(start, _SLICE_ROWS).to_pylist()
+
+
+def _dataset_rows(dataset: Any) -> Iterator[Row]:
+    if isinstance(dataset, dict):
+        raise TableError(f"These are the splits {', '.join(dataset)}: choose one.")
+    dataset = dataset.with_format(None)
+    for part in dataset.iter(batch_size=_SLICE_ROWS // 10):
+        names = _names(part)
+        for values in zip(*part.values(), strict=True):
+            yield dict(zip(names, values, strict=True))
+
+
+def _duckdb_rows(relation: Any) -> Iterator[Row]:
+    names = _names(relation.columns)
+    streams = hasattr(relation, "iter_rows")
+    for values in relation.iter_rows() if streams else iter(relation.fetchone, None):
+        yield dict(zip(names, values, strict=True))
+
+
+def _stream_rows(source: Any) -> Iterator[Row]:
+    """Of whatever else speaks Arrow's C stream interface, by way of DuckDB."""
+    raise TableError(f"{type(source).__name__} is not read yet.")
+
+
+def _names(columns: Any) -> list[str]:
+    names = [str(one) for one in columns]
+    if len(set(names)) < len(names):
+        twice = next(one for one in names if names.count(one) > 1)
+        raise TableError(f"The frame has the column '{twice}' more than once.")
+    return names
+
+
+_READERS: dict[str, Reader] = {
+    "pandas": _pandas_rows,
+    "polars": _polars_rows,
+    "pyarrow": _arrow_rows,
+    "datasets": _dataset_rows,
+    "duckdb": _duckdb_rows,
+}

@@ -1,0 +1,101 @@
+"""Rows written to a file or a stream, which is there when all of it is."""
+
+import gzip
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from batchyard.client.tables.errors import TableError
+from batchyard.client.tables.sources import kind_of, rows_of
+from batchyard.client.tables.textfiles import widen, write_csv, write_jsonl
+
+__all__ = ["write_table"]
+
+_BUFFER_BYTES = 1 << 20
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+Row = dict[str, Any]
+
+
+def write_table(rows: Any, destination: Any, *, kind: str | None = None) -> int:
+    """Write rows, or whatever `rows_of` reads, in constant memory; returns how many.
+
+    A destination is a path, `-` for stdout, or an open binary stream; streams are JSONL unless
+    `kind` says otherwise. A file that was there is replaced as a whole, at the end.
+    """
+    many = rows_of(rows)
+    if not isinstance(destination, str | os.PathLike) or os.fspath(destination) == "-":
+        stream = sys.stdout.buffer if isinstance(destination, str) else destination
+        return _to_stream(many, stream, kind or "jsonl")
+    path = Path(destination)
+    kind = kind or kind_of(path)
+    if kind not in ("jsonl", *_DELIMITERS):
+        raise TableError(f"'{kind}' cannot be written.")
+    with replaced(path) as partial:
+        return _to_file(many, partial, kind, zipped=path.suffix == ".gz")
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A place beside a path, which takes the path's place unless the block fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _to_file(rows: Iterable[Row], path: Path, kind: str, *, zipped: bool) -> int:
+    opened: Callable[[Path], IO[bytes]] = _zipped if zipped else _plain
+    if kind == "jsonl":
+        with opened(path) as out:
+            return write_jsonl(rows, out)
+    first: list[str] = []
+    with opened(path) as out:
+        count, names = write_csv(_noting(rows, first), out, _DELIMITERS[kind])
+    if names[len(first) :]:
+        short = path.with_name(f"{path.name}.short")
+        path.replace(short)
+        try:
+            with opened(path) as out:
+                widen(short, out, names, _DELIMITERS[kind])
+        finally:
+            short.unlink()
+    return count
+
+
+def _to_stream(rows: Iterable[Row], stream: IO[bytes], kind: str) -> int:
+    if kind == "jsonl":
+        return write_jsonl(rows, stream)
+    if kind not in _DELIMITERS:
+        raise TableError(f"A stream is written as jsonl, csv or tsv; '{kind}' needs a file.")
+    first: list[str] = []
+    count, names = write_csv(_noting(rows, first), stream, _DELIMITERS[kind])
+    if names[len(first) :]:
+        raise TableError(
+            f"The column '{names[len(first)]}' is not in the first row, so that the head of the "
+            "stream lacks it: write to a file, or as jsonl."
+        )
+    return count
+
+
+def _noting(rows: Iterable[Row], first: list[str]) -> Iterator[Row]:
+    for count, row in enumerate(rows):
+        if not count:
+            first += row
+        yield row
+
+
+def _plain(path: Path) -> IO[bytes]:
+    return path.open("wb", buffering=_BUFFER_BYTES)
+
+
+def _zipped(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path, "wb", compresslevel=6))
