@@ -114,7 +114,7 @@ class Running:
             self._work,
             yard.blobs,
             yard.limits,
-            lambda _: True,
+            lambda model: model != "unknown",
             Random(self.id),
             "w",
             lambda _: self.price,

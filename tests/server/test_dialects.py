@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -44,6 +45,56 @@ def test_azures_client_drives_everything(caller: Caller) -> None:
     assert client.models.list().data
     with pytest.raises(openai.AuthenticationError):
         azure(caller, "by_wrong").files.list()
+
+
+def test_azures_client_sends_a_file_in_parts(caller: Caller, tmp_path: Path) -> None:
+    """Create, parts, completion and cancellation, each by Azure's path and header."""
+    client = azure(caller)
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(LINE)
+    upload = client.uploads.upload_file_chunked(
+        file=path, mime_type="application/jsonl", purpose="batch", part_size=len(LINE) // 3
+    )
+    assert upload.status == "completed"
+    assert upload.file is not None
+    assert client.files.content(upload.file.id).read() == LINE
+    begun = client.uploads.create(
+        bytes=1, filename="a.jsonl", mime_type="application/jsonl", purpose="batch"
+    )
+    assert client.uploads.cancel(begun.id).status == "cancelled"
+    with pytest.raises(openai.BadRequestError, match="'cancelled'"):
+        client.uploads.parts.create(begun.id, data=b"x")
+
+
+def test_azures_client_asks_twice(caller: Caller) -> None:
+    """The same key makes one batch, one file and one upload; it is that of OpenAI's path too."""
+    client = azure(caller)
+    named = {"Idempotency-Key": "batch"}
+    asked: dict[str, Any] = {"input_file_id": "file-x", "completion_window": "24h"}
+    endpoint: dict[str, Any] = {"endpoint": "/v1/embeddings"}
+    first, again = (
+        client.batches.create(**asked, **endpoint, extra_headers=named) for _ in range(2)
+    )
+    assert first.id == again.id
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.batches.create(**asked, endpoint="/v1/responses", extra_headers=named)
+    assert raised.value.code == "idempotency_key_reused"
+    with caller.sdk() as openais:
+        assert openais.batches.create(**asked, **endpoint, extra_headers=named).id == first.id
+        assert [first.id] == [one.id for one in openais.batches.list()]
+    for make in (
+        lambda: client.files.create(
+            file=("a.jsonl", LINE), purpose="batch", extra_headers={"Idempotency-Key": "file"}
+        ),
+        lambda: client.uploads.create(
+            bytes=1,
+            filename="a.jsonl",
+            mime_type="x",
+            purpose="batch",
+            extra_headers={"Idempotency-Key": "upload"},
+        ),
+    ):
+        assert make().id == make().id
 
 
 def test_azures_newer_path_needs_no_version(caller: Caller) -> None:

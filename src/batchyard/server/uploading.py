@@ -57,7 +57,7 @@ async def receive(
     """
     reception = _Reception(limits, runner, create, field)
     try:
-        return await reception.read(stream, _parser(content_type))
+        return await reception.read(stream, _parser(content_type, field))
     except BaseException:
         await reception.abandon()
         raise
@@ -197,13 +197,11 @@ def label(filename: str) -> str:
     return "".join(one for one in last if one.isprintable())[:255] or "upload"
 
 
-def _parser(content_type: str) -> PushMultipartParser:
+def _parser(content_type: str, field: str) -> PushMultipartParser:
     kind, options = parse_options_header(content_type)
     if kind != "multipart/form-data":
-        raise ApiError(
-            400,
-            "Send the file as multipart/form-data with the fields 'purpose' and 'file'.",
-        )
+        fields = "fields 'purpose' and 'file'" if field == "file" else f"field '{field}'"
+        raise ApiError(400, f"Send the file as multipart/form-data with the {fields}.")
     boundary = options.get("boundary", "")
     if not 0 < len(boundary) <= 70:
         raise ApiError(400, "The multipart boundary must have 1 to 70 characters.")
