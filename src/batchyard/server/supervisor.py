@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -44,8 +45,8 @@ class Supervisor:
     def ring(self, but: str | None = None) -> None:
         """Tell the workers that something changed."""
         for name, process in self._workers.items():
-            if name != but and process.stdin is not None and not process.stdin.is_closing():
-                process.stdin.write(b"\n")
+            if name != but:
+                _say(process, b"\n")
 
     @property
     def pids(self) -> Sequence[int]:
@@ -71,7 +72,11 @@ class Supervisor:
         while not self._stopping.is_set():
             began = loop.time()
             orders = self._orders()
-            code = await self._run_one(orders)
+            try:
+                code: int | str = await self._run_one(orders)
+            except OSError as fault:
+                # No memory or no process number to be had: that may pass.
+                code = str(fault)
             if self._stopping.is_set():
                 return
             log.warning("worker_lost", worker=orders.worker, code=code)
@@ -93,9 +98,8 @@ class Supervisor:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
-        assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(msgspec.json.encode(orders) + b"\n")
+        _say(process, msgspec.json.encode(orders) + b"\n")
         self._workers[orders.worker] = process
         try:
             while await process.stdout.read(4096):
@@ -104,3 +108,11 @@ class Supervisor:
             return await process.wait()
         finally:
             del self._workers[orders.worker]
+
+
+def _say(process: asyncio.subprocess.Process, words: bytes) -> None:
+    assert process.stdin is not None
+    # A worker may be gone before it is spoken to; uvloop calls that a RuntimeError.
+    if not process.stdin.is_closing():
+        with suppress(RuntimeError):
+            process.stdin.write(words)
