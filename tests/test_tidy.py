@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.places.store.opening import NEWEST
+from batchyard.places.store.founding import NEWEST
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [path for path in sorted((ROOT / "src").rglob("*.py")) if "migrations" not in path.parts]

@@ -7,24 +7,13 @@ import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    event,
-    inspect,
-    select,
-)
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-__all__ = ["NEWEST", "Store", "is_full", "open_store"]
+from batchyard.places.store.founding import NEWEST, found, version_of
 
-# The newest migration; a test holds it against the migrations folder.
-NEWEST = "0002"
+__all__ = ["Store", "is_full", "open_store"]
+
 # Postgres' SQLSTATE disk_full.
 _DISK_FULL = "53100"
 
@@ -58,11 +47,20 @@ def open_store(url: str) -> Store:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    if _version(engine) != NEWEST:
+    store = Store(engine)
+    with store.reading() as connection:
+        version = version_of(connection)
+    if version is None:
+        with store.writing() as connection:
+            # Another process may have come first.
+            if (version := version_of(connection)) is None:
+                found(connection)
+                version = NEWEST
+    if version != NEWEST:
         # Alembic takes half a second and 20 MB to load: a process of its own pays for it,
-        # once in the life of a database.
+        # once in the life of a version.
         subprocess.run([sys.executable, "-m", "batchyard.places.store.upgrade", url], check=True)
-    return Store(engine)
+    return store
 
 
 def is_full(fault: BaseException) -> bool:
@@ -71,14 +69,6 @@ def is_full(fault: BaseException) -> bool:
         full = getattr(fault.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
         return full or getattr(fault.orig, "sqlstate", None) == _DISK_FULL
     return isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _version(engine: Engine) -> str | None:
-    if not inspect(engine).has_table("alembic_version"):
-        return None
-    versions = Table("alembic_version", MetaData(), Column("version_num", String))
-    with engine.connect() as connection:
-        return connection.execute(select(versions.c.version_num)).scalar()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

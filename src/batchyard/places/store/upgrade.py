@@ -14,12 +14,12 @@ from batchyard.places.store.schema import metadata
 __all__ = ["upgrade"]
 
 
-def upgrade(engine: Engine) -> None:
-    """Run the migrations that are missing, all in one transaction."""
+def upgrade(engine: Engine, to: str = "head") -> None:
+    """Run the migrations that are missing up to this one, all in one transaction."""
     script = ScriptDirectory(str(Path(__file__).parent / "migrations"))
 
     def steps(revision: Any, _context: Any) -> Any:
-        return script._upgrade_revs("head", revision)
+        return script._upgrade_revs(to, revision)
 
     with (
         EnvironmentContext(Config(), script, fn=steps) as environment,
