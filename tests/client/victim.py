@@ -1,0 +1,22 @@
+"""A campaign as a process of its own, which is there to be killed."""
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from batchyard.client.campaign import Campaign
+from batchyard.client.settings import Settings
+from batchyard.places.faults import reach_from
+
+
+def main(folder: Path) -> None:
+    """Begin the campaign in a folder, or go on with it, to its end."""
+    settings = msgspec.json.decode((folder / "settings.json").read_bytes(), type=Settings)
+    source, reach = folder / "in.jsonl", reach_from(os.environ)
+    Campaign.prepare(folder / "c", source, settings, "key", reach=reach).run()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
