@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.client.targets import target_of_url
+from batchyard.client.targets import TARGETS, target_of_url
 from batchyard.places.request_head import BaseUrl
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HEAD = "# Written by `batchyard config`, which keeps no comments.\n"
-_OPENAI = "https://api.openai.com/v1"
 
 
 class ProfileError(ValueError):
@@ -78,7 +77,7 @@ class Profiles(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
         """The same with this profile, in the place of one of the same name."""
         if not _NAME.fullmatch(name):
             raise ProfileError(f"'{name}' is no name: use letters, digits, - and _.")
-        if profile.url != BUILT_IN["azure"].url:
+        if profile.url != _AZURE:
             _check_url(profile.url)
         return replace(self, profile={**self.profile, name: profile})
 
@@ -92,12 +91,15 @@ class Profiles(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
         return {**BUILT_IN, **self.profile}
 
 
+_AZURE = "$AZURE_OPENAI_ENDPOINT/openai/v1"
 # Azure has an address for each customer; it stands in the environment.
 BUILT_IN: Mapping[str, Profile] = {
-    "openai": Profile(url=_OPENAI, key_env="OPENAI_API_KEY"),
-    "azure": Profile(url="$AZURE_OPENAI_ENDPOINT/openai/v1", key_env="AZURE_OPENAI_API_KEY"),
-    "groq": Profile(url="https://api.groq.com/openai/v1", key_env="GROQ_API_KEY"),
-    "together": Profile(url="https://api.together.xyz/v1", key_env="TOGETHER_API_KEY"),
+    **{
+        name: Profile(url=one.base_url, key_env=f"{name.upper()}_API_KEY")
+        for name, one in TARGETS.items()
+        if one.base_url
+    },
+    "azure": Profile(url=_AZURE, key_env="AZURE_OPENAI_API_KEY"),
     "local": Profile(url="http://127.0.0.1:8080/v1", key_env="OPENAI_API_KEY"),
 }
 
@@ -204,7 +206,7 @@ def _check_url(url: str) -> None:
 
 
 def _filled(url: str, environment: Mapping[str, str]) -> str:
-    if url != BUILT_IN["azure"].url:
+    if url != _AZURE:
         return url
     endpoint = (environment.get("AZURE_OPENAI_ENDPOINT") or "").rstrip("/")
     if not endpoint:

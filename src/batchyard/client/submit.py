@@ -9,12 +9,17 @@ from batchyard.client.beginning import Source
 from batchyard.client.campaign import Campaign
 from batchyard.client.cutting import Sizes
 from batchyard.client.outcomes import Check
+from batchyard.client.profiles import (
+    Destination,
+    config_file,
+    destination_of,
+    read_profiles,
+)
 from batchyard.client.settings import Settings
-from batchyard.client.targets import TARGETS, target_of_url
-from batchyard.places.request_head import BaseUrl
+from batchyard.client.targets import target_of_url
 from batchyard.rules.limits import STRICT
 
-__all__ = ["asubmit", "begin", "folder_of", "key_of", "settings_for", "submit"]
+__all__ = ["asubmit", "begin", "folder_of", "settings_for", "submit"]
 
 # How often a server is looked at of which nothing is known; it is nobody's but one's own.
 _POLL_SECONDS = 10.0
@@ -33,8 +38,9 @@ def submit(
 
     `source` is a batch file, or requests: those of `batchyard.build`, dicts, or lines. `folder`
     is where the campaign lives; beside a file it is IN.campaign. The same folder again is the
-    same campaign: nothing is submitted twice. `to` is `openai`, `groq`, ... or a URL;
-    OPENAI_BASE_URL unless given. `key` is OPENAI_API_KEY unless given. `settings` are the fields
+    same campaign: nothing is submitted twice. `to` is a profile of `batchyard config`, `openai`,
+    `azure`, `groq`, ... or a URL; OPENAI_BASE_URL unless given. `key` is that of the profile, or
+    OPENAI_API_KEY, unless given. `settings` are the fields
     of `batchyard.Settings`.
     """
     campaign = begin(source, folder, to=to, key=key, check=check, **settings)
@@ -67,23 +73,24 @@ def begin(
     **settings: Any,
 ) -> Campaign:
     """The campaign that `submit` submits, with nothing sent yet."""
+    destination = _destination(to, os.environ)
     asked = settings_for(to, os.environ, **settings)
     chosen = folder_of(source) if folder is None else Path(folder)
-    key = key or key_of(os.environ)
-    return Campaign.prepare(chosen, source, asked, key, check=check)
+    return Campaign.prepare(chosen, source, asked, key or destination.key, check=check)
 
 
 def settings_for(to: str | None, environment: Mapping[str, str], **changes: Any) -> Settings:
-    """The settings for the name of a target or a URL; ValueError where `to` is neither.
+    """The settings for a profile, the name of a target, or a URL; ValueError for anything else.
 
     What a batch may hold is what the target's limits say, as far as the host tells the target.
     """
-    url = to or environment.get("OPENAI_BASE_URL") or "openai"
-    url = TARGETS[url].base_url if url in TARGETS else url
-    if not url:
-        raise ValueError(f"{to!r} has no URL that is the same for everybody; give yours.")
-    BaseUrl.parse(url)
-    wanted: dict[str, Any] = {"base_url": url, "poll_seconds": _POLL_SECONDS}
+    destination = _destination(to, environment)
+    url = destination.base_url
+    wanted: dict[str, Any] = {
+        "base_url": url,
+        "target": destination.name,
+        "poll_seconds": _POLL_SECONDS,
+    }
     target = target_of_url(url)
     limits = STRICT
     if target is not None:
@@ -95,14 +102,13 @@ def settings_for(to: str | None, environment: Mapping[str, str], **changes: Any)
     return Settings(**{"sizes": Sizes.of(limits, wanted.get("enqueued_tokens_max"))} | wanted)
 
 
-def key_of(environment: Mapping[str, str]) -> str | None:
-    """The key that the environment holds."""
-    return environment.get("OPENAI_API_KEY") or environment.get("AZURE_OPENAI_API_KEY")
-
-
 def folder_of(source: Source) -> Path:
     """Where the campaign of a file lives; TypeError for what is no file."""
     if not isinstance(source, str | os.PathLike):
         raise TypeError("Requests that are no file need a folder: submit(requests, 'my.campaign').")
     path = Path(source)
     return path.with_name(f"{path.stem}.campaign")
+
+
+def _destination(to: str | None, environment: Mapping[str, str]) -> Destination:
+    return destination_of(to, environment, read_profiles(config_file(environment)))
