@@ -6,6 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batchyard.client import build
     from batchyard.client.campaign import Campaign, IncompleteError, NoCampaignError
+    from batchyard.client.oneliners import (
+        classify,
+        embed,
+        evaluate,
+        extract,
+        generate,
+        translate,
+    )
     from batchyard.client.results import Result
     from batchyard.client.settings import Progress, Settings
     from batchyard.client.submit import asubmit, submit
@@ -20,7 +28,13 @@ __all__ = [
     "__version__",
     "asubmit",
     "build",
+    "classify",
+    "embed",
+    "evaluate",
+    "extract",
+    "generate",
     "submit",
+    "translate",
 ]
 
 __version__ = "0.1.0"
@@ -34,7 +48,13 @@ _HOMES = {
     "Result": "client.results",
     "Settings": "client.settings",
     "asubmit": "client.submit",
+    "classify": "client.oneliners",
+    "embed": "client.oneliners",
+    "evaluate": "client.oneliners",
+    "extract": "client.oneliners",
+    "generate": "client.oneliners",
     "submit": "client.submit",
+    "translate": "client.oneliners",
 }
 _MODULES = {"build": "client.build"}
 

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec.structs import replace
 
 from batchyard.cli.options import SOURCE, TARGET
 from batchyard.cli.progress import lasting
 from batchyard.client.estimating import BY_BYTES, Estimate, Lengths, weigh
 from batchyard.client.estimating import estimate as price_lots
+from batchyard.client.pricing import prices_at
 from batchyard.client.reading import chunks_of, lines_of
 from batchyard.client.targets import TARGETS, Target
 from batchyard.config import SettingsError, read_settings
-from batchyard.places.prices import ListPrices
-from batchyard.rules.prices import find_price, hundredths
 from batchyard.wire.money import Price
 from batchyard.wire.objects import to_json
 
@@ -101,17 +99,7 @@ def _prices(target: Target, config: Path | None) -> Callable[[str], Price | None
         table = read_settings(config, {}).price
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
-    urls = tuple(f"https://{host}/v1" for host in target.hosts)
-    listed = ListPrices(lambda _model: urls)
-
-    def price_of(model: str) -> Price | None:
-        own = find_price(model, table)
-        if own is not None:
-            return own
-        price = listed.price(model)
-        return price and replace(price, discount=hundredths(target.discount))
-
-    return price_of
+    return prices_at(target, table)
 
 
 def _show(found: Estimate) -> None:

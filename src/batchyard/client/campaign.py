@@ -47,7 +47,14 @@ from batchyard.client.results import Result, read_results
 from batchyard.client.settings import Progress, Settings
 from batchyard.places.faults import Reach, nothing
 
-__all__ = ["Campaign", "IncompleteError", "NoCampaignError", "OtherInputError", "Standing"]
+__all__ = [
+    "Campaign",
+    "IncompleteError",
+    "NoCampaignError",
+    "OtherInputError",
+    "Standing",
+    "in_loop",
+]
 
 T = TypeVar("T")
 Folder = str | PathLike[str]
@@ -171,7 +178,7 @@ class Campaign:
         self, on_progress: Callable[[Progress], None] | None = None, until: Until = "end"
     ) -> Mapping[str, int] | None:
         """The same for code that is not async; works in a notebook too."""
-        return _in_loop(lambda: asyncio.run(self.arun(on_progress, until)))
+        return in_loop(lambda: asyncio.run(self.arun(on_progress, until)))
 
     def cancel(self) -> None:
         """Ask for no more; whoever goes on with it next, or now, cancels what is under way.
@@ -181,7 +188,7 @@ class Campaign:
         publish(self.folder / "cancelled", b"")
 
 
-def _in_loop(work: Callable[[], T]) -> T:
+def in_loop(work: Callable[[], T]) -> T:
     """Run what needs an event loop of its own, in another thread where this one has one."""
     try:
         asyncio.get_running_loop()

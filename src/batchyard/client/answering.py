@@ -1,0 +1,135 @@
+"""What an answer says: as a value, and as columns of a table."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+__all__ = ["Reading", "ReadingError", "flat", "flat_names"]
+
+_FENCE = re.compile(r"\A\s*```\w*\n(.*?)\n?```\s*\Z", re.DOTALL)
+
+
+class ReadingError(ValueError):
+    """An answer is not what was asked for; the message may be shown to the model."""
+
+
+class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the answers of a campaign are read.
+
+    `kind` is the one-liner that asked. `column` is where a text goes, `labels` are what there is
+    to choose from, `schema` is the shape of an extract, `expected` the column of right answers.
+    """
+
+    kind: str
+    column: str = "answer"
+    labels: tuple[str, ...] = ()
+    multiple: bool = False
+    schema: dict[str, Any] | None = None
+    expected: str | None = None
+
+    def value(self, text: str) -> Any:
+        """The value of an answer's text; ReadingError where it is none."""
+        if self.labels:
+            return self._labels(text) if self.multiple else self._label(text)
+        if self.schema is not None:
+            found = _json(text)
+            if not isinstance(found, dict):
+                raise ReadingError("The answer must be a JSON object.")
+            return found
+        if not text.strip():
+            raise ReadingError("The answer is empty.")
+        return text
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that a value fills."""
+        if self.schema is not None and not self.labels:
+            return flat_names(self.schema)
+        return (self.column, "correct") if self.expected else (self.column,)
+
+    def columns(self, value: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A value as columns, beside the row that it belongs to."""
+        if value is None:
+            return {}
+        if self.schema is not None and not self.labels:
+            return flat(value)
+        told = {self.column: value}
+        if self.expected and row.get(self.expected) is not None:
+            told["correct"] = _plain(value) == _plain(row[self.expected])
+        return told
+
+    def _label(self, text: str) -> str:
+        found = _json(text) if text.lstrip()[:1] in ("{", "`") else text
+        if isinstance(found, dict):
+            found = found.get("label")
+        return self._known(found)
+
+    def _labels(self, text: str) -> list[str]:
+        found = _json(text)
+        if isinstance(found, dict):
+            found = found.get("labels")
+        if not isinstance(found, list):
+            raise ReadingError("The answer must have a list `labels`.")
+        return list(dict.fromkeys(self._known(one) for one in found))
+
+    def _known(self, said: object) -> str:
+        """The label that was meant; capitals, quotes and a full stop do not matter."""
+        if isinstance(said, str):
+            for label in self.labels:
+                if _plain(said) == _plain(label):
+                    return label
+        raise ReadingError(f"{said!r} is none of the labels {', '.join(self.labels)}.")
+
+
+def flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """An object as columns: inner objects by names such as `address_city`, lists as they are."""
+    told: dict[str, Any] = {}
+    for name, one in value.items():
+        if isinstance(one, Mapping) and one:
+            told |= flat(one, f"{before}{name}_")
+        else:
+            told[f"{before}{name}"] = one
+    return told
+
+
+def flat_names(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns that objects of a JSON Schema become."""
+    return tuple(_names(schema, schema, "", frozenset()))
+
+
+def _names(
+    part: Mapping[str, Any], whole: Mapping[str, Any], before: str, above: frozenset[str]
+) -> Sequence[str]:
+    names: list[str] = []
+    for name, one in (part.get("properties") or {}).items():
+        inner, way = one, above
+        if isinstance(one, dict) and (place := str(one.get("$ref", ""))):
+            # What contains itself has no end of columns.
+            inner = {} if place in above else _at(whole, place)
+            way = above | {place}
+        nested = _names(inner, whole, f"{before}{name}_", way) if isinstance(inner, dict) else []
+        names.extend(nested or [f"{before}{name}"])
+    return names
+
+
+def _at(whole: Mapping[str, Any], place: str) -> Any:
+    found: Any = whole
+    for step in place.removeprefix("#").strip("/").split("/"):
+        found = found.get(step, {}) if isinstance(found, Mapping) and step else found
+    return found
+
+
+def _json(text: str) -> Any:
+    """The JSON of an answer, which may stand in a fence."""
+    fenced = _FENCE.match(text)
+    try:
+        return msgspec.json.decode(fenced[1] if fenced else text)
+    except msgspec.DecodeError as fault:
+        raise ReadingError(f"The answer must be JSON: {fault}.") from fault
+
+
+def _plain(said: object) -> str:
+    return str(said).strip().strip("\"'`.").strip().casefold()

@@ -1,0 +1,134 @@
+"""Rows become requests: each row is kept as it came, each distinct request is asked once."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from batchyard.client.requests import Request, custom_id_of, encode
+from batchyard.client.rows import Row, as_row, key_of
+from batchyard.client.tables.textfiles import plain
+from batchyard.client.writing import DuplicateIdError, Seen
+
+__all__ = ["KEY_BYTES", "Draft", "Drafted", "Key", "Unit", "draft", "key_of_request", "rows_in"]
+
+Key = str | list[str] | tuple[str, ...] | Callable[[Row], Any] | None
+KEY_BYTES = 16
+
+
+class Drafted(Struct, frozen=True, array_like=True, gc=False):
+    """A row: its custom_id, which distinct request answers it, and whether it is the first such."""
+
+    custom_id: str
+    unit: int
+    first: bool
+    row: Raw
+
+
+class Unit(Struct, frozen=True, gc=False):
+    """A distinct request, under the custom_id of the first row that asks it."""
+
+    custom_id: str
+    method: str
+    url: str
+    body: Raw
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """What rows have become: two files in a folder, and the keys of the requests, in order."""
+
+    folder: Path
+    rows: int
+    units: int
+    keys: bytes
+    identity: str
+
+    @property
+    def requests_path(self) -> Path:
+        """The distinct requests, a line for each."""
+        return self.folder / "requests.jsonl"
+
+    def key(self, unit: int) -> bytes:
+        """The key of a distinct request."""
+        return self.keys[unit * KEY_BYTES : (unit + 1) * KEY_BYTES]
+
+
+def draft(
+    rows: Iterable[Any],
+    ask: Callable[[Row], Request],
+    folder: Path,
+    *,
+    custom_id: Key,
+    base_url: str,
+    dedupe: bool,
+) -> Draft:
+    """Write `rows.jsonl` and `requests.jsonl` into a folder, in one pass over the rows.
+
+    Raises DuplicateIdError where two rows have the same custom_id.
+    """
+    identity = hashlib.sha256(base_url.encode())
+    keys = bytearray()
+    known: dict[bytes, int] = {}
+    seen, count = Seen(), 0
+    with (folder / "rows.jsonl").open("wb") as kept, (folder / "requests.jsonl").open("wb") as out:
+        for count, given in enumerate(rows, 1):
+            row = as_row(given)
+            id = _id_of(row, custom_id, count)
+            if custom_id is not None and not seen.add(id) and _stands(kept, folder, id):
+                raise DuplicateIdError(f"Row {count} has the custom_id '{id}' of an earlier row.")
+            request = ask(row)
+            key = key_of_request(base_url, request.url, request.body)
+            unit = known.get(key) if dedupe else None
+            first = unit is None
+            if unit is None:
+                unit = len(keys) // KEY_BYTES
+                known[key] = unit
+                keys += key
+                asked = Request(custom_id=id, url=request.url, body=request.body)
+                line = encode(asked) + b"\n"
+                out.write(line)
+                identity.update(line)
+            line = _encode((id, unit, first, row)) + b"\n"
+            kept.write(line)
+            identity.update(line)
+    return Draft(
+        folder=folder,
+        rows=count,
+        units=len(keys) // KEY_BYTES,
+        keys=bytes(keys),
+        identity=identity.hexdigest(),
+    )
+
+
+def rows_in(folder: Path) -> Iterator[Drafted]:
+    """The rows as they were drafted, in their order."""
+    decode = msgspec.json.Decoder(Drafted).decode
+    with (folder / "rows.jsonl").open("rb") as file:
+        for line in file:
+            yield decode(line)
+
+
+def key_of_request(base_url: str, url: str, body: Any) -> bytes:
+    """What is the same for the same request to the same server, and for no other."""
+    whole = hashlib.blake2b(f"{base_url}\n{url}\n".encode(), digest_size=KEY_BYTES)
+    whole.update(_sorted(body))
+    return whole.digest()
+
+
+def _id_of(row: Row, key: Key, number: int) -> str:
+    if key is None:
+        return f"row-{number:06d}"
+    return custom_id_of(key(row) if callable(key) else key_of(row, key))
+
+
+def _stands(kept: IO[bytes], folder: Path, id: str) -> bool:
+    """Whether a row has this very custom_id; looked up only when a mark says so."""
+    kept.flush()
+    return any(one.custom_id == id for one in rows_in(folder))
+
+
+_encode = msgspec.json.Encoder(enc_hook=plain).encode
+_sorted = msgspec.json.Encoder(enc_hook=plain, order="sorted").encode

@@ -1,0 +1,28 @@
+"""What a model costs at a target: the user's own table first, then list prices."""
+
+from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
+
+from batchyard.client.targets import Target
+from batchyard.places.prices import ListPrices
+from batchyard.rules.prices import PriceRule, find_price, hundredths
+from batchyard.wire.money import Price
+
+__all__ = ["prices_at"]
+
+
+def prices_at(target: Target, table: Iterable[PriceRule]) -> Callable[[str], Price | None]:
+    """The price of each model; list prices are lessened by the target's discount for batches."""
+    own = tuple(table)
+    urls = tuple(f"https://{host}/v1" for host in target.hosts)
+    listed = ListPrices(lambda _model: urls)
+
+    def price_of(model: str) -> Price | None:
+        found = find_price(model, own)
+        if found is not None:
+            return found
+        price = listed.price(model)
+        return price and replace(price, discount=hundredths(target.discount))
+
+    return price_of

@@ -1,0 +1,265 @@
+"""Begins a campaign of rows: drafts, looks up, tries, prices, and submits."""
+
+import asyncio
+import itertools
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Any, TypedDict
+
+import msgspec
+
+from batchyard.client.answering import Reading
+from batchyard.client.beginning import Manifest, OtherInputError
+from batchyard.client.campaign import Campaign, in_loop
+from batchyard.client.canary import CanaryError, Tried, chosen, sing, told
+from batchyard.client.drafting import Draft, Key, draft
+from batchyard.client.intents import Diary, Step, publish
+from batchyard.client.outcomes import OUTCOMES
+from batchyard.client.preview import Preview, preview
+from batchyard.client.pricing import prices_at
+from batchyard.client.profiles import config_file, destination_of, read_profiles
+from batchyard.client.requests import Request
+from batchyard.client.rows import Row
+from batchyard.client.rowwise import RowCampaign, Sheet
+from batchyard.client.settings import Settings
+from batchyard.client.settling import settle, units_in
+from batchyard.client.submit import settings_for
+from batchyard.client.tables import rows_of
+from batchyard.client.targets import TARGETS, target_of_url
+from batchyard.config import read_settings
+from batchyard.places.remembered import ForgottenError, Remembered, cache_folder
+
+__all__ = ["Asking", "Terms", "start"]
+
+_PARENT = Path(".batchyard")
+
+
+class Terms(TypedDict, total=False):
+    """What every one-liner takes beside what it asks.
+
+    `to` is `openai`, `azure`, a URL or a profile; OPENAI_BASE_URL unless given. `key` is the API
+    key; that of the profile unless given. `id` is the column, or the columns, that name a row;
+    its number unless given. `folder` is where the campaign lives: the same call again goes on with
+    the same one. `dry_run` submits nothing. `canary` requests are asked at once before. With
+    `dedupe=False` rows that ask the same are each asked; with `cache=False` answers of earlier
+    campaigns are not used, and with a path they are kept there. Over `max_usd` nothing is
+    submitted. `show` hears what is to be shown; it is written to stderr unless given. `settings`
+    are fields of `batchyard.Settings`.
+    """
+
+    to: str | None
+    key: str | None
+    id: Key
+    folder: str | os.PathLike[str] | None
+    dry_run: bool
+    canary: int
+    dedupe: bool
+    cache: bool | str | os.PathLike[str]
+    max_usd: float | None
+    show: Callable[[str], object]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked of rows, and how the answers are read."""
+
+    rows: Any
+    ask: Callable[[Row], Request]
+    reading: Reading
+    packed: bool = False
+    shape: Any = None
+
+
+def start(asking: Asking, terms: Terms) -> RowCampaign:
+    """The campaign of these rows, submitted as far as its queue has room; or the one there is."""
+    return _Start(asking, terms).go()
+
+
+class _Start:
+    """One call of a one-liner."""
+
+    def __init__(self, asking: Asking, terms: Terms) -> None:
+        self._asking, self._terms = asking, terms
+        profiles = read_profiles(config_file(os.environ))
+        place = destination_of(terms.get("to"), os.environ, profiles)
+        self._key = terms.get("key") or place.key
+        wanted = {"target": place.name, **(terms.get("settings") or {})}
+        self._settings = settings_for(place.base_url, os.environ, **wanted)
+        self._show = terms.get("show") or _to_stderr
+        self._cache = _cache_of(terms.get("cache", True))
+
+    def go(self) -> RowCampaign:
+        given = self._terms.get("folder")
+        parent = _PARENT if given is None else Path(given).resolve().parent
+        with _building(parent) as building:
+            drafted = self._draft(building)
+            identity = self._identity(drafted)
+            folder = parent / f"{self._asking.reading.kind}-{identity[:12]}"
+            folder = folder if given is None else Path(given)
+            if not _is_there(folder, identity):
+                self._prepare(drafted, identity)
+                building.rename(folder)
+        campaign = self._open(folder)
+        if not self._terms.get("dry_run"):
+            campaign.run(until="submitted")
+        return campaign
+
+    def _draft(self, building: Path) -> Draft:
+        drafted = draft(
+            rows_of(self._asking.rows),
+            self._asking.ask,
+            building,
+            custom_id=self._terms.get("id"),
+            base_url=self._settings.base_url,
+            dedupe=self._terms.get("dedupe", True),
+        )
+        if not drafted.rows:
+            raise ValueError("There are no rows.")
+        return drafted
+
+    def _identity(self, drafted: Draft) -> str:
+        """The same for the same rows asked the same way, and for no others."""
+        whole = sha256(drafted.identity.encode())
+        whole.update(msgspec.json.encode(self._asking.reading))
+        return whole.hexdigest()
+
+    def _prepare(self, drafted: Draft, identity: str) -> None:
+        """Make the folder of the draft the folder of a campaign."""
+        folder, tried = drafted.folder, self._try(drafted)
+        lines = settle(drafted, tried, self._find, packed=self._asking.packed)
+        first = next(lines, None)
+        if first is None:
+            _begin_complete(folder, self._settings)
+        else:
+            Campaign.prepare(folder, itertools.chain([first], lines), self._settings)
+        (folder / "keys").write_bytes(drafted.keys)
+        drafted.requests_path.unlink()
+        sheet = Sheet(
+            identity=identity,
+            rows=drafted.rows,
+            units=drafted.units,
+            reading=self._asking.reading,
+            packed=self._asking.packed,
+            cache=None if self._cache is None else str(self._cache),
+        )
+        publish(folder / "sheet.json", msgspec.json.encode(sheet))
+        seen = self._preview(drafted)
+        if self._terms.get("dry_run"):
+            self._show(str(seen))
+        seen.hold(self._terms.get("max_usd"))
+
+    def _preview(self, drafted: Draft) -> Preview:
+        table = read_settings(None, {}).price
+        target = target_of_url(self._settings.base_url) or TARGETS["any"]
+        with (drafted.folder / "kept.jsonl").open("rb") as kept:
+            known = sum(1 for _ in kept)
+        return preview(
+            drafted.folder / "input.jsonl",
+            self._settings,
+            prices_at(target, table),
+            rows=drafted.rows,
+            units=drafted.units,
+            known=known,
+        )
+
+    def _try(self, drafted: Draft) -> dict[int, bytes]:
+        """The canary's answers, by request; CanaryError where it has none."""
+        wanted = frozenset(chosen(drafted.units, self._terms.get("canary", 0)))
+        if not wanted or self._terms.get("dry_run"):
+            return {}
+        known = self._find([drafted.key(unit) for unit in wanted])
+        lines = {
+            unit: line
+            for unit, line in enumerate(units_in(drafted.requests_path))
+            if unit in wanted and drafted.key(unit) not in known
+        }
+        if not lines:
+            return {}
+        tried: dict[int, Tried] = in_loop(
+            lambda: asyncio.run(sing(lines, self._settings, self._key))
+        )
+        self._show(told(tried))
+        answers = {unit: one.body for unit, one in tried.items() if one.body is not None}
+        if not answers:
+            raise CanaryError(next(iter(tried.values())).error)
+        return answers
+
+    def _find(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        if self._cache is None:
+            return {}
+        try:
+            return Remembered(self._cache, time.time).find(keys)
+        except ForgottenError as fault:
+            self._show(f"Earlier answers are not used: {fault}")
+            self._cache = None
+            return {}
+
+    def _open(self, folder: Path) -> RowCampaign:
+        return RowCampaign(folder, self._key, shape=self._asking.shape)
+
+
+def _is_there(folder: Path, identity: str) -> bool:
+    """Whether the folder is the campaign of these rows; one that was never submitted gives way.
+
+    Raises OtherInputError where it is another one, or something else.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return False
+    path = folder / "sheet.json"
+    if not path.exists():
+        raise OtherInputError(str(folder))
+    if not (folder / "diary.jsonl").exists():
+        shutil.rmtree(folder)
+        return False
+    if msgspec.json.decode(path.read_bytes(), type=Sheet).identity != identity:
+        raise OtherInputError(str(folder))
+    return True
+
+
+@contextmanager
+def _building(parent: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards, unless it was given its name."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begin_complete(folder: Path, settings: Settings) -> None:
+    """A campaign that has nothing to ask."""
+    for name in ("input.jsonl", "results.jsonl"):
+        publish(folder / name, b"")
+    chance = Random(secrets.randbits(128))
+    manifest = Manifest(
+        id=f"campaign_{chance.getrandbits(96):024x}",
+        input_sha256=sha256().hexdigest(),
+        requests=0,
+        settings=settings,
+    )
+    publish(folder / "campaign.json", msgspec.json.encode(manifest))
+    diary = Diary(folder, alone=True)
+    diary.write(Step(did="merged", counts=dict.fromkeys(OUTCOMES, 0)))
+    diary.close()
+
+
+def _cache_of(asked: bool | str | os.PathLike[str]) -> Path | None:
+    if isinstance(asked, bool):
+        return cache_folder(os.environ) if asked else None
+    return Path(asked)
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(text + "\n")
