@@ -12,6 +12,7 @@ _VERBS = {
     "check": "Say all that is wrong with a file, for any Batch API.",
     "fix": "Repair what can be repaired in a file.",
     "edit": "Set and remove values in every request of a file.",
+    "stats": "Say what is in a file of requests or results, in numbers.",
     "sample": "Write some lines of a file by chance.",
     "estimate": "Estimate tokens, dollars and time of a file.",
     "split": "Split a file into files that a Batch API takes.",

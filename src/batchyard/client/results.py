@@ -1,5 +1,6 @@
 """The result of one request of a campaign, as it stands in `results.jsonl`, read in every way."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from msgspec import Raw, Struct
 
 from batchyard.client.outcomes import LineOutcome, texts_of
 from batchyard.client.schema import read_as
+from batchyard.wire.lines import split_object
 
 __all__ = ["Result", "ResultError", "Tried", "read_results"]
 
@@ -50,7 +52,7 @@ class Result(Struct, frozen=True):
     @property
     def body(self) -> Any:
         """The body of the answer; None where there is none."""
-        response = msgspec.json.decode(self.response)
+        response = _loads(bytes(self.response))
         return response.get("body") if isinstance(response, dict) else None
 
     @property
@@ -83,7 +85,28 @@ def read_results(path: Path) -> Iterator[Result]:
     """The results in a file of results, one after the other."""
     with path.open("rb") as file:
         for line in file:
-            yield _decoder.decode(line)
+            yield _read(line)
+
+
+def _read(line: bytes) -> Result:
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # Lone surrogates: allowed by JSON, refused by the decoder.
+        parts: dict[str, Any] = {name: Raw(one) for name, one in split_object(line).items()}
+        for name in ("line", "custom_id", "outcome"):
+            parts[name] = json.loads(bytes(parts[name]))
+        parts["attempts"] = msgspec.convert(json.loads(bytes(parts["attempts"])), list[Tried])
+        return Result(**parts)
+
+
+def _loads(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)
 
 
 _decoder = msgspec.json.Decoder(Result)

@@ -4,7 +4,7 @@ import json
 import os
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -22,7 +22,7 @@ class DuplicateIdError(ValueError):
 
 
 class Seen:
-    """The custom_ids so far: eight bytes for each, and some room for the newest."""
+    """The custom_ids, or other values, so far: eight bytes for each, and room for the newest."""
 
     _PARTS = 64
     _FRESH = 1_024
@@ -31,9 +31,9 @@ class Seen:
         self._old = [array("q") for _ in range(self._PARTS)]
         self._new: list[set[int]] = [set() for _ in range(self._PARTS)]
 
-    def add(self, custom_id: str) -> bool:
+    def add(self, value: Hashable) -> bool:
         """Remember it; False when it (or, once in many billions, another) was there before."""
-        mark = hash(custom_id)
+        mark = hash(value)
         number = mark % self._PARTS
         fresh, old = self._new[number], self._old[number]
         if mark in fresh:
