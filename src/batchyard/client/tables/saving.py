@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from batchyard.client.tables.errors import TableError
-from batchyard.client.tables.sources import kind_of, rows_of
+from batchyard.client.tables.errors import TableError, extra
+from batchyard.client.tables.sources import kind_of, table_of
+from batchyard.client.tables.sqlite import write_sqlite
 from batchyard.client.tables.textfiles import widen, write_csv, write_jsonl
 
 __all__ = ["write_table"]
@@ -20,21 +21,36 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 Row = dict[str, Any]
 
 
-def write_table(rows: Any, destination: Any, *, kind: str | None = None) -> int:
+def write_table(
+    rows: Any,
+    destination: Any,
+    *,
+    kind: str | None = None,
+    table: str = "answers",
+    replace: bool = False,
+) -> int:
     """Write rows, or whatever `rows_of` reads, in constant memory; returns how many.
 
     A destination is a path, `-` for stdout, or an open binary stream; streams are JSONL unless
-    `kind` says otherwise. A file that was there is replaced as a whole, at the end.
+    `kind` says otherwise. A file is replaced as a whole, once all of it is written. Into a file of
+    SQLite's or DuckDB's goes a `table`, beside its others; one that is there stays, and
+    TableError is raised, unless `replace` says otherwise.
     """
-    many = rows_of(rows)
+    source = table_of(rows)
+    many = source.rows()
     if not isinstance(destination, str | os.PathLike) or os.fspath(destination) == "-":
         stream = sys.stdout.buffer if isinstance(destination, str) else destination
         return _to_stream(many, stream, kind or "jsonl")
     path = Path(destination)
     kind = kind or kind_of(path)
-    if kind not in ("jsonl", *_DELIMITERS):
-        raise TableError(f"'{kind}' cannot be written.")
+    if kind == "sqlite":
+        return write_sqlite(many, path, table=table, replace=replace)
+    if kind == "duckdb":
+        duck = extra("duck_writing")
+        return int(duck.write_duckdb(many, path, source.types(), table=table, replace=replace))
     with replaced(path) as partial:
+        if kind == "parquet":
+            return int(extra("duck_writing").write_parquet(many, partial, source.types()))
         return _to_file(many, partial, kind, zipped=path.suffix == ".gz")
 
 
@@ -57,6 +73,8 @@ def _to_file(rows: Iterable[Row], path: Path, kind: str, *, zipped: bool) -> int
     if kind == "jsonl":
         with opened(path) as out:
             return write_jsonl(rows, out)
+    if kind not in _DELIMITERS:
+        raise TableError(f"'{kind}' is read and not written: write csv, jsonl or parquet.")
     first: list[str] = []
     with opened(path) as out:
         count, names = write_csv(_noting(rows, first), out, _DELIMITERS[kind])

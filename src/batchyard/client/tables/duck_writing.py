@@ -1,0 +1,86 @@
+"""Tables written by DuckDB: Parquet, and tables of its own files."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from batchyard.client.tables.duck import quoted
+from batchyard.client.tables.errors import TableError
+from batchyard.client.tables.shapes import Shape
+from batchyard.client.tables.spool import Spool, spooled
+
+__all__ = ["write_duckdb", "write_parquet"]
+
+Row = dict[str, Any]
+
+# Its own limit for a line is 16 MiB; the room for lines is taken as often as there are threads.
+_LINE_BYTES = 1 << 24
+_THREADS_MAX = 4
+# Read as the texts that stand for them, and only then made what they are.
+_AS_TEXT = re.compile(r"\b(?:BLOB|JSON)\b")
+
+
+def write_parquet(rows: Iterable[Row], path: Path, types: Mapping[str, str]) -> int:
+    """Write a Parquet file; `types` are those of columns that were read from one."""
+    with spooled(rows, path) as spool, _connect(":memory:", path) as connection:
+        statement, parameters = _selected(spool, types)
+        connection.execute(
+            f"copy ({statement}) to {_text(path)} (format parquet, compression zstd)", parameters
+        )
+        return spool.rows
+
+
+def write_duckdb(
+    rows: Iterable[Row], path: Path, types: Mapping[str, str], *, table: str, replace: bool
+) -> int:
+    """Write a table of a file of DuckDB's; its other tables stay."""
+    with _connect(os.fspath(path), path) as connection:
+        there = connection.execute(
+            "from duckdb_tables() where lower(table_name) = lower($name)", {"name": table}
+        ).fetchall()
+    if there and not replace:
+        raise TableError(f"{path.name} has a table '{table}' already: replace it, or name another.")
+    with spooled(rows, path) as spool, _connect(os.fspath(path), path) as connection:
+        statement, parameters = _selected(spool, types)
+        connection.execute(f"create or replace table {quoted(table)} as {statement}", parameters)
+        return spool.rows
+
+
+def _selected(spool: Spool, types: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The statement that reads a spool as what its columns are."""
+    for name in () if spool.rows else types:
+        spool.shapes[name] = Shape()
+    if not spool.shapes:
+        raise TableError("There are no columns: a table needs one row at least.")
+    columns, read = [], {}
+    for index, (name, shape) in enumerate(spool.shapes.items()):
+        wanted = types.get(name) or shape.name
+        read[f"c{index}"] = _AS_TEXT.sub("VARCHAR", wanted)
+        columns.append(f"cast(c{index} as {wanted}) as {quoted(name)}")
+    parameters = {
+        "path": os.fspath(spool.path),
+        "columns": read,
+        "most": max(_LINE_BYTES, spool.longest + 1),
+    }
+    source = (
+        "read_json($path, format = 'newline_delimited', compression = 'none', "
+        "columns = $columns, maximum_object_size = $most)"
+    )
+    return f"from {source} select {', '.join(columns)}", parameters
+
+
+def _connect(file: str, beside: Path) -> duckdb.DuckDBPyConnection:
+    config: dict[str, Any] = {
+        "python_enable_replacements": False,
+        "threads": min(_THREADS_MAX, os.cpu_count() or 1),
+        "temp_directory": os.fspath(beside.with_name(f".{beside.name}.{os.getpid()}.swap")),
+    }
+    return duckdb.connect(file, config=config)
+
+
+def _text(path: Path) -> str:
+    return "'" + os.fspath(path).replace("'", "''") + "'"
