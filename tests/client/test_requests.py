@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import openai
 import pytest
 from pydantic import BaseModel
 
@@ -182,3 +183,18 @@ def test_token_arrays_are_inputs_of_embeddings() -> None:
     """Embeddings take a text, texts, tokens, and many texts as tokens."""
     for given in ("a", ["a", "b"], [1, 2, 3], [[1, 2], [3]]):
         assert sent(build.embeddings("e1", model="m1", input=given))["input"] == given
+
+
+def test_what_the_sdk_calls_not_given_is_left_out() -> None:
+    """Arguments that go through to the SDK go through to requests too."""
+    made = build.chat(
+        "a",
+        model="m1",
+        messages="hi",
+        temperature=openai.NOT_GIVEN,  # type: ignore[arg-type]
+        response_format=openai.omit,
+        tools=openai.omit,  # type: ignore[arg-type]
+    )
+    assert sorted(made.body) == ["messages", "model"]
+    response = build.responses("a", model="m1", input="hi", text_format=openai.omit)
+    assert sorted(response.body) == ["input", "model"]

@@ -1,6 +1,7 @@
 """One request of a batch for each endpoint, with the parameters of the SDK; nothing is left out."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
@@ -107,7 +108,7 @@ def chat(
 
     `response_format` may be a type or a JSON Schema; `extra_body` goes in unchecked, last.
     """
-    asked: dict[str, Any] = {"model": model, "messages": chat_messages(messages), **options}
+    asked: dict[str, Any] = {"model": model, "messages": chat_messages(messages), **_given(options)}
     if "tools" in asked and asked["tools"] is not None:
         asked["tools"] = chat_tools(asked["tools"])
     wanted = asked.get("response_format")
@@ -130,7 +131,7 @@ def responses(
     asked: dict[str, Any] = {"model": model}
     if input is not None:
         asked["input"] = response_input(input)
-    asked |= options
+    asked |= _given(options)
     if "tools" in asked and asked["tools"] is not None:
         asked["tools"] = response_tools(asked["tools"])
     wanted = asked.pop("text_format", None)
@@ -157,7 +158,9 @@ def embeddings(
     """A request for `/v1/embeddings`: a text, texts, or texts as tokens."""
     if not len(input):
         raise ParameterError("The input of embeddings must not be empty.")
-    return _request(custom_id, "/v1/embeddings", {"model": model, "input": input, **options})
+    return _request(
+        custom_id, "/v1/embeddings", {"model": model, "input": input, **_given(options)}
+    )
 
 
 def completions(
@@ -168,7 +171,9 @@ def completions(
     **options: Unpack[CompletionOptions],
 ) -> Request:
     """A request for `/v1/completions`."""
-    return _request(custom_id, "/v1/completions", {"model": model, "prompt": prompt, **options})
+    return _request(
+        custom_id, "/v1/completions", {"model": model, "prompt": prompt, **_given(options)}
+    )
 
 
 def moderations(
@@ -178,21 +183,22 @@ def moderations(
     **options: Unpack[ModerationOptions],
 ) -> Request:
     """A request for `/v1/moderations`."""
-    return _request(custom_id, "/v1/moderations", {**options, "input": input})
+    return _request(custom_id, "/v1/moderations", {**_given(options), "input": input})
 
 
 def images(custom_id: CustomId, *, prompt: str, **options: Unpack[ImageOptions]) -> Request:
     """A request for `/v1/images/generations`."""
-    return _request(custom_id, "/v1/images/generations", {**options, "prompt": prompt})
+    return _request(custom_id, "/v1/images/generations", {**_given(options), "prompt": prompt})
 
 
 def image_edits(custom_id: CustomId, *, prompt: str, **options: Unpack[ImageOptions]) -> Request:
     """A request for `/v1/images/edits`; images go in as `images`, by file id or address."""
-    return _request(custom_id, "/v1/images/edits", {**options, "prompt": prompt})
+    return _request(custom_id, "/v1/images/edits", {**_given(options), "prompt": prompt})
 
 
 def overridden(request: Request, options: Mapping[str, Any]) -> Request:
     """The request with some parameters of its own; they are checked as any others."""
+    options = _given(options)
     if not options:
         return request
     try:
@@ -220,6 +226,7 @@ def custom_id_of(given: object) -> str:
     return id
 
 
+_ABSENT = frozenset({"NotGiven", "Omit"})
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -231,6 +238,13 @@ def _request(custom_id: CustomId, url: str, asked: dict[str, Any]) -> Request:
     except ParameterError as error:
         raise ParameterError(f"{error} (custom_id '{id}')") from None
     return Request(custom_id=id, url=url, body={**asked, **extra} if extra else asked)
+
+
+def _given(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without what the SDK's own arguments hold where nothing is given."""
+    if "openai" not in sys.modules:
+        return options
+    return {name: one for name, one in options.items() if type(one).__name__ not in _ABSENT}
 
 
 def _as_text(custom_id: object) -> str:
