@@ -76,6 +76,7 @@ def test_each_setting_is_explained(name: str) -> None:
             "edit",
             "sample",
             "estimate",
+            "report",
             "split",
             "run",
             "serve",

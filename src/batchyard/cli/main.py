@@ -21,6 +21,7 @@ _VERBS = {
     "watch": "Go on with what was submitted, until every request has its result.",
     "status": "Show the batches of a file that was submitted.",
     "collect": "Look once after what was submitted, and fetch what has ended.",
+    "report": "Write one HTML file that tells how it all went.",
     "resume": "Go on with what was stopped or killed.",
     "cancel": "Cancel what was submitted, and keep what was answered.",
     "config": "Name the Batch APIs that you use, for `--to NAME`.",

@@ -9,13 +9,19 @@ from batchyard.places.prices import ListPrices
 from batchyard.rules.prices import PriceRule, find_price, hundredths
 from batchyard.wire.money import Price
 
-__all__ = ["prices_at"]
+__all__ = ["PriceOf", "prices_at"]
+
+PriceOf = Callable[[str], Price | None]
 
 
-def prices_at(target: Target, table: Iterable[PriceRule]) -> Callable[[str], Price | None]:
-    """The price of each model; list prices are lessened by the target's discount for batches."""
+def prices_at(target: Target | None, table: Iterable[PriceRule]) -> PriceOf:
+    """The price of each model; list prices are lessened by the target's discount for batches.
+
+    Of a server that is no target known here, only the table says what models cost.
+    """
     own = tuple(table)
-    urls = tuple(f"https://{host}/v1" for host in target.hosts)
+    urls = tuple(f"https://{host}/v1" for host in target.hosts) if target else ()
+    discount = hundredths(target.discount if target else 0.0)
     listed = ListPrices(lambda _model: urls)
 
     def price_of(model: str) -> Price | None:
@@ -23,6 +29,6 @@ def prices_at(target: Target, table: Iterable[PriceRule]) -> Callable[[str], Pri
         if found is not None:
             return found
         price = listed.price(model)
-        return price and replace(price, discount=hundredths(target.discount))
+        return price and replace(price, discount=discount)
 
     return price_of

@@ -1,0 +1,89 @@
+"""`batchyard report`: one HTML file that tells how a campaign went."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from batchyard.cli.options import AS_JSON, tell_json
+from batchyard.client.pricing import PriceOf, prices_at
+from batchyard.client.report.fields import LabelError
+from batchyard.client.report.golds import GoldError
+from batchyard.client.report.page import render
+from batchyard.client.report.sources import NoResultsError, base_url_of
+from batchyard.client.report.writing import facts_of, write_report
+from batchyard.client.tables.errors import MissingExtraError, TableError
+from batchyard.client.targets import TARGETS, target_of_url
+from batchyard.config import SettingsError, read_settings
+
+__all__ = ["report"]
+
+_NOT_YET = 7
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("source", metavar="CAMPAIGN|RESULTS", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    metavar="FILE",
+    default="report.html",
+    show_default=True,
+    help="Where to write it; - is stdout.",
+)
+@click.option("--gold", metavar="COLUMN", help="The column that holds the right labels.")
+@click.option("--label", metavar="FIELD", help="The field of the answers that holds the label.")
+@click.option("--rows", metavar="TABLE", help="Where --gold is: CSV, JSONL, Parquet, ...")
+@click.option("--key", metavar="COLUMN", help="The column of TABLE that made the custom_ids.")
+@click.option(
+    "--for",
+    "--to",
+    "target",
+    type=click.Choice(list(TARGETS)),
+    help="Whose prices count; by the campaign's URL unless given.",
+)
+@click.option("--config", type=_FILE, help="Where [[price]] tables stand; else batchyard.toml.")
+@AS_JSON
+def report(
+    *,
+    source: Path,
+    out: str,
+    gold: str | None,
+    label: str | None,
+    rows: str | None,
+    key: str | None,
+    target: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Write one HTML file on a campaign's folder, or on a file of results.
+
+    It holds what was asked, outcomes, errors, labels, tokens and cost, throughput; with --gold,
+    how far the labels agree with those known to be right. Gold labels are in the table that the
+    requests were made of (--rows), or in the requests' metadata.
+    """
+    try:
+        prices = _prices(source, target, config)
+        facts = facts_of(source, price_of=prices, gold=gold, label=label, rows=rows, key=key)
+    except NoResultsError as error:
+        click.echo(f"{error} is not complete. To go on: batchyard watch {error}", err=True)
+        sys.exit(_NOT_YET)
+    except (GoldError, LabelError, TableError, MissingExtraError, FileNotFoundError) as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        tell_json(facts)
+    elif out == "-":
+        click.echo(render(facts), nl=False)
+    else:
+        click.echo(write_report(facts, Path(out)))
+
+
+def _prices(source: Path, target: str | None, config: Path | None) -> PriceOf:
+    try:
+        table = read_settings(config, {}).price
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    known = TARGETS[target] if target else target_of_url(base_url_of(source))
+    return prices_at(known, table)

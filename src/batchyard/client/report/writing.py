@@ -1,0 +1,53 @@
+"""Writes a report: gathers, renders, and puts the file in its place whole."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from batchyard.client.intents import publish
+from batchyard.client.pricing import PriceOf
+from batchyard.client.report.facts import Facts
+from batchyard.client.report.gathering import gather
+from batchyard.client.report.golds import Gold, GoldError, from_metadata, from_table
+from batchyard.client.report.page import render
+from batchyard.places.clock import system_clock
+
+__all__ = ["facts_of", "write_report"]
+
+
+def facts_of(
+    source: Path,
+    *,
+    price_of: PriceOf | None = None,
+    gold: str | None = None,
+    label: str | None = None,
+    rows: Any = None,
+    key: str | None = None,
+    wall: Callable[[], float] | None = None,
+) -> Facts:
+    """What a report on a campaign's folder, or on a file of results, would tell.
+
+    `gold` is a column of `rows`, whose column `key` made the custom_ids (without it, rows stand in
+    the order of the requests); without `rows`, it is a name in the requests' metadata.
+    """
+    known: Gold | None = None
+    if gold is not None and rows is not None:
+        known = from_table(rows, gold, key)
+    elif gold is not None:
+        if not source.is_dir():
+            raise GoldError("A file of results has no gold labels; name the table they are in.")
+        known = from_metadata(source / "input.jsonl", gold)
+    now = (wall or system_clock().wall)()
+    return gather(
+        source,
+        made_at=int(now),
+        price_of=price_of or (lambda _model: None),
+        gold=known,
+        label=label,
+    )
+
+
+def write_report(facts: Facts, path: Path) -> Path:
+    """Write the page; the file is there whole or not at all."""
+    publish(path, render(facts))
+    return path
