@@ -1,5 +1,6 @@
 """Campaigns against servers with the habits and faults of others: outcomes always add up."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from batchyard.client.campaign import Campaign
 from batchyard.client.cutting import Sizes
 from batchyard.client.provider import ProviderError
+from batchyard.client.results import Result
 from batchyard.client.settings import Settings
 from tests.acceptance.processes import request_lines
 from tests.client.stand_in import Habits, StandIn
@@ -160,6 +162,46 @@ def test_a_check_of_ones_own_is_heard(other: StandIn, tmp_path: Path) -> None:
     fifth = list(campaign.results())[5]
     assert fifth.attempts[0].message == "c5 must be no"
     assert (fifth.text, fifth.value(str), fifth.code) == ('"no"', "no", "")
+
+
+def test_each_result_is_told_once_in_each_run(other: StandIn, tmp_path: Path) -> None:
+    """As soon as it is final; a run that goes on, or comes afterwards, tells them all again."""
+    other.habits.answers = lambda id, time: "429" if (id, time) == ("c5", 1) else "ok"
+    campaign = begin(other, tmp_path, batches_at_once=1)
+    told: list[Result] = []
+    while campaign.run(until="turn", on_result=told.append) is None:
+        told, before = [], told
+        assert len(before) <= COUNT - 1
+    assert [one.custom_id for one in told][-1] == "c5"
+    assert sorted(told, key=lambda one: one.line) == list(campaign.results())
+    again: list[Result] = []
+    campaign.run(on_result=again.append)
+    assert again == list(campaign.results())
+
+
+async def test_several_campaigns_go_on_at_once(other: StandIn, tmp_path: Path) -> None:
+    """In one event loop, at one server whose queue has not room for all of them."""
+    other.habits.queue = 8
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    campaigns = [begin(other, folder) for folder in folders]
+    counts = await asyncio.gather(*(one.arun() for one in campaigns))
+    assert [one and one["succeeded"] for one in counts] == [COUNT] * 3
+    assert set(other.asked.values()) == {3}
+
+
+def test_a_campaign_shows_itself(other: StandIn, tmp_path: Path) -> None:
+    """In a line, and as a table in a notebook; what others wrote is escaped."""
+    other.habits.ends = {1: ("failed", 0)}
+    other.habits.errors = {1: "<script>"}
+    campaign = begin(other, tmp_path, rounds_max=1)
+    campaign.run(until="submitted")
+    assert repr(campaign) == f"<Campaign {tmp_path / 'c'} · 12 requests · 3 batches created>"
+    assert campaign._repr_html_().count("<tr>") == 4
+    campaign.run()
+    assert repr(campaign).endswith("8 succeeded · 4 errored>")
+    assert "failed (: &lt;script&gt;)" in campaign._repr_html_()
 
 
 def test_what_expired_with_partial_results_is_asked_again(other: StandIn, tmp_path: Path) -> None:

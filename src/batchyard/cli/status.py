@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from batchyard.cli.submit import open_campaign
+from batchyard.client.standing import stage_of
 
 __all__ = ["status"]
 
@@ -21,8 +22,7 @@ def status(folder: Path, *, as_json: bool) -> None:
         return
     click.echo(f"{standing.id} · {standing.requests:,} requests · {standing.base_url}")
     for one in standing.chunks:
-        stage = "collected" if one.collected else one.status
-        click.echo(f"{one.name}  {one.lines:>9,}  {stage:<10}  {one.batch_id or '-'}")
+        click.echo(f"{one.name}  {one.lines:>9,}  {stage_of(one):<10}  {one.batch_id or '-'}")
         for trouble in one.errors[:1]:
             click.echo(f"        {trouble.code}: {trouble.message}")
     if standing.cancelled:

@@ -16,7 +16,7 @@ with the same one, also after SIGKILL. What stands, and will stay:
 - `check(custom_id, text)` raises ValueError where an answer is not as it should be: its outcome is
   `invalid_output`, and it is asked again with that error shown. What the request's own JSON Schema
   says is checked without it.
-- `run(on_progress, until)` and `arun` go on; they return the counts by outcome
+- `run(on_progress, until, on_result=)` and `arun` go on; they return the counts by outcome
   (`succeeded, errored, expired, cancelled, invalid_output, missing`), which add up to the inputs.
 - `counts`, `standing()`, `results()`, `results_path` and `cancel()` ask no server.
 """
@@ -30,8 +30,6 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from msgspec import Struct
-
 from batchyard.client.beginning import (
     Manifest,
     NoCampaignError,
@@ -40,11 +38,12 @@ from batchyard.client.beginning import (
     begin,
     read_manifest,
 )
-from batchyard.client.intents import Chunk, Diary, publish
+from batchyard.client.intents import Diary, publish
 from batchyard.client.outcomes import Check
 from batchyard.client.pursuit import Pursuit, Until
 from batchyard.client.results import Result, read_results
 from batchyard.client.settings import Progress, Settings
+from batchyard.client.standing import Standing, html_of, told_of
 from batchyard.places.faults import Reach, nothing
 
 __all__ = [
@@ -62,19 +61,6 @@ Folder = str | PathLike[str]
 
 class IncompleteError(Exception):
     """Not every request has its result yet."""
-
-
-class Standing(Struct, frozen=True, kw_only=True):
-    """How a campaign stands, by its folder alone; `counts` are there once it is complete."""
-
-    id: str
-    folder: str
-    base_url: str
-    requests: int
-    rounds: int
-    cancelled: bool
-    chunks: tuple[Chunk, ...]
-    counts: Mapping[str, int] | None
 
 
 class Campaign:
@@ -150,16 +136,24 @@ class Campaign:
         )
 
     async def arun(
-        self, on_progress: Callable[[Progress], None] | None = None, until: Until = "end"
+        self,
+        on_progress: Callable[[Progress], None] | None = None,
+        until: Until = "end",
+        *,
+        on_result: Callable[[Result], None] | None = None,
     ) -> Mapping[str, int] | None:
         """Go on until the end, or `submitted`, or just one `turn`; the counts once complete.
 
+        `on_result` hears of each result once, as soon as it is final; in another run again.
         Raises CampaignInUseError where another process goes on with it, ProviderError where the
         server cannot be reached or refuses the key, CountsError where outcomes do not add up.
         """
         diary = Diary(self.folder, alone=True)
         try:
             if diary.counts is not None and self.results_path.exists():
+                if on_result is not None:
+                    for result in self.results():
+                        on_result(result)
                 return diary.counts
             pursuit = Pursuit(
                 self.folder,
@@ -169,16 +163,28 @@ class Campaign:
                 chance=self._chance,
                 reach=self._reach,
                 check=self._check,
+                on_result=on_result,
             )
             return await pursuit.go(self.key, until, on_progress)
         finally:
             diary.close()
 
     def run(
-        self, on_progress: Callable[[Progress], None] | None = None, until: Until = "end"
+        self,
+        on_progress: Callable[[Progress], None] | None = None,
+        until: Until = "end",
+        *,
+        on_result: Callable[[Result], None] | None = None,
     ) -> Mapping[str, int] | None:
         """The same for code that is not async; works in a notebook too."""
-        return in_loop(lambda: asyncio.run(self.arun(on_progress, until)))
+        return in_loop(lambda: asyncio.run(self.arun(on_progress, until, on_result=on_result)))
+
+    def __repr__(self) -> str:
+        return f"<Campaign {told_of(self.standing())}>"
+
+    def _repr_html_(self) -> str:
+        """How it stands, for a notebook; running the cell again shows it anew."""
+        return html_of(self.standing())
 
     def cancel(self) -> None:
         """Ask for no more; whoever goes on with it next, or now, cancels what is under way.

@@ -1,8 +1,7 @@
 """One result for each input: reads what was collected, says what to ask again, writes the whole."""
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -48,6 +47,7 @@ class _Asked(Struct, gc=False):
 
 _asked_decoder = msgspec.json.Decoder(_Asked)
 _NULL = b"null"
+_OPEN_MAX = 64
 
 
 class Ledger:
@@ -72,11 +72,16 @@ class Ledger:
         self._newest: list[Attempt | None] = [None] * len(custom_ids)
         self._earlier: dict[int, list[Attempt]] = {}
         self._files: list[Path] = []
+        self._opened = _Opened()
         self._batches: dict[int, str | None] = {}
         self.duplicates = self.strangers = 0
 
-    def add(self, chunk: Chunk) -> None:
-        """Take in a chunk that was collected."""
+    def close(self) -> None:
+        """Close what was opened to be read."""
+        self._opened.close()
+
+    def add(self, chunk: Chunk) -> list[int]:
+        """Take in a chunk that was collected; which inputs will not be asked again."""
         self._batches[chunk.number] = chunk.batch_id
         indices = self._asked(self._folder / "chunks" / f"{chunk.name}.jsonl")
         found: dict[int, Attempt] = {}
@@ -86,6 +91,8 @@ class Ledger:
                 self._read(path, chunk, indices, found)
         for index, line in indices.items():
             self._note(index, found.get(index) or _without(chunk, line))
+        newest = ((index, self._newest[index]) for index in indices)
+        return [index for index, one in newest if one is not None and one.again == "no"]
 
     def again(self, rounds_left: int) -> dict[int, Anew]:
         """The inputs that are worth asking again, and how."""
@@ -136,10 +143,7 @@ class Ledger:
     def _anew(self, one: Attempt) -> Anew:
         if one.again != "corrected" or one.place is None:
             return Anew(one.again)
-        number, start, length = one.place
-        with self._files[number].open("rb") as file:
-            file.seek(start)
-            _, response, _ = parts_of(file.read(length))
+        _, response, _ = parts_of(self._line(one.place))
         answer = Result(0, "", one.outcome, Raw(response)).text or ""
         return Anew(one.again, answer, one.message)
 
@@ -173,18 +177,25 @@ class Ledger:
             self._earlier.setdefault(index, []).append(before)
             self._newest[index] = attempt
 
+    def result(self, index: int) -> Result:
+        """What became of an input that has an outcome."""
+        one = self._newest[index]
+        assert one is not None
+        response, error = _NULL, msgspec.json.encode({"code": one.code, "message": one.message})
+        if one.place is not None:
+            _, response, error = parts_of(self._line(one.place))
+        attempts = [self._told(each) for each in (*self._earlier.get(index, ()), one)]
+        told = Raw(response or _NULL), Raw(error or _NULL)
+        return Result(index + 1, self._ids[index], one.outcome, *told, attempts)
+
     def _rendered(self) -> Iterator[bytes]:
         encode = msgspec.json.Encoder().encode
-        with ExitStack() as stack:
-            files = [stack.enter_context(path.open("rb")) for path in self._files]
-            for index, (custom_id, one) in enumerate(zip(self._ids, self._newest, strict=True)):
-                assert one is not None
-                response, error = _parts_at(files, one)
-                attempts = [self._told(each) for each in (*self._earlier.get(index, ()), one)]
-                result = Result(
-                    index + 1, custom_id, one.outcome, Raw(response), Raw(error), attempts
-                )
-                yield encode(result) + b"\n"
+        for index in range(len(self._ids)):
+            yield encode(self.result(index)) + b"\n"
+
+    def _line(self, place: tuple[int, int, int]) -> bytes:
+        number, start, length = place
+        return self._opened.read(self._files[number], start, length)
 
     def _told(self, one: Attempt) -> Tried:
         return Tried(self._batches[one.chunk], one.outcome, one.code, one.message)
@@ -217,11 +228,24 @@ def _without(chunk: Chunk, line: int) -> Attempt:
     return Attempt(chunk.number, outcome, again, code, message)
 
 
-def _parts_at(files: Sequence[IO[bytes]], one: Attempt) -> tuple[bytes, bytes]:
-    """Response and error of the result line, or an error of our own where there is no line."""
-    if one.place is None:
-        return _NULL, msgspec.json.encode({"code": one.code, "message": one.message})
-    number, start, length = one.place
-    files[number].seek(start)
-    _, response, error = parts_of(files[number].read(length))
-    return response or _NULL, error or _NULL
+class _Opened:
+    """Files to read from; not too many of them are open at once."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[Path, IO[bytes]] = OrderedDict()
+
+    def read(self, path: Path, start: int, length: int) -> bytes:
+        """A part of a file."""
+        file = self._files.get(path)
+        if file is None:
+            if len(self._files) >= _OPEN_MAX:
+                self._files.popitem(last=False)[1].close()
+            file = self._files[path] = path.open("rb")
+        self._files.move_to_end(path)
+        file.seek(start)
+        return file.read(length)
+
+    def close(self) -> None:
+        """Close all of them."""
+        while self._files:
+            self._files.popitem()[1].close()

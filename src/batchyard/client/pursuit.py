@@ -1,6 +1,6 @@
 """Goes on with a campaign from wherever it is: plan, submit, watch, collect, ask again, merge."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -13,6 +13,7 @@ from batchyard.client.merging import Ledger, lines_of
 from batchyard.client.outcomes import Check
 from batchyard.client.patience import Patience
 from batchyard.client.provider import BatchState, Provider, ProviderError
+from batchyard.client.results import Result
 from batchyard.client.settings import Progress, Settings
 from batchyard.client.submitting import Submitting
 from batchyard.places.faults import Reach
@@ -35,9 +36,13 @@ class Pursuit:
         chance: Random,
         reach: Reach,
         check: Check | None = None,
+        on_result: Callable[[Result], None] | None = None,
     ) -> None:
         self._folder, self._id, self._settings, self._diary = folder, id, settings, diary
-        self._reach, self._check = reach, check
+        self._reach, self._on_result = reach, on_result
+        ids = requests_of(folder / "input.jsonl")
+        self._ledger = Ledger(folder, ids, accept_cut_off=settings.accept_cut_off, check=check)
+        self._untold = set(range(len(ids))) if on_result is not None else set()
         self._patience = Patience(settings, chance)
         self._asked_to_end: set[int] = set()
         self._seen: dict[int, BatchState] = {}
@@ -49,6 +54,20 @@ class Pursuit:
         on_progress: Callable[[Progress], None] | None,
     ) -> Mapping[str, int] | None:
         """Go on; the counts once complete, None where it ended before."""
+        try:
+            for chunk in self._diary.chunks:
+                if chunk.collected:
+                    self._take_in(chunk)
+            return await self._go(key, until, on_progress)
+        finally:
+            self._ledger.close()
+
+    async def _go(
+        self,
+        key: str | None,
+        until: Until,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> Mapping[str, int] | None:
         if not self._diary.chunks:
             self._plan(cut_lines=(line for _, line in lines_of(self._folder / "input.jsonl")))
         async with _open(self._settings, key) as provider:
@@ -147,6 +166,18 @@ class Pursuit:
             publish(self._folder / "raw" / f"{chunk.name}.{kind}.jsonl", content)
         self._diary.write(Step(did="collected", chunk=chunk.number))
         self._reach("campaign.after_collect")
+        self._take_in(chunk)
+
+    def _take_in(self, chunk: Chunk) -> None:
+        """Read what a collected chunk holds, and tell what is final."""
+        final = self._ledger.add(chunk)
+        self._tell(index for index in final if index in self._untold)
+
+    def _tell(self, indices: Iterable[int]) -> None:
+        for index in indices:
+            if self._on_result is not None:
+                self._untold.discard(index)
+                self._on_result(self._ledger.result(index))
 
     async def _content(self, provider: Provider, file_id: str) -> bytes:
         """A file's content; one that is gone holds nothing, and its lines will be missing."""
@@ -159,22 +190,17 @@ class Pursuit:
 
     def _end_of_round(self) -> Mapping[str, int] | None:
         """Merge, or plan a round of what is worth asking again; None in that case."""
-        ids = requests_of(self._folder / "input.jsonl")
-        ledger = Ledger(
-            self._folder, ids, accept_cut_off=self._settings.accept_cut_off, check=self._check
-        )
-        for chunk in self._diary.chunks:
-            ledger.add(chunk)
         if not self._is_cancelled:
-            again = ledger.again(self._settings.rounds_max - self._diary.rounds)
+            again = self._ledger.again(self._settings.rounds_max - self._diary.rounds)
             lines = list(self._asked_again(again)) if again else []
             if lines:
                 self._plan(iter(lines))
                 return None
         self._reach("campaign.before_merge")
-        counts = ledger.write(self._folder / "results.jsonl")
+        counts = self._ledger.write(self._folder / "results.jsonl")
         self._reach("campaign.after_merge")
         self._diary.write(Step(did="merged", counts=counts))
+        self._tell(sorted(self._untold))
         return counts
 
     def _asked_again(self, again: Mapping[int, Anew]) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from batchyard.client.drafting import KEY_BYTES, Drafted, rows_in
 from batchyard.client.intents import publish
 from batchyard.client.outcomes import OUTCOMES, texts_of
 from batchyard.client.pursuit import Until
+from batchyard.client.results import Result
 from batchyard.client.schema import read_as
 from batchyard.client.scoring import Answered, Score, scores_of
 from batchyard.client.settings import Progress
@@ -76,9 +77,11 @@ class RowCampaign(Campaign):
         self,
         on_progress: Callable[[Progress], None] | None = None,
         until: Until = "end",
+        *,
+        on_result: Callable[[Result], None] | None = None,
     ) -> Mapping[str, int] | None:
-        """Go on; the counts of rows by outcome once complete."""
-        if await super().arun(on_progress, until) is None:
+        """Go on; the counts of rows by outcome once complete. Results are those of requests."""
+        if await super().arun(on_progress, until, on_result=on_result) is None:
             return None
         return self.tally().outcomes
 
