@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from batchyard.client.answers import facts_of, is_result, result_of
 from batchyard.client.reading import Line
-from batchyard.client.results import Result
+from batchyard.client.results import Result, facts_of, is_result, result_of
 from batchyard.client.writing import Seen
 
 __all__ = ["Repeat", "RequestStats", "ResultStats", "Spread", "count"]

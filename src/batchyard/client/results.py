@@ -1,4 +1,4 @@
-"""The result of one request of a campaign, as it stands in `results.jsonl`, read in every way."""
+"""The result of one request, of a campaign or of any file of results, read in every way."""
 
 import json
 from collections.abc import Iterator
@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from batchyard.client.outcomes import LineOutcome, texts_of
+from batchyard.client.outcomes import LineOutcome, parts_of, read_found, texts_of
 from batchyard.client.schema import read_as
-from batchyard.wire.lines import split_object
+from batchyard.wire.lines import AnswerFacts, read_answer, split_object
 
-__all__ = ["Result", "ResultError", "Tried", "read_results"]
+__all__ = [
+    "Result",
+    "ResultError",
+    "Tried",
+    "facts_of",
+    "is_result",
+    "read_results",
+    "result_of",
+]
 
 _NULL = Raw(b"null")
 
@@ -81,11 +89,59 @@ class Result(Struct, frozen=True):
         return read_as(shape, text)
 
 
+class _Marks(Struct, gc=False):
+    outcome: LineOutcome | None = None
+    attempts: list[Tried] = []
+
+
+class _Shape(Struct, gc=False):
+    custom_id: str
+    response: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
+class _Response(Struct, gc=False):
+    body: Raw = Raw(b"null")
+
+
 def read_results(path: Path) -> Iterator[Result]:
     """The results in a file of results, one after the other."""
     with path.open("rb") as file:
         for line in file:
             yield _read(line)
+
+
+def is_result(line: bytes) -> bool:
+    """Whether a line is one of results, rather than of requests."""
+    try:
+        shape = _shape(line)
+    except (msgspec.DecodeError, RecursionError):
+        return b'"response"' in line and b'"error"' in line
+    return shape.response is not UNSET or shape.error is not UNSET
+
+
+def result_of(line: bytes, number: int = 0) -> Result | None:
+    """The result that a line tells, with `number` as its line; None where it tells none.
+
+    An answer that was cut off by its cap is an answer here, unless a campaign says otherwise.
+    """
+    found = read_found(line, _accept, accept_cut_off=True)
+    if found is None or not is_result(line):
+        return None
+    marks = _marks_of(line)
+    _, response, error = parts_of(line)
+    outcome = marks.outcome or found.outcome
+    attempts = marks.attempts or [Tried(None, outcome, found.code, found.message)]
+    return Result(number, found.custom_id, outcome, Raw(response), Raw(error), attempts)
+
+
+def facts_of(result: Result) -> AnswerFacts | None:
+    """The tokens of an answer; None where there is none, or none that is sound."""
+    try:
+        response = _response(result.response)
+    except msgspec.DecodeError:
+        return None
+    return None if response is None else read_answer(bytes(response.body))
 
 
 def _read(line: bytes) -> Result:
@@ -109,4 +165,23 @@ def _loads(text: bytes) -> Any:
         return json.loads(text)
 
 
+def _accept(_custom_id: str, _text: str) -> None:
+    return None
+
+
+def _marks_of(line: bytes) -> _Marks:
+    try:
+        return _marks(line)
+    except msgspec.ValidationError:
+        return _Marks()
+    except msgspec.DecodeError:
+        # Lone surrogates: allowed by JSON, refused by the decoder.
+        parts = split_object(line)
+        kept = {name: json.loads(parts[name]) for name in ("outcome", "attempts") if name in parts}
+        return msgspec.convert(kept, _Marks)
+
+
 _decoder = msgspec.json.Decoder(Result)
+_response = msgspec.json.Decoder(_Response | None).decode
+_shape = msgspec.json.Decoder(_Shape).decode
+_marks = msgspec.json.Decoder(_Marks).decode
