@@ -16,6 +16,7 @@ from batchyard.wire.objects import BatchError
 __all__ = ["BatchFileValidator", "ValidationResult", "quick_validate", "validate_batch_file"]
 
 _CHUNK_BYTES = 1 << 20
+_UNREADABLE = "invalid_json_line"
 
 
 @dataclass
@@ -78,7 +79,8 @@ class BatchFileValidator:
             limits=limits,
             known_model=lambda _model: True,
         )
-        twice = sum(one.code == "duplicate_custom_id" for one in found)
+        # A line has one error at most.
+        no_new_id = sum(one.param == "custom_id" or one.code == _UNREADABLE for one in found)
         if not self.check_custom_id_uniqueness:
             found = tuple(one for one in found if one.code != "duplicate_custom_id")
         warned = [] if path.suffix == ".jsonl" else [_odd_name(path)]
@@ -88,7 +90,7 @@ class BatchFileValidator:
         stats = {
             "file_size_mb": round(digest.bytes / (1 << 20), 2),
             "total_requests": digest.lines,
-            "unique_custom_ids": sum(digest.urls.values()) - twice,
+            "unique_custom_ids": digest.lines - no_new_id,
             "endpoints_used": urls,
         }
         return ValidationResult(not found, [_told(one) for one in found], warned, stats)
