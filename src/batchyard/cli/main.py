@@ -14,6 +14,7 @@ _VERBS = {
     "edit": "Set and remove values in every request of a file.",
     "stats": "Say what is in a file of requests or results, in numbers.",
     "sample": "Write some lines of a file by chance.",
+    "diff": "Say which answers changed from one run to another.",
     "estimate": "Estimate tokens, dollars and time of a file.",
     "split": "Split a file into files that a Batch API takes.",
     "run": "Answer a file of requests, without a server.",

@@ -1,0 +1,82 @@
+"""`batchyard diff`: which answers changed from one run to another."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+
+from batchyard.cli.meant import results_meant
+from batchyard.client.comparing import Difference, compare
+from batchyard.wire.objects import to_json
+
+__all__ = ["diff"]
+
+_SHOWN_CHARACTERS = 60
+
+
+@click.command()
+@click.argument("before", metavar="BEFORE")
+@click.argument("after", metavar="AFTER")
+@click.option("--field", metavar="PATH", help="Compare only this of answers in JSON: label.")
+@click.option("--count", "counting", is_flag=True, help="How often which answer became which.")
+@click.option("--exit-code", "strict", is_flag=True, help="Exit with 1 where anything changed.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON line for each.")
+def diff(
+    *, before: str, after: str, field: str | None, counting: bool, strict: bool, as_json: bool
+) -> None:
+    """Say which answers changed from BEFORE to AFTER, request by request.
+
+    Each is a file of results, a campaign's folder, or @last. Answers in JSON are compared as
+    values; ids, times and usage do not count.
+    """
+    paths = results_meant(before), results_meant(after)
+    counts = Counter[str]()
+    pairs = Counter[tuple[str, str]]()
+    for one in compare(*paths, field):
+        counts[one.change] += 1
+        if counting:
+            pairs[_short(one.before), _short(one.after)] += 1
+        elif one.change != "same":
+            for line in [to_json(one).decode()] if as_json else _lines(one):
+                click.echo(line)
+    for line in _table(pairs, as_json=as_json):
+        click.echo(line)
+    click.echo(
+        f"{paths[0]} | {paths[1]}: same: {counts['same']:,}, changed: {counts['answer']:,}, "
+        f"other outcome: {counts['outcome']:,}, only before: {counts['only_before']:,}, "
+        f"only after: {counts['only_after']:,}",
+        err=True,
+    )
+    sys.exit(1 if strict and counts.total() > counts["same"] else 0)
+
+
+def _lines(one: Difference) -> Iterable[str]:
+    """A difference for people; of objects only what differs."""
+    if one.change == "only_before":
+        return [f"{one.custom_id}: only before: {_short(one.before)}"]
+    if one.change == "only_after":
+        return [f"{one.custom_id}: only after: {_short(one.after)}"]
+    if isinstance(one.before, dict) and isinstance(one.after, dict):
+        return [
+            f"{one.custom_id}: {name}: {_short(one.before.get(name))} → "
+            f"{_short(one.after.get(name))}"
+            for name in {**one.before, **one.after}
+            if one.before.get(name) != one.after.get(name)
+        ]
+    return [f"{one.custom_id}: {_short(one.before)} → {_short(one.after)}"]
+
+
+def _table(pairs: Counter[tuple[str, str]], *, as_json: bool) -> Iterator[str]:
+    for (before, after), often in pairs.most_common():
+        if as_json:
+            yield to_json({"before": before, "after": after, "requests": often}).decode()
+        else:
+            yield f"{often:>8,}  {before} → {after}" + ("" if before != after else "  (same)")
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else to_json(value).decode()
+    shown = "".join(one if one.isprintable() else " " for one in text[: _SHOWN_CHARACTERS + 1])
+    return shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "…"
