@@ -1,13 +1,16 @@
 """The Batch API that a verb talks to: `--to`, the key, and what its faults mean to the shell."""
 
+import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from batchyard.client.campaign import Campaign
+from batchyard.client.finding import UnclearError, find_batch, find_folder
 from batchyard.client.profiles import (
     Destination,
     ProfileError,
@@ -19,11 +22,26 @@ from batchyard.client.profiles import (
     state_folder,
 )
 from batchyard.client.provider import ProviderError
-from batchyard.client.recent import Recent, remember
+from batchyard.client.recent import LAST, Recent, recall, remember
+from batchyard.client.remote import Remote
 
-__all__ = ["TO", "aim", "aim_for", "fail", "key_of", "note_last", "profiles_here", "state_here"]
+__all__ = [
+    "TO",
+    "aim",
+    "aim_at",
+    "aim_for",
+    "batch_at",
+    "campaign_meant",
+    "fail",
+    "key_of",
+    "note_last",
+    "profiles_here",
+    "state_here",
+    "talk",
+]
 
-_NO_ACCESS = 4
+_NO_ACCESS, _INTERRUPTED = 4, 130
+T = TypeVar("T")
 
 TO = click.option(
     "--to",
@@ -93,3 +111,42 @@ def fail(error: ProviderError, destination: Destination) -> NoReturn:
     if error.status == 0:
         click.echo(f"Asked: {destination.base_url}. See: batchyard doctor", err=True)
     sys.exit(1)
+
+
+def talk(destination: Destination, work: Callable[[Remote], Awaitable[T]]) -> T:
+    """Do something at a Batch API; its faults end the command with what they mean."""
+
+    async def within() -> T:
+        remote = Remote(destination)
+        try:
+            return await work(remote)
+        finally:
+            await remote.aclose()
+
+    try:
+        return asyncio.run(within())
+    except ProviderError as error:
+        fail(error, destination)
+    except UnclearError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def campaign_meant(word: str) -> Path | None:
+    """The folder of the campaign that a word means; None where it means a batch."""
+    try:
+        return find_folder(word, state_here(), Path())
+    except UnclearError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def aim_at(to: str | None, word: str) -> Destination:
+    """Where a batch is: `@last` knows it, unless `--to` says so."""
+    last = recall(state_here()) if word == LAST and to is None else None
+    return aim_for(last.base_url) if last is not None and last.base_url else aim(to)
+
+
+def batch_at(destination: Destination, word: str) -> dict[str, Any]:
+    """The batch that a word means."""
+    return talk(destination, lambda remote: find_batch(remote, word, state_here()))

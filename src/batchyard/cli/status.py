@@ -1,21 +1,45 @@
-"""`batchyard status`: how a campaign stands, by its folder alone."""
+"""`batchyard status`: how a campaign stands, by its folder alone, or a batch at its server."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
+from batchyard.cli.options import AS_JSON, tell_json
+from batchyard.cli.remote import TO, aim_at, batch_at, campaign_meant
 from batchyard.cli.submit import open_campaign
 from batchyard.client.standing import stage_of
 
 __all__ = ["status"]
 
+_FILES = ("input_file_id", "output_file_id", "error_file_id")
+
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
-def status(folder: Path, *, as_json: bool) -> None:
-    """Show the batches of a campaign and how they stand; asks no server."""
+@click.argument("what", metavar="DIR|BATCH")
+@TO
+@AS_JSON
+def status(*, what: str, to: str | None, as_json: bool) -> None:
+    """Show how a campaign or a batch stands; of a campaign it asks no server.
+
+    BATCH is an id, the beginning of one, or @last.
+    """
+    folder = campaign_meant(what)
+    if folder is None and Path(what).is_dir():
+        folder = Path(what)
+    if folder is not None:
+        _show_campaign(folder, as_json=as_json)
+        return
+    found = batch_at(aim_at(to, what), what)
+    if as_json:
+        tell_json(found)
+    else:
+        _show_batch(found)
+
+
+def _show_campaign(folder: Path, *, as_json: bool) -> None:
     standing = open_campaign(folder).standing()
     if as_json:
         click.echo(msgspec.json.encode(standing))
@@ -30,3 +54,31 @@ def status(folder: Path, *, as_json: bool) -> None:
     if standing.counts is not None:
         told = [f"{count:,} {name}" for name, count in standing.counts.items() if count]
         click.echo(", ".join(told))
+
+
+def _show_batch(found: dict[str, Any]) -> None:
+    counts = found["request_counts"]
+    click.echo(
+        f"{found.get('id')} · {found['status']} · {counts['total']:,} requests · "
+        f"{counts['completed']:,} succeeded, {counts['failed']:,} failed"
+    )
+    told = [f"endpoint {found.get('endpoint')}", f"window {found.get('completion_window')}"]
+    told += [
+        f"{name} {_moment(found[f'{name}_at'])}"
+        for name in ("created", "completed", "failed", "expired", "cancelled")
+        if found.get(f"{name}_at")
+    ]
+    click.echo(" · ".join(told))
+    for name in _FILES:
+        if found.get(name):
+            click.echo(f"{name.removesuffix('_file_id'):8}{found[name]}")
+    for name, text in (found.get("metadata") or {}).items():
+        click.echo(f"{name}={text}")
+    errors = found.get("errors")
+    for one in errors.get("data") or () if isinstance(errors, dict) else ():
+        line = f"line {one['line']}: " if one.get("line") else ""
+        click.echo(f"{line}{one.get('code')}: {one.get('message')}")
+
+
+def _moment(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -3,15 +3,16 @@
 import json
 import os
 import time
-import urllib.error
-import urllib.request
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
 import msgspec
 
-from batchyard.cli.machine import store_of
+from batchyard.cli.machine import folder_of, store_of
+from batchyard.cli.options import AS_JSON, tell_json
+from batchyard.cli.remote import TO, aim_at, aim_for, batch_at, campaign_meant
+from batchyard.cli.submit import open_campaign
 from batchyard.places.store import Records
 from batchyard.rules.standing import paced
 from batchyard.server.extras import extras_of
@@ -19,45 +20,51 @@ from batchyard.wire.objects import to_json
 
 __all__ = ["why"]
 
-_TIMEOUT_SECONDS = 30.0
-
 
 @click.command()
 @click.argument("batch")
-@click.option("--url", metavar="URL", help="Base URL of the server; OPENAI_BASE_URL unless given.")
+@TO
+@click.option("--url", hidden=True)
 @click.option("--data", metavar="DIR", help="Or the server's data folder, on its machine.")
-def why(batch: str, url: str | None, data: str | None) -> None:
+@AS_JSON
+def why(*, batch: str, to: str | None, url: str | None, data: str | None, as_json: bool) -> None:
     """Say in one line how BATCH stands: its reason, its end, and its deadline.
 
-    A server is asked with OPENAI_API_KEY; without a URL, the data folder is looked at.
+    BATCH is an id, the beginning of one, or @last. A server of ours says more than others.
     """
-    url = url or (None if data else os.environ.get("OPENAI_BASE_URL"))
-    shown = _ask(url, batch) if url else _look(data, batch)
-    click.echo(_line(shown, time.time()))
+    folder = None if data else campaign_meant(batch)
+    if folder is not None:
+        found = _of_campaign(folder)
+    elif data or (not (to or url or os.environ.get("OPENAI_BASE_URL")) and _is_server()):
+        found = [_look(data, batch)]
+    else:
+        found = [batch_at(aim_at(to or url, batch), batch)]
+    for one in found:
+        if as_json:
+            tell_json(one)
+        else:
+            click.echo(_line(one, time.time()))
 
 
-def _ask(url: str, batch: str) -> dict[str, Any]:
-    key = os.environ.get("OPENAI_API_KEY")
-    request = urllib.request.Request(
-        f"{url.rstrip('/')}/batches/{quote(batch, safe='')}",
-        headers={"authorization": f"Bearer {key}"} if key else {},
-    )
+def _of_campaign(folder: Path) -> list[dict[str, Any]]:
+    campaign = open_campaign(folder)
+    standing = campaign.standing()
+    open_batches = [one.batch_id for one in standing.chunks if one.batch_id and not one.is_over]
+    if standing.counts is not None:
+        click.echo(f"{folder} has ended; see: batchyard status {folder}", err=True)
+    elif not open_batches:
+        click.echo(f"No batch is under way. To go on: batchyard watch {folder}", err=True)
+    settings = campaign.manifest.settings
+    destination = aim_for(settings.base_url, settings.target)
+    return [batch_at(destination, id) for id in open_batches]
+
+
+def _is_server() -> bool:
+    """Whether a server keeps its data here, by the settings of this folder."""
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-            shown: dict[str, Any] = json.load(answer)
-            return shown
-    except urllib.error.HTTPError as error:
-        with error:
-            raise click.ClickException(_message(error.read()) or str(error)) from error
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"{url} cannot be asked: {error}") from error
-
-
-def _message(body: bytes) -> str | None:
-    try:
-        return str(json.loads(body)["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        return None
+        return folder_of(None).exists
+    except click.ClickException:
+        return False
 
 
 def _look(data: str | None, batch: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchyard.places.transport import Fault, Transport, head_for
+from batchyard.places.transport import Answer, Fault, Transport, head_for
 
 __all__ = ["ENDED", "BatchState", "Provider", "ProviderError", "Trouble", "read_batch", "status_of"]
 
@@ -160,17 +160,23 @@ class Provider:
         """The content of a file."""
         return await self._call("GET", f"/files/{file_id}/content")
 
-    async def _call(
+    async def exchange(
         self,
         verb: str,
         path: str,
         body: bytes = b"",
         key: str | None = None,
         content_type: str = "application/json",
+        *,
+        headers: Mapping[str, str] | None = None,
         transport: Transport | None = None,
-    ) -> bytes:
-        headers = self._auth | ({"idempotency-key": key} if key else {})
-        head = head_for(self._base_url, verb, path, headers, content_type)
+    ) -> Answer:
+        """Make one call and return a good answer; `key` is its Idempotency-Key.
+
+        Raises ProviderError for any other.
+        """
+        told = self._auth | ({"idempotency-key": key} if key else {}) | dict(headers or {})
+        head = head_for(self._base_url, verb, path, told, content_type)
         outcome = await (transport or self._transport).fetch(
             head + b"%d\r\n\r\n" % len(body),
             body,
@@ -182,7 +188,10 @@ class Provider:
         if not 200 <= outcome.status < 300:
             trouble = _trouble_of(_parsed_or_text(outcome.body), outcome.status)
             raise ProviderError(outcome.status, trouble, sent=True)
-        return outcome.body
+        return outcome
+
+    async def _call(self, *asked: Any, transport: Transport | None = None) -> bytes:
+        return (await self.exchange(*asked, transport=transport)).body
 
 
 def read_batch(body: bytes) -> BatchState:

@@ -1,0 +1,116 @@
+"""`batchyard errors`: what went wrong, by code, with samples and with what to do."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchyard.cli.options import AS_JSON, tell_json
+from batchyard.cli.remote import TO, aim_at, campaign_meant, state_here, talk
+from batchyard.client.answers import (
+    Ending,
+    Faults,
+    batch_lines,
+    campaign_lines,
+    ending_of,
+    lines_of,
+)
+from batchyard.client.finding import find_batch
+from batchyard.client.remote import Remote
+from batchyard.rules.codes import explain
+
+__all__ = ["errors"]
+
+_MESSAGE_CHARACTERS_MAX = 300
+
+
+@click.command()
+@click.argument("what", metavar="DIR|BATCH|FILE")
+@TO
+@click.option(
+    "--by",
+    type=click.Choice(["code", "outcome", "message"]),
+    default="code",
+    show_default=True,
+    help="What is counted together.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(0, 1_000),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="How many of each are shown.",
+)
+@AS_JSON
+def errors(*, what: str, to: str | None, by: str, sample: int, as_json: bool) -> None:
+    """Count what has no answer by code, with samples, of a campaign, a batch or a result file.
+
+    BATCH is an id, the beginning of one, or @last.
+    """
+    faults = Faults(by, sample)
+    folder = campaign_meant(what)
+    if folder is not None:
+        _add(faults, campaign_lines(folder))
+        if not (folder / "results.jsonl").exists():
+            click.echo(f"{folder} has not ended; this is so far", err=True)
+    elif Path(what).is_file():
+        _add(faults, (line for _, line in lines_of(Path(what))))
+    else:
+        talk(aim_at(to, what), lambda remote: _ask(remote, what, faults))
+    _tell(faults, sample, as_json=as_json)
+
+
+def _add(faults: Faults, lines: Iterable[bytes]) -> None:
+    for line in lines:
+        ending = ending_of(line)
+        if ending is not None and not ending.succeeded:
+            faults.add(ending)
+
+
+async def _ask(remote: Remote, word: str, faults: Faults) -> None:
+    batch = await find_batch(remote, word, state_here())
+    for one in _refusals(batch):
+        faults.add(one)
+    failed = batch["request_counts"]["failed"]
+    # Where the error file names them all, the answers need not be fetched.
+    for kind in ("error", "output"):
+        if kind == "error" or faults.total < failed:
+            async for line in batch_lines(remote, batch, kind):
+                _add(faults, (line,))
+
+
+def _refusals(batch: dict[str, Any]) -> list[Ending]:
+    """Why a batch failed as a whole."""
+    found = batch.get("errors")
+    listed = found.get("data") if isinstance(found, dict) else found
+    return [
+        Ending(
+            f"line {one['line']}" if one.get("line") else "the file",
+            "errored",
+            str(one.get("code") or ""),
+            str(one.get("message") or ""),
+        )
+        for one in listed or ()
+        if isinstance(one, dict)
+    ]
+
+
+def _tell(faults: Faults, most: int, *, as_json: bool) -> None:
+    for name, count, samples in faults.groups():
+        known = explain(samples[0].code)
+        shown = samples[:most]
+        if as_json:
+            told = [{"custom_id": one.custom_id, "message": one.message} for one in shown]
+            remedy = known.remedy if known else None
+            tell_json({"name": name, "count": count, "remedy": remedy, "samples": told})
+            continue
+        click.echo(f"{count:>9,}  {name}")
+        if known is not None:
+            click.echo(f"           {known.meaning} {known.remedy}")
+        for one in shown:
+            message = " ".join(one.message.split())[:_MESSAGE_CHARACTERS_MAX]
+            click.echo(f"           {one.custom_id}: {message}")
+    if not faults.total:
+        click.echo("Nothing went wrong.", err=True)

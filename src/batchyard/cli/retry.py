@@ -1,0 +1,124 @@
+"""`batchyard retry`: asks again what failed in a batch, or in a campaign."""
+
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from batchyard.cli.options import AS_JSON, tell_json
+from batchyard.cli.remote import (
+    TO,
+    aim_at,
+    campaign_meant,
+    key_of,
+    note_last,
+    state_here,
+    talk,
+)
+from batchyard.cli.submit import go_on, open_campaign, tell_counts
+from batchyard.client.again import RETRY_OF, ask_again, lines_to_ask, linked
+from batchyard.client.answers import campaign_lines, ending_of, lines_of
+from batchyard.client.campaign import Campaign
+from batchyard.client.finding import UnclearError, find_batch
+from batchyard.client.provider import ENDED
+from batchyard.client.remote import Remote
+
+__all__ = ["retry"]
+
+_NOT_YET = 7
+
+
+@click.command()
+@click.argument("what", metavar="DIR|BATCH")
+@TO
+@click.option(
+    "--code", "codes", multiple=True, metavar="CODE", help="Only what failed with this code."
+)
+@AS_JSON
+def retry(*, what: str, to: str | None, codes: tuple[str, ...], as_json: bool) -> None:
+    """Ask again what failed in an ended batch or campaign, as a new one that is linked to it.
+
+    BATCH is an id, the beginning of one, or @last. The requests are sent byte for byte as before.
+    """
+    folder = campaign_meant(what)
+    if folder is not None:
+        _retry_campaign(folder, frozenset(codes), as_json=as_json)
+        return
+    destination = aim_at(to, what)
+    made = talk(destination, lambda remote: _retry_batch(remote, what, codes))
+    note_last(batch_id=str(made["id"]), url=destination.base_url)
+    if as_json:
+        tell_json(made)
+    else:
+        click.echo(made["id"])
+    click.echo(
+        f"{made['id']} is {made['status']}. To see it: batchyard status {made['id']}", err=True
+    )
+
+
+async def _retry_batch(remote: Remote, word: str, codes: tuple[str, ...]) -> dict[str, Any]:
+    batch = await find_batch(remote, word, state_here())
+    id = str(batch["id"])
+    if batch["status"] not in ENDED:
+        raise UnclearError(f"{id} is {batch['status']}; wait until it has ended, or cancel it.")
+    if batch["status"] == "failed":
+        raise UnclearError(f"None of {id} was asked. See: batchyard errors {id}")
+    asked: dict[str, Any] = {"codes": list(codes)} if codes else {}
+    made = await remote.retry(id, asked, f"retry-{secrets.token_hex(16)}")
+    if made is not None:
+        return made
+    if (under_way := await linked(remote, id)) is not None:
+        click.echo(f"{id} is asked again already.", err=True)
+        return under_way
+    lines = await lines_to_ask(remote, batch, frozenset(codes))
+    if not lines:
+        raise UnclearError(f"There is nothing to ask again in {id}.")
+    return await ask_again(remote, batch, lines, f"retry-{secrets.token_hex(16)}")
+
+
+def _retry_campaign(folder: Path, codes: frozenset[str], *, as_json: bool) -> None:
+    old = open_campaign(folder)
+    if old.counts is None:
+        click.echo(f"{folder} has not ended. To go on: batchyard watch {folder}", err=True)
+        sys.exit(_NOT_YET)
+    wanted = []
+    requests = lines_of(folder / "input.jsonl")
+    for (_, request), line in zip(requests, campaign_lines(folder), strict=True):
+        ending = ending_of(line)
+        if ending is None or not (ending.succeeded or (codes and ending.code not in codes)):
+            wanted.append(request)
+    if not wanted:
+        raise click.ClickException(f"There is nothing to ask again in {folder}.")
+    settings = old.manifest.settings
+    metadata = {**settings.metadata, RETRY_OF: old.manifest.id}
+    campaign = Campaign.prepare(
+        _beside(folder), wanted, msgspec.structs.replace(settings, metadata=metadata)
+    )
+    campaign.key = key_of(campaign)
+    note_last(folder=campaign.folder)
+    counts = go_on(campaign, "submitted")
+    if counts is not None:
+        tell_counts(campaign, counts, as_json=as_json)
+        return
+    if as_json:
+        tell_json({"id": campaign.manifest.id, "folder": str(campaign.folder)})
+    else:
+        click.echo(campaign.folder)
+    click.echo(
+        f"{len(wanted):,} requests are asked again. To go on: batchyard watch {campaign.folder}",
+        err=True,
+    )
+
+
+def _beside(folder: Path) -> Path:
+    """The first folder of this name that is free."""
+    number = 1
+    while True:
+        stem = folder.name.removesuffix(".campaign")
+        path = folder.with_name(f"{stem}.retry{number}.campaign")
+        if not path.exists():
+            return path
+        number += 1

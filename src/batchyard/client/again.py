@@ -1,0 +1,59 @@
+"""Asks again what failed in a batch, at a server that has no retry of its own."""
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+from batchyard.client.answers import batch_lines, ending_of, id_of
+from batchyard.client.remote import Remote
+
+__all__ = ["RETRY_OF", "ask_again", "lines_to_ask", "linked"]
+
+# What a retry carries in its metadata.
+RETRY_OF = "batchyard_retry_of"
+_LOOKED_AT_MAX = 200
+
+
+async def lines_to_ask(remote: Remote, batch: Mapping[str, Any], codes: Set[str]) -> list[bytes]:
+    """The requests of an ended batch that have no good answer, byte for byte, in their order.
+
+    With `codes`, only those that failed with one of them.
+    """
+    answered: set[str] = set()
+    failed: dict[str, str] = {}
+    async for line in batch_lines(remote, dict(batch)):
+        ending = ending_of(line)
+        if ending is None:
+            continue
+        if ending.succeeded:
+            answered.add(ending.custom_id)
+        else:
+            failed[ending.custom_id] = ending.code
+    wanted = []
+    async for request in remote.lines(str(batch["input_file_id"])):
+        id = id_of(request)
+        if id not in answered and (not codes or failed.get(id, "missing") in codes):
+            wanted.append(request)
+    return wanted
+
+
+async def linked(remote: Remote, id: str) -> dict[str, Any] | None:
+    """A retry of this batch that is under way already."""
+    async for one in remote.newest_batches(_LOOKED_AT_MAX):
+        metadata = one.get("metadata")
+        ended = one["status"] in ("completed", "failed", "expired", "cancelled")
+        if isinstance(metadata, dict) and metadata.get(RETRY_OF) == id and not ended:
+            return one
+    return None
+
+
+async def ask_again(
+    remote: Remote, batch: Mapping[str, Any], lines: list[bytes], key: str
+) -> dict[str, Any]:
+    """Submit these requests as a new batch, linked to the old one by its metadata."""
+    id = str(batch["id"])
+    file_id = await remote.upload(f"{id}_retry.jsonl", b"".join(lines), f"{key}-file")
+    metadata = {**(batch.get("metadata") or {}), RETRY_OF: id}
+    endpoint = str(batch.get("endpoint"))
+    window = str(batch.get("completion_window") or "24h")
+    made = await remote.create(file_id, endpoint, window, metadata, key)
+    return await remote.batch(made.id)
