@@ -28,6 +28,8 @@ class Habits:
         # Most requests in unfinished batches; how it says no: "batch", "create" or "text".
         self.queue: int | None = None
         self.says_full = "batch"
+        # What it says the queue's limit is, in tokens.
+        self.limit: int | None = None
         # So many creates work and are not answered; so many calls before are answered with 500.
         self.lost_creates = 0
         self.broken_calls = 0
@@ -137,7 +139,9 @@ class StandIn:
         lines = [json.loads(one) for one in self.files[asked["input_file_id"]].splitlines()]
         enqueued = sum(len(one["lines"]) for one in self.batches if not one["over"])
         full = self.habits.queue is not None and enqueued + len(lines) > self.habits.queue
-        message = "Enqueued token limit reached for m1. Please try again later."
+        message = "Enqueued token limit reached for m1 in organization o."
+        if self.habits.limit is not None:
+            message += f" Limit: {self.habits.limit:,} enqueued tokens. Please try again."
         if full and self.habits.says_full == "create":
             return 400, {"error": {"code": "token_limit_exceeded", "message": message}}
         if full and self.habits.says_full == "text":

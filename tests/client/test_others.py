@@ -179,6 +179,28 @@ def test_each_result_is_told_once_in_each_run(other: StandIn, tmp_path: Path) ->
     assert again == list(campaign.results())
 
 
+@pytest.mark.parametrize("says_full", ["batch", "create"])
+@pytest.mark.parametrize(("queue", "limit", "chunks"), [(2, 60, 6), (2, 150, 6), (1, 27, 12)])
+def test_a_chunk_that_never_fits_the_queue_is_split(
+    queue: int, limit: int, chunks: int, says_full: str, other: StandIn, tmp_path: Path
+) -> None:
+    """By the limit that the server names, also where it counts tokens otherwise than we do."""
+    other.habits = Habits(queue=queue, limit=limit, says_full=says_full)
+    campaign = begin(other, tmp_path)
+    assert outcomes(campaign) == ONCE
+    assert set(other.asked.values()) == {1}
+    assert [one.status for one in campaign.standing().chunks].count("completed") == chunks
+
+
+def test_a_request_that_alone_is_too_large_for_the_queue_is_refused(
+    other: StandIn, tmp_path: Path
+) -> None:
+    """It is not tried for ever."""
+    other.habits = Habits(queue=0, limit=5)
+    found = outcomes(begin(other, tmp_path))
+    assert found == {f"c{n}": ("errored", 1) for n in range(COUNT)}
+
+
 async def test_several_campaigns_go_on_at_once(other: StandIn, tmp_path: Path) -> None:
     """In one event loop, at one server whose queue has not room for all of them."""
     other.habits.queue = 8

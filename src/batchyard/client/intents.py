@@ -15,7 +15,7 @@ from batchyard.client.provider import Trouble
 __all__ = ["CampaignInUseError", "Chunk", "Diary", "Step", "beginning", "publish"]
 
 
-_OVER = frozenset({"completed", "failed", "expired", "cancelled", "refused", "dropped"})
+_OVER = frozenset({"completed", "failed", "expired", "cancelled", "refused", "dropped", "split"})
 
 
 class CampaignInUseError(Exception):
@@ -27,7 +27,8 @@ class Chunk(Struct):
 
     `tries` counts creates that were begun; the last one is `open` while its end is not known.
     `status` is that of its batch, or `refused` where create was, or `dropped` where a cancelled
-    campaign did not create it. `collected`: its result files are here.
+    campaign did not create it, or `split` where smaller chunks came in its place. `collected`: its
+    result files are here.
     """
 
     number: int
@@ -139,6 +140,10 @@ class Diary:
             self.chunks.extend(step.planned)
             self.rounds = step.round
             self.counts = None
+        elif step.did == "split":
+            chunk = self.chunks[step.chunk]
+            chunk.open, chunk.batch_id, chunk.status, chunk.collected = False, None, "split", True
+            self.chunks.extend(step.planned)
         elif step.did == "merged":
             self.counts = step.counts
         else:

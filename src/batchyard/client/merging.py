@@ -82,6 +82,8 @@ class Ledger:
 
     def add(self, chunk: Chunk) -> list[int]:
         """Take in a chunk that was collected; which inputs will not be asked again."""
+        if chunk.status == "split":
+            return []
         self._batches[chunk.number] = chunk.batch_id
         indices = self._asked(self._folder / "chunks" / f"{chunk.name}.jsonl")
         found: dict[int, Attempt] = {}

@@ -1,5 +1,6 @@
 """The few calls of a Batch API that a campaign makes, and a forgiving reading of its answers."""
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _STATUSES = {"canceled": "cancelled", "canceling": "cancelling", "processing": "in_progress"}
 _ANSWER_BYTES_MAX = 1 << 30
 _PAGE = 100
+_LIMIT = re.compile(r"Limit: ([0-9][0-9,]*) enqueued")
 _TRANSIENT = frozenset({408, 409, 425, 429})
 
 
@@ -29,6 +31,12 @@ class Trouble(Struct, frozen=True):
     def is_quota(self) -> bool:
         """Whether too many tokens are enqueued, so that the same may work later."""
         return self.code == "token_limit_exceeded" or "enqueued token" in self.message.lower()
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens that may be enqueued, where the message says so."""
+        found = _LIMIT.search(self.message)
+        return int(found[1].replace(",", "")) if found else None
 
 
 class ProviderError(Exception):

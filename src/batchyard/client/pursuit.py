@@ -44,6 +44,7 @@ class Pursuit:
         self._ledger = Ledger(folder, ids, accept_cut_off=settings.accept_cut_off, check=check)
         self._untold = set(range(len(ids))) if on_result is not None else set()
         self._patience = Patience(settings, chance)
+        self._submitting = Submitting(id, folder, settings, diary, patience=self._patience)
         self._asked_to_end: set[int] = set()
         self._seen: dict[int, BatchState] = {}
 
@@ -71,19 +72,16 @@ class Pursuit:
         if not self._diary.chunks:
             self._plan(cut_lines=(line for _, line in lines_of(self._folder / "input.jsonl")))
         async with _open(self._settings, key) as provider:
-            submitting = Submitting(
-                self._id, self._folder, self._settings, self._diary, patience=self._patience
-            )
             while True:
                 cancelled = self._is_cancelled
-                moved = await submitting.submit(provider, self._reach, cancelled=cancelled)
+                moved = await self._submitting.submit(provider, self._reach, cancelled=cancelled)
                 if on_progress is not None:
-                    on_progress(self._progress(submitting.waiting_for))
+                    on_progress(self._progress())
                 if until == "submitted":
                     return None
                 moved = await self._look(provider) or moved
                 if on_progress is not None:
-                    on_progress(self._progress(submitting.waiting_for))
+                    on_progress(self._progress())
                 if all(one.collected for one in self._diary.chunks):
                     counts = self._end_of_round()
                     if counts is not None:
@@ -132,21 +130,23 @@ class Pursuit:
         state = await self._patience.bear(lambda: provider.retrieve(batch_id))
         self._seen[chunk.number] = state
         if not state.has_ended:
+            if state.status != "validating":
+                self._submitting.accepted.add(batch_id)
             return
-        quota = any(one.is_quota for one in state.errors)
-        if state.status == "failed" and quota and not self._is_cancelled:
-            step = Step(did="waiting", chunk=chunk.number, errors=state.errors)
+        self._reach("campaign.before_end")
+        quota = next((one for one in state.errors if one.is_quota), None)
+        if state.status == "failed" and quota is not None and not self._is_cancelled:
+            self._submitting.full(chunk, quota)
         else:
             step = Step(
                 did="ended",
                 chunk=chunk.number,
-                status=state.status,
+                status=state.status if quota is None else "dropped",
                 output_file_id=state.output_file_id,
                 error_file_id=state.error_file_id,
                 errors=state.errors,
             )
-        self._reach("campaign.before_end")
-        self._diary.write(step)
+            self._diary.write(step)
         self._reach("campaign.after_end")
 
     async def _cancel(self, provider: Provider, batch_id: str) -> None:
@@ -229,8 +229,12 @@ class Pursuit:
                 }
         return found
 
-    def _progress(self, waiting_for: str) -> Progress:
-        chunks = [one for one in self._diary.chunks if one.round == self._diary.rounds]
+    def _progress(self) -> Progress:
+        chunks = [
+            one
+            for one in self._diary.chunks
+            if one.round == self._diary.rounds and one.status != "split"
+        ]
         done = 0
         for one in chunks:
             state = self._seen.get(one.number)
@@ -242,7 +246,7 @@ class Pursuit:
             ended=sum(one.is_over for one in chunks),
             requests=sum(one.lines for one in chunks),
             done=done,
-            waiting_for=waiting_for,
+            waiting_for=self._submitting.waiting_for,
         )
 
 

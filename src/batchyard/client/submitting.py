@@ -1,10 +1,16 @@
 """Submits the chunks of a campaign under the quota, and never one of them twice."""
 
+import asyncio
+from collections import Counter
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from batchyard.client.cutting import cut, write_chunks
 from batchyard.client.intents import Chunk, Diary, Step
+from batchyard.client.merging import lines_of
 from batchyard.client.patience import Patience
-from batchyard.client.provider import BatchState, Provider, ProviderError
+from batchyard.client.provider import BatchState, Provider, ProviderError, Trouble
 from batchyard.client.settings import Settings
 from batchyard.places.faults import Reach
 
@@ -13,6 +19,9 @@ __all__ = ["CAMPAIGN_KEY", "CHUNK_KEY", "Submitting"]
 # What our batches carry in their metadata, by which one is found whose id was never heard.
 CAMPAIGN_KEY, CHUNK_KEY = "batchyard_campaign", "batchyard_chunk"
 _REFUSALS = frozenset({400, 404, 413, 422})
+_PAUSE_SECONDS_MAX = 1_800.0
+# So often a queue is said to be full before it is believed that it never has room.
+_TRIES = 3
 
 
 class Submitting:
@@ -28,8 +37,12 @@ class Submitting:
     ) -> None:
         self._id, self._folder, self._settings = id, folder, settings
         self._diary, self._patience = diary, patience
-        # How many chunks had ended when the server's queue was found full for this try.
-        self._full_at: dict[tuple[int, int], int] = {}
+        # By chunk, how many had ended when the queue was full for it, and when it is tried again.
+        self._full: dict[int, tuple[int, float]] = {}
+        # How often the queue was full for a chunk while nothing else of ours was in it.
+        self._alone: Counter[int] = Counter()
+        # Batches that are past the check of the queue.
+        self.accepted: set[str] = set()
         self.waiting_for = ""
 
     async def submit(self, provider: Provider, reach: Reach, *, cancelled: bool) -> bool:
@@ -53,19 +66,63 @@ class Submitting:
 
     def _hindrance(self, chunk: Chunk) -> str:
         """What the chunk has to wait for; empty where it may be submitted."""
-        active = [one for one in self._diary.chunks if one.batch_id and not one.is_over]
+        over, until = self._full.get(chunk.number, (-1, 0.0))
+        if over == self._over and asyncio.get_running_loop().time() < until:
+            return f"the server's queue is full ({chunk.errors[0].message})"
+        active = self._active
         if not active:
             return ""
-        over = sum(one.is_over for one in self._diary.chunks)
         enqueued = sum(one.tokens for one in active)
         most = self._settings.enqueued_tokens_max
+        if chunk.errors and any(one.errors and not self._is_accepted(one) for one in active):
+            # One at a time, or those that were refused together would be so for ever.
+            return "the server's queue may be full"
         if len(active) >= self._settings.batches_at_once:
             return f"{len(active)} batches are under way"
         if most is not None and enqueued + chunk.tokens > most:
             return f"{enqueued:,} of {most:,} tokens are enqueued"
-        if chunk.errors and self._full_at.setdefault((chunk.number, chunk.tries), over) == over:
-            return "the server's queue is full"
         return ""
+
+    def _is_accepted(self, chunk: Chunk) -> bool:
+        return chunk.batch_id in self.accepted
+
+    @property
+    def _active(self) -> list[Chunk]:
+        return [one for one in self._diary.chunks if one.batch_id and not one.is_over]
+
+    @property
+    def _over(self) -> int:
+        return sum(one.is_over for one in self._diary.chunks)
+
+    def full(self, chunk: Chunk, trouble: Trouble) -> None:
+        """The server's queue has no room for a chunk: it waits, or is split to fit.
+
+        It is tried again when another one has ended, and from time to time, since the queue may
+        be full of what others have submitted.
+        """
+        limit = trouble.limit
+        self._alone[chunk.number] += all(one is chunk for one in self._active)
+        if limit is not None and chunk.lines > 1 and self._is_too_large(chunk, limit):
+            self._split(chunk, limit)
+        elif limit is not None and chunk.lines == 1 and chunk.tokens > limit:
+            self._refused(chunk, trouble)
+        else:
+            self._diary.write(Step(did="waiting", chunk=chunk.number, errors=(trouble,)))
+            pause = min(_PAUSE_SECONDS_MAX, self._settings.poll_seconds * 2 ** min(chunk.tries, 16))
+            self._full[chunk.number] = self._over, asyncio.get_running_loop().time() + pause
+
+    def _is_too_large(self, chunk: Chunk, limit: int) -> bool:
+        """Whether it will not fit an empty queue either; our count of tokens is a rough one."""
+        doubtful = self._alone[chunk.number] >= _TRIES and chunk.tokens > limit // 3
+        return chunk.tokens > limit or doubtful
+
+    def _split(self, chunk: Chunk, limit: int) -> None:
+        tokens = limit if chunk.tokens > limit else chunk.tokens // 2
+        folder = self._folder / "chunks"
+        lines = (line for _, line in lines_of(folder / f"{chunk.name}.jsonl"))
+        cuts = cut(lines, replace(self._settings.sizes, tokens=tokens))
+        planned = write_chunks(cuts, folder, len(self._diary.chunks), chunk.round)
+        self._diary.write(Step(did="split", chunk=chunk.number, planned=planned))
 
     async def _submit(self, provider: Provider, reach: Reach, chunk: Chunk) -> bool:
         """Whether the chunk has a batch now, or never will."""
@@ -75,7 +132,7 @@ class Submitting:
         except ProviderError as error:
             if error.status not in _REFUSALS:
                 raise
-            self._refused(chunk, error)
+            self._refused(chunk, error.trouble)
             return True
         if not chunk.open:
             self._diary.write(Step(did="creating", chunk=chunk.number))
@@ -105,11 +162,10 @@ class Submitting:
             except ProviderError as error:
                 number += 1
                 if error.trouble.is_quota:
-                    step = Step(did="waiting", chunk=chunk.number, errors=(error.trouble,))
-                    self._diary.write(step)
+                    self.full(chunk, error.trouble)
                     return
                 if error.status in _REFUSALS:
-                    self._refused(chunk, error)
+                    self._refused(chunk, error.trouble)
                     return
                 if not error.transient or number >= self._settings.faults_max:
                     raise
@@ -148,6 +204,6 @@ class Submitting:
         # An ended batch is seen to like any other, with what it left.
         self._diary.write(Step(did="created", chunk=chunk.number, batch_id=state.id))
 
-    def _refused(self, chunk: Chunk, error: ProviderError) -> None:
-        step = Step(did="ended", chunk=chunk.number, status="refused", errors=(error.trouble,))
+    def _refused(self, chunk: Chunk, trouble: Trouble) -> None:
+        step = Step(did="ended", chunk=chunk.number, status="refused", errors=(trouble,))
         self._diary.write(step)
