@@ -17,7 +17,7 @@ _VERBS = {
     "diff": "Say which answers changed from one run to another.",
     "estimate": "Estimate tokens, dollars and time of a file.",
     "split": "Split a file into files that a Batch API takes.",
-    "run": "Answer a file of requests, without a server.",
+    "run": "Answer a file of requests without a server, or by any Batch API.",
     "submit": "Submit a file to any Batch API, in as many batches as it takes.",
     "watch": "Go on with what was submitted, until every request has its result.",
     "status": "Show how a campaign or a batch stands.",

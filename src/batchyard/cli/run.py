@@ -12,12 +12,15 @@ from contextlib import AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import click
 import uvloop
 
 from batchyard.cli.findings import as_text
 from batchyard.cli.progress import Progress, lasting
+from batchyard.cli.road import Road, with_road
+from batchyard.cli.run_to import travel
 from batchyard.cli.upstreams import (
     NO_UPSTREAM,
     find_local,
@@ -52,9 +55,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("source", metavar="IN.jsonl", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", metavar="IN", type=click.Path(exists=True, path_type=Path))
 @click.option(
-    "-o", "--output", required=True, metavar="OUT.jsonl", type=_FILE, help="Where answers go."
+    "-o", "--output", metavar="OUT", type=_FILE, help="Where answers go; needed without --to."
 )
 @click.option(
     "--errors",
@@ -87,21 +90,37 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     metavar="N",
     help="Lines in flight at the start; the rest is found out.",
 )
+@with_road
 def run(
     *,
     source: Path,
-    output: Path,
+    output: Path | None,
     errors: Path | None,
     urls: tuple[str, ...],
     window: str,
     max_concurrency: int | None,
     start_concurrency: int | None,
+    **road: Any,
 ) -> None:
-    """Answer every request of IN.jsonl and write OUT.jsonl.
+    """Answer every request of IN.jsonl and write OUT.jsonl, or every row of a table.
+
+    With --to, a Batch API answers: what is asked is planned, submitted, watched, collected, asked
+    again where that helps, and merged. IN is then a batch file, or a CSV, Parquet, JSONL or other
+    table, of whose rows --labels, --template, --schema, --into or --embed say what is wanted; OUT
+    is any of these kinds. Without --to, model servers answer, and no Batch API is needed.
 
     Stopped or killed at any moment, the same command goes on where it was: no line that has its
     answer is asked again.
     """
+    if Road(**road).is_spoken_of:
+        if road["to"] is None:
+            raise click.UsageError("This needs --to: a profile, openai, azure or a URL.")
+        if urls or errors or max_concurrency or start_concurrency:
+            raise click.UsageError("--upstream and what belongs to it do not go with --to.")
+        travel(source, output, window, Road(**road))
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
     seconds = window_seconds(window, LOCAL)
     if seconds is None:
         raise click.BadParameter(

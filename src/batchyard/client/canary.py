@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from batchyard.client.campaign import Campaign
 from batchyard.client.drafting import Unit
+from batchyard.client.merging import lines_of
 from batchyard.client.outcomes import texts_of
 from batchyard.client.provider import Provider, ProviderError
 from batchyard.client.settings import Settings
 
-__all__ = ["CanaryError", "Tried", "chosen", "sing", "told"]
+__all__ = ["CanaryError", "Tried", "chosen", "sampled", "sing", "told"]
 
 _AT_ONCE = 8
 _POLL_SECONDS = 1.0
@@ -25,7 +26,7 @@ _NO_SUCH_ROUTE = frozenset({404, 405, 501})
 
 
 class CanaryError(Exception):
-    """None of the sample was answered; nothing was submitted."""
+    """None of the sample was answered, or the user has seen enough; nothing was submitted."""
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -40,6 +41,13 @@ def chosen(units: int, count: int) -> tuple[int, ...]:
     """The requests of a sample, evenly from all of them."""
     count = min(units, count)
     return tuple(number * units // count for number in range(count))
+
+
+def sampled(path: Path, count: int) -> dict[int, bytes]:
+    """Some requests of a file, by their place among all."""
+    total = sum(1 for _ in lines_of(path))
+    wanted = frozenset(chosen(total, count))
+    return {place: line for place, (_, line) in enumerate(lines_of(path)) if place in wanted}
 
 
 async def sing(lines: Mapping[int, bytes], settings: Settings, key: str | None) -> dict[int, Tried]:

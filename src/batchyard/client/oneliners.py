@@ -10,7 +10,7 @@ from batchyard.client.rows import Row, key_of
 from batchyard.client.rowwise import RowCampaign
 from batchyard.client.schema import format_of
 from batchyard.client.starting import Asking, Terms, start
-from batchyard.client.tables import rows_of
+from batchyard.client.tables import Table, table_of
 from batchyard.client.template import Template, shown
 
 __all__ = ["classify", "embed", "evaluate", "extract", "generate", "translate"]
@@ -153,10 +153,10 @@ def evaluate(
     if labels:
         options.setdefault("response_format", _choice(tuple(labels), "label"))
     fill = _text_of(text)
-    key = own.get("id")
+    key, table = own.get("id"), table_of(cases)
 
-    def expanded() -> Iterator[Row]:
-        for number, row in enumerate(rows_of(cases), 1):
+    def expanded() -> Iterator[dict[str, Any]]:
+        for number, row in enumerate(table.rows(), 1):
             if key is None:
                 name = f"case-{number:06d}"
             else:
@@ -170,7 +170,7 @@ def evaluate(
 
     own["id"] = ["case", "model"]
     reading = Reading(kind="evaluate", labels=tuple(labels), expected=expected)
-    return start(Asking(expanded(), ask, reading), own)
+    return start(Asking(Table(table.kind, expanded, types=table.types), ask, reading), own)
 
 
 def _choice(labels: tuple[str, ...], column: str) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from batchyard.client.targets import Target
+from batchyard.client.targets import Target, target_of_url
+from batchyard.config import read_settings
 from batchyard.places.prices import ListPrices
 from batchyard.rules.prices import PriceRule, find_price, hundredths
 from batchyard.wire.money import Price
 
-__all__ = ["PriceOf", "prices_at"]
+__all__ = ["PriceOf", "prices_at", "prices_of"]
 
 PriceOf = Callable[[str], Price | None]
 
@@ -32,3 +33,8 @@ def prices_at(target: Target | None, table: Iterable[PriceRule]) -> PriceOf:
         return price and replace(price, discount=discount)
 
     return price_of
+
+
+def prices_of(base_url: str) -> PriceOf:
+    """The same for a URL, with the table of this folder's batchyard.toml."""
+    return prices_at(target_of_url(base_url), read_settings(None, {}).price)

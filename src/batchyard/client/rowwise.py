@@ -22,7 +22,7 @@ from batchyard.client.schema import read_as
 from batchyard.client.scoring import Answered, Score, scores_of
 from batchyard.client.settings import Progress
 from batchyard.client.settling import Answer, Answers
-from batchyard.client.tables import write_table
+from batchyard.client.tables import Table, write_table
 from batchyard.places.remembered import AT_ONCE, ForgottenError, Remembered
 
 __all__ = ["RowCampaign", "Sheet", "Tally"]
@@ -31,13 +31,17 @@ _FACTS = ("custom_id", "outcome", "error", "source", "input_tokens", "output_tok
 
 
 class Sheet(Struct, frozen=True, kw_only=True):
-    """What rows a campaign answers, and how its answers are read; written once."""
+    """What rows a campaign answers, and how its answers are read; written once.
+
+    `types` are DuckDB's names of the types of the rows' own columns, where they are known.
+    """
 
     identity: str
     rows: int
     units: int
     reading: Reading
     packed: bool = False
+    types: dict[str, str] = {}
     cache: str | None = None
 
 
@@ -103,10 +107,13 @@ class RowCampaign(Campaign):
                 names = {name: _free(name, one.row) for name in told}
             yield one.row | {names.get(name, name): value for name, value in told.items()}
 
-    def to(self, path: str | PathLike[str]) -> Path:
-        """Write the rows with their answers to a file, of the kind that its suffix says."""
-        write_table(self.rows(), path)
-        return Path(path)
+    def to(self, place: str | PathLike[str], **how: Any) -> Path:
+        """Write the rows with their answers to a file, of the kind that its suffix says.
+
+        `how` is for `batchyard.client.tables.write_table`, as `table="labels"` in a database.
+        """
+        write_table(Table("answers", self.rows, types=lambda: self.sheet.types), place, **how)
+        return Path(place)
 
     def tally(self) -> Tally:
         """How all rows ended and where their answers are from, once the campaign is complete."""

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +26,7 @@ from batchyard.client.drafting import Draft, Key, draft
 from batchyard.client.intents import Diary, Step, publish
 from batchyard.client.outcomes import OUTCOMES
 from batchyard.client.preview import Preview, preview
-from batchyard.client.pricing import prices_at
+from batchyard.client.pricing import prices_of
 from batchyard.client.profiles import config_file, destination_of, read_profiles
 from batchyard.client.requests import Request
 from batchyard.client.rows import Row
@@ -34,9 +34,7 @@ from batchyard.client.rowwise import RowCampaign, Sheet
 from batchyard.client.settings import Settings
 from batchyard.client.settling import settle, units_in
 from batchyard.client.submit import settings_for
-from batchyard.client.tables import rows_of
-from batchyard.client.targets import TARGETS, target_of_url
-from batchyard.config import read_settings
+from batchyard.client.tables import table_of
 from batchyard.places.remembered import ForgottenError, Remembered, cache_folder
 
 __all__ = ["Asking", "Terms", "start"]
@@ -53,8 +51,8 @@ class Terms(TypedDict, total=False):
     the same one. `dry_run` submits nothing. `canary` requests are asked at once before. With
     `dedupe=False` rows that ask the same are each asked; with `cache=False` answers of earlier
     campaigns are not used, and with a path they are kept there. Over `max_usd` nothing is
-    submitted. `show` hears what is to be shown; it is written to stderr unless given. `settings`
-    are fields of `batchyard.Settings`.
+    submitted. `show` hears what is to be shown; it is written to stderr unless given. `confirm`
+    is asked after the canary, whether to go on. `settings` are fields of `batchyard.Settings`.
     """
 
     to: str | None
@@ -67,6 +65,7 @@ class Terms(TypedDict, total=False):
     cache: bool | str | os.PathLike[str]
     max_usd: float | None
     show: Callable[[str], object]
+    confirm: Callable[[], bool]
     settings: Mapping[str, Any]
 
 
@@ -98,6 +97,7 @@ class _Start:
         self._settings = settings_for(place.base_url, os.environ, **wanted)
         self._show = terms.get("show") or _to_stderr
         self._cache = _cache_of(terms.get("cache", True))
+        self._table = table_of(asking.rows)
 
     def go(self) -> RowCampaign:
         given = self._terms.get("folder")
@@ -117,7 +117,7 @@ class _Start:
 
     def _draft(self, building: Path) -> Draft:
         drafted = draft(
-            rows_of(self._asking.rows),
+            self._table.rows(),
             self._asking.ask,
             building,
             custom_id=self._terms.get("id"),
@@ -151,6 +151,7 @@ class _Start:
             units=drafted.units,
             reading=self._asking.reading,
             packed=self._asking.packed,
+            types=self._table.types(),
             cache=None if self._cache is None else str(self._cache),
         )
         publish(folder / "sheet.json", msgspec.json.encode(sheet))
@@ -160,14 +161,12 @@ class _Start:
         seen.hold(self._terms.get("max_usd"))
 
     def _preview(self, drafted: Draft) -> Preview:
-        table = read_settings(None, {}).price
-        target = target_of_url(self._settings.base_url) or TARGETS["any"]
         with (drafted.folder / "kept.jsonl").open("rb") as kept:
             known = sum(1 for _ in kept)
         return preview(
             drafted.folder / "input.jsonl",
             self._settings,
-            prices_at(target, table),
+            prices_of(self._settings.base_url),
             rows=drafted.rows,
             units=drafted.units,
             known=known,
@@ -193,7 +192,15 @@ class _Start:
         answers = {unit: one.body for unit, one in tried.items() if one.body is not None}
         if not answers:
             raise CanaryError(next(iter(tried.values())).error)
+        self._keep({drafted.key(unit): body for unit, body in answers.items()})
+        if not self._terms.get("confirm", _yes)():
+            raise CanaryError("Stopped after the sample; its answers are kept for the next time.")
         return answers
+
+    def _keep(self, answers: Mapping[bytes, bytes]) -> None:
+        if self._cache is not None:
+            with suppress(ForgottenError):
+                Remembered(self._cache, time.time).keep(answers)
 
     def _find(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
         if self._cache is None:
@@ -263,3 +270,7 @@ def _cache_of(asked: bool | str | os.PathLike[str]) -> Path | None:
 
 def _to_stderr(text: str) -> None:
     sys.stderr.write(text + "\n")
+
+
+def _yes() -> bool:
+    return True

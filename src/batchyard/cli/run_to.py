@@ -1,0 +1,235 @@
+"""`batchyard run --to`: a file or a table to any Batch API and back, in one command."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from msgspec import to_builtins
+
+from batchyard.cli.options import tell_json
+from batchyard.cli.remote import aim, fail, note_last
+from batchyard.cli.road import Road, labels_of, shape_of, template_of, text_of
+from batchyard.cli.submit import go_on
+from batchyard.client.beginning import OtherInputError
+from batchyard.client.campaign import Campaign
+from batchyard.client.canary import CanaryError, sampled, sing, told
+from batchyard.client.cutting import InputError, requests_of
+from batchyard.client.intents import CampaignInUseError, publish
+from batchyard.client.oneliners import classify, embed, evaluate, extract, generate, translate
+from batchyard.client.parameters import ParameterError
+from batchyard.client.preview import OverBudgetError, preview
+from batchyard.client.pricing import prices_of
+from batchyard.client.profiles import ProfileError
+from batchyard.client.provider import ProviderError
+from batchyard.client.results import Result
+from batchyard.client.rowwise import RowCampaign
+from batchyard.client.schema import SchemaError
+from batchyard.client.scoring import Score
+from batchyard.client.submit import begin, folder_of, settings_for
+from batchyard.client.tables import MissingExtraError, TableError, write_table
+from batchyard.client.template import TemplateError
+from batchyard.client.writing import DuplicateIdError
+from batchyard.config import SettingsError
+
+__all__ = ["travel"]
+
+_INVALID, _ENDED_BADLY, _OVER_BUDGET = 3, 5, 8
+_CHUNK_BYTES = 1 << 20
+_SOURCES = {
+    "asked": "asked",
+    "same": "the same as another row",
+    "cache": "answered in earlier campaigns",
+    "canary": "tried first",
+}
+
+
+def travel(source: Path, output: Path | None, window: str, road: Road) -> None:
+    """Plan, submit, watch, collect, ask again, merge; ends with the exit code of it all."""
+    settings: dict[str, Any] = {"window": window}
+    settings |= {"rounds_max": road.rounds} if road.rounds else {}
+    settings |= {"poll_seconds": road.poll} if road.poll else {}
+    with _told(road):
+        if road.wants_rows or source.suffix.lower() != ".jsonl":
+            campaign: Campaign | None = _of_rows(source, settings, road)
+        else:
+            campaign = _of_requests(source, settings, road)
+    if road.dry_run or campaign is None:
+        return
+    note_last(folder=campaign.folder)
+    counts = go_on(campaign, "end")
+    assert counts is not None
+    with _told(road):
+        if output is not None:
+            _write(campaign, output)
+    _tell(campaign, counts, output, as_json=road.as_json)
+    if not counts["succeeded"]:
+        sys.exit(_ENDED_BADLY)
+
+
+def _of_requests(source: Path, settings: dict[str, Any], road: Road) -> Campaign | None:
+    """The campaign of a batch file, which is asked as it stands; None after a dry run."""
+    wanted = settings_for(road.to, os.environ, **settings)
+    if road.dry_run or road.max_usd is not None:
+        count = len(requests_of(source))
+        seen = preview(source, wanted, prices_of(wanted.base_url), rows=count, units=count, known=0)
+        if road.dry_run:
+            _say(str(seen))
+        seen.hold(road.max_usd)
+    if road.canary and not road.dry_run and not (folder_of(source) / "diary.jsonl").exists():
+        lines = sampled(source, road.canary)
+        tried = asyncio.run(sing(lines, wanted, aim(road.to).key))
+        _say(told(tried))
+        if all(one.body is None for one in tried.values()) or not _confirmed(road):
+            raise CanaryError("Nothing was submitted.")
+    if road.dry_run:
+        return None
+    return begin(source, road.folder, to=road.to, **settings)
+
+
+def _of_rows(source: Path, settings: dict[str, Any], road: Road) -> RowCampaign:
+    """The campaign of a table, by what was said is wanted of its rows."""
+    terms: dict[str, Any] = {
+        "to": road.to,
+        "folder": road.folder,
+        "id": road.id_.split(",") if road.id_ else None,
+        "dry_run": road.dry_run,
+        "canary": road.canary or 0,
+        "dedupe": not road.no_dedupe,
+        "cache": not road.no_cache,
+        "max_usd": road.max_usd,
+        "show": _say,
+        "confirm": lambda: _confirmed(road),
+        "settings": settings,
+    }
+    instructions = text_of(road.instructions) if road.instructions else None
+    if len(road.models) > 1:
+        return _compared(source, instructions, road, terms)
+    if not road.models:
+        raise click.UsageError("Say with --model which model is asked.")
+    terms |= {"model": road.models[0]}
+    named = [one for one in (road.labels, road.schema, road.into, road.embed) if one]
+    if len(named) > 1 or (named and road.template):
+        raise click.UsageError("Give one of --template, --labels, --schema, --into and --embed.")
+    if road.embed:
+        return embed(source, text=road.text, **terms)
+    terms |= {"instructions": instructions}
+    if road.labels:
+        return classify(source, labels_of(road.labels), text=road.text, **terms)
+    if road.schema:
+        return extract(source, shape_of(road.schema), text=road.text, **terms)
+    if road.into:
+        return translate(source, road.into, text=road.text, **terms)
+    if road.template:
+        return generate(source, template_of(road.template), **terms)
+    raise click.UsageError(
+        f"Say what is wanted of the rows of {source.name}: --template, --labels, --schema, --into "
+        "or --embed."
+    )
+
+
+def _compared(
+    source: Path, instructions: str | None, road: Road, terms: dict[str, Any]
+) -> RowCampaign:
+    """Several models on the same rows."""
+    if road.gold is None:
+        raise click.UsageError(
+            "Several --model are compared by --gold, the column of what is right."
+        )
+    return evaluate(
+        source,
+        road.models,
+        text=template_of(road.template) if road.template else road.text,
+        expected=road.gold,
+        labels=labels_of(road.labels) if road.labels else (),
+        instructions=instructions,
+        **terms,
+    )
+
+
+@contextmanager
+def _told(road: Road) -> Iterator[None]:
+    """Faults end the command with what they mean to the user."""
+    try:
+        yield
+    except ProviderError as error:
+        fail(error, aim(road.to))
+    except OverBudgetError as error:
+        _end(str(error), _OVER_BUDGET)
+    except (InputError, DuplicateIdError, TemplateError, TableError) as error:
+        _end(str(error), _INVALID)
+    except OtherInputError as error:
+        _end(f"{error} is the folder of another campaign. Choose another --folder.", 1)
+    except (CanaryError, CampaignInUseError, SettingsError, MissingExtraError) as error:
+        _end(str(error), 1)
+    except (ProfileError, SchemaError, ParameterError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _write(campaign: Campaign, output: Path) -> None:
+    """The answers in the place that was asked for."""
+    if isinstance(campaign, RowCampaign):
+        campaign.to("-" if str(output) == "-" else output, replace=True)
+    elif output.suffix.lower() == ".jsonl":
+        with campaign.results_path.open("rb") as file:
+            publish(output, iter(lambda: file.read(_CHUNK_BYTES), b""))
+    else:
+        write_table(map(_flat, campaign.results()), "-" if str(output) == "-" else output)
+
+
+def _flat(one: Result) -> dict[str, Any]:
+    """A result as a row of a table."""
+    told = {"custom_id": one.custom_id, "outcome": one.outcome, "answer": one.text}
+    return told | {"error": one.message or one.code or None, "attempts": len(one.attempts)}
+
+
+def _tell(
+    campaign: Campaign, counts: Mapping[str, int], output: Path | None, *, as_json: bool
+) -> None:
+    """How it all ended, and where the answers are."""
+    place = output or campaign.results_path
+    facts: dict[str, Any] = {"folder": str(campaign.folder), "results": str(place)}
+    facts["counts"] = dict(counts)
+    said = [", ".join(f"{count:,} {name}" for name, count in counts.items() if count)]
+    if isinstance(campaign, RowCampaign):
+        tally = campaign.tally()
+        facts |= {"sources": dict(tally.sources), "input_tokens": tally.input_tokens}
+        facts |= {"output_tokens": tally.output_tokens}
+        said.append(
+            ", ".join(f"{count:,} {_SOURCES[name]}" for name, count in tally.sources.items())
+        )
+        if campaign.sheet.reading.expected:
+            facts["scores"] = [to_builtins(one) for one in campaign.scores()]
+            said += [_scored(one) for one in campaign.scores()]
+    if as_json:
+        tell_json(facts)
+        return
+    for line in said:
+        _say(line)
+    if str(output) != "-":
+        click.echo(place)
+
+
+def _scored(one: Score) -> str:
+    return (
+        f"{one.model}: {one.correct:,} of {one.cases:,} right, {one.share:.1%} "
+        f"(by chance {one.low:.1%} to {one.high:.1%}), {one.output_tokens:,} tokens out"
+    )
+
+
+def _confirmed(road: Road) -> bool:
+    """Whether to go on after the canary; asked of people only."""
+    return road.yes or not sys.stdin.isatty() or click.confirm("Go on?", err=True)
+
+
+def _end(text: str, code: int) -> NoReturn:
+    click.echo(f"Error: {text}", err=True)
+    sys.exit(code)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
