@@ -1,7 +1,7 @@
 """What an answer says: as a value, and as columns of a table."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -55,7 +55,7 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if value is None:
             return {}
         if self.schema is not None and not self.labels:
-            return flat(value)
+            return flat(value, self.names)
         told = {self.column: value}
         if self.expected and row.get(self.expected) is not None:
             told["correct"] = _plain(value) == _plain(row[self.expected])
@@ -84,14 +84,18 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
         raise ReadingError(f"{said!r} is none of the labels {', '.join(self.labels)}.")
 
 
-def flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """An object as columns: inner objects by names such as `address_city`, lists as they are."""
+def flat(value: Mapping[str, Any], columns: Collection[str], before: str = "") -> dict[str, Any]:
+    """An object as columns: inner objects by names such as `address_city`, lists as they are.
+
+    An object that is one of the `columns` has keys of its own, and stays whole.
+    """
     told: dict[str, Any] = {}
-    for name, one in value.items():
-        if isinstance(one, Mapping) and one:
-            told |= flat(one, f"{before}{name}_")
-        else:
-            told[f"{before}{name}"] = one
+    for key, one in value.items():
+        name = f"{before}{key}"
+        if isinstance(one, Mapping) and one and name not in columns:
+            told |= flat(one, columns, f"{name}_")
+        elif one is not None or name in columns:
+            told[name] = one
     return told
 
 
@@ -105,6 +109,7 @@ def _names(
 ) -> Sequence[str]:
     names: list[str] = []
     for name, one in (part.get("properties") or {}).items():
+        one = _there(one)
         inner, way = one, above
         if isinstance(one, dict) and (place := str(one.get("$ref", ""))):
             # What contains itself has no end of columns.
@@ -113,6 +118,15 @@ def _names(
         nested = _names(inner, whole, f"{before}{name}_", way) if isinstance(inner, dict) else []
         names.extend(nested or [f"{before}{name}"])
     return names
+
+
+def _there(part: Any) -> Any:
+    """What a value is where it is not null."""
+    choices = part.get("anyOf") if isinstance(part, dict) else None
+    if not isinstance(choices, list):
+        return part
+    forms = [one for one in choices if one != {"type": "null"}]
+    return forms[0] if len(forms) == 1 else part
 
 
 def _at(whole: Mapping[str, Any], place: str) -> Any:

@@ -10,7 +10,7 @@ import msgspec
 
 from batchyard.client.requests import EmbeddingOptions, Request, embeddings
 
-__all__ = ["PackError", "pack", "unpack"]
+__all__ = ["PackError", "count_in", "floats", "pack", "unpack"]
 
 # OpenAI's reference, November 2026: inputs of one request, and tokens over all of them. A token
 # has one byte at least.
@@ -66,7 +66,7 @@ def unpack(lines: Iterable[bytes | str | Mapping[str, Any]]) -> Iterator[tuple[i
         if named is None:
             raise PackError(f"The custom_id '{found['custom_id']}' is not one that `pack` made.")
         first, count = int(named[1]), int(named[2])
-        vectors = {one["index"]: _floats(one["embedding"]) for one in answer["body"]["data"]}
+        vectors = {one["index"]: floats(one["embedding"]) for one in answer["body"]["data"]}
         if sorted(vectors) != list(range(count)):
             raise PackError(
                 f"The line '{found['custom_id']}' has {len(vectors)} vectors for {count} texts."
@@ -75,11 +75,17 @@ def unpack(lines: Iterable[bytes | str | Mapping[str, Any]]) -> Iterator[tuple[i
             yield first + index, vectors[index]
 
 
+def count_in(custom_id: str) -> int:
+    """How many texts a line has, by its custom_id; 1 where `pack` has not made it."""
+    named = _NAME.fullmatch(custom_id)
+    return 1 if named is None else int(named[2])
+
+
 def _line(first: int, held: list[Any], model: str, options: EmbeddingOptions) -> Request:
     return embeddings(f"inputs-{first:08d}-{len(held)}", model=model, input=held, **options)
 
 
-def _floats(given: Any) -> list[float]:
+def floats(given: Any) -> list[float]:
     """A vector, which may come in base64."""
     if isinstance(given, str):
         numbers = array("f")

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from batchyard.client.tables.spool import Spool, spooled
 __all__ = ["write_duckdb", "write_parquet"]
 
 Row = dict[str, Any]
+Types = Callable[[], Mapping[str, str]]
 
 # Its own limit for a line is 16 MiB; the room for lines is taken as often as there are threads.
 _LINE_BYTES = 1 << 24
@@ -24,10 +25,10 @@ _THREADS_MAX = 4
 _AS_TEXT = re.compile(r"\b(?:BLOB|JSON)\b")
 
 
-def write_parquet(rows: Iterable[Row], path: Path, types: Mapping[str, str]) -> int:
-    """Write a Parquet file; `types` are those of columns that were read from one."""
+def write_parquet(rows: Iterable[Row], path: Path, types: Types) -> int:
+    """Write a Parquet file; `types` tells, after the last row, those that are known."""
     with spooled(rows, path) as spool, _connect(":memory:", path) as connection:
-        statement, parameters = _selected(spool, types)
+        statement, parameters = _selected(spool, types())
         connection.execute(
             f"copy ({statement}) to {_text(path)} (format parquet, compression zstd)", parameters
         )
@@ -35,7 +36,7 @@ def write_parquet(rows: Iterable[Row], path: Path, types: Mapping[str, str]) -> 
 
 
 def write_duckdb(
-    rows: Iterable[Row], path: Path, types: Mapping[str, str], *, table: str, replace: bool
+    rows: Iterable[Row], path: Path, types: Types, *, table: str, replace: bool
 ) -> int:
     """Write a table of a file of DuckDB's; its other tables stay."""
     with _connect(os.fspath(path), path) as connection:
@@ -45,7 +46,7 @@ def write_duckdb(
     if there and not replace:
         raise TableError(f"{path.name} has a table '{table}' already: replace it, or name another.")
     with spooled(rows, path) as spool, _connect(os.fspath(path), path) as connection:
-        statement, parameters = _selected(spool, types)
+        statement, parameters = _selected(spool, types())
         connection.execute(f"create or replace table {quoted(table)} as {statement}", parameters)
         return spool.rows
 

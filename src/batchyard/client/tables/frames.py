@@ -1,16 +1,19 @@
-"""Rows of data frames that a caller hands over, known by their looks: nothing is imported."""
+"""Data frames that a caller hands over, known by their looks: nothing is imported."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from batchyard.client.tables.errors import TableError
 
-__all__ = ["library_of", "reader_of"]
+__all__ = ["adder_of", "library_of", "reader_of"]
 
 _SLICE_ROWS = 10_000
 
 Row = dict[str, Any]
+Values = dict[str, list[Any]]
 Reader = Callable[[Any], Iterator[Row]]
+Adder = Callable[[Any, Values], Any]
 
 
 def library_of(source: Any) -> str:
@@ -26,6 +29,11 @@ def reader_of(source: Any) -> Reader | None:
     """What reads the rows of a frame; None where it is none that is known."""
     reader = _READERS.get(library_of(source))
     return reader or (_stream_rows if hasattr(source, "__arrow_c_stream__") else None)
+
+
+def adder_of(source: Any) -> Adder | None:
+    """What adds columns to a frame, and leaves its own as they are; None where nothing does."""
+    return _ADDERS.get(library_of(source))
 
 
 def _pandas_rows(frame: Any) -> Iterator[Row]:
@@ -97,6 +105,52 @@ def _names(columns: Any) -> list[str]:
     return names
 
 
+def _add_to_pandas(frame: Any, columns: Values) -> Any:
+    if not hasattr(frame, "columns"):
+        frame = frame.to_frame(frame.name or "text")
+    return frame.assign(**columns)
+
+
+def _add_to_polars(frame: Any, columns: Values) -> Any:
+    polars = sys.modules["polars"]
+    is_lazy = hasattr(frame, "collect")
+    if is_lazy:
+        frame = frame.collect()
+    elif not hasattr(frame, "with_columns"):
+        frame = frame.to_frame(frame.name or "text")
+    added = [polars.Series(name, values, strict=False) for name, values in columns.items()]
+    frame = frame.with_columns(added)
+    return frame.lazy() if is_lazy else frame
+
+
+def _add_to_arrow(table: Any, columns: Values) -> Any:
+    """A table, whatever it was before."""
+    arrow = sys.modules["pyarrow"]
+    if hasattr(table, "to_table"):
+        table = table.to_table()
+    elif not hasattr(table, "append_column"):
+        if not hasattr(table, "to_batches"):
+            raise TableError(f"A {type(table).__name__} is read once: make a table of it before.")
+        table = arrow.Table.from_batches(table.to_batches())
+    for name, values in columns.items():
+        table = table.append_column(name, arrow.array(values))
+    return table
+
+
+def _add_to_dataset(dataset: Any, columns: Values) -> Any:
+    if not hasattr(dataset, "add_column") or not hasattr(dataset, "num_rows"):
+        raise TableError("A dataset that is streamed gets no columns: write it to a file.")
+    for name, values in columns.items():
+        dataset = dataset.add_column(name, values)
+    return dataset
+
+
+_ADDERS: dict[str, Adder] = {
+    "pandas": _add_to_pandas,
+    "polars": _add_to_polars,
+    "pyarrow": _add_to_arrow,
+    "datasets": _add_to_dataset,
+}
 _READERS: dict[str, Reader] = {
     "pandas": _pandas_rows,
     "polars": _polars_rows,

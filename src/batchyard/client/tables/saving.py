@@ -47,10 +47,10 @@ def write_table(
         return write_sqlite(many, path, table=table, replace=replace)
     if kind == "duckdb":
         duck = extra("duck_writing")
-        return int(duck.write_duckdb(many, path, source.types(), table=table, replace=replace))
+        return int(duck.write_duckdb(many, path, source.types, table=table, replace=replace))
     with replaced(path) as partial:
         if kind == "parquet":
-            return int(extra("duck_writing").write_parquet(many, partial, source.types()))
+            return int(extra("duck_writing").write_parquet(many, partial, source.types))
         return _to_file(many, partial, kind, zipped=path.suffix == ".gz")
 
 

@@ -61,6 +61,9 @@ class Table:
     again: bool = True
     types: Callable[[], dict[str, str]] = dict
 
+    def __iter__(self) -> Iterator[Row]:
+        return self.rows()
+
 
 def rows_of(source: Any, *, kind: str | None = None, table: str | None = None) -> Iterator[Row]:
     """The rows of a source, by the names of the columns, in constant memory.

@@ -1,0 +1,182 @@
+"""What a result becomes beside its row: columns, the same for every row."""
+
+import json
+from collections.abc import Callable, Container, Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from batchyard.client.answering import flat, flat_names
+from batchyard.client.packing import floats
+from batchyard.client.results import Result, facts_of
+from batchyard.client.schema import format_of, read_as
+from batchyard.wire.money import PICODOLLARS, Price, Spent
+
+__all__ = ["Columns", "PriceOf"]
+
+# Beside the answer itself, with DuckDB's types; `outcome` is one of the six words.
+FACTS = {
+    "outcome": "VARCHAR",
+    "error": "VARCHAR",
+    "input_tokens": "BIGINT",
+    "output_tokens": "BIGINT",
+    "cost_usd": "DOUBLE",
+}
+_TYPED = (datetime, date, time, Decimal, bytes)
+
+PriceOf = Callable[[str], Price | None]
+
+
+class Columns:
+    """How results are told as columns.
+
+    Of a `shape` (a Pydantic model, dataclass, TypedDict or JSON Schema) every field is a column;
+    without one, what `like` has, a result that succeeded, says what answers are. Dollars are
+    those of a batch, and None where no price is known.
+    """
+
+    def __init__(self, shape: Any, like: Result | None, price_of: PriceOf | None) -> None:
+        self._shape, self._price_of = shape, price_of
+        self._fields = frozenset[str]()
+        self._name, own = "answer", tuple[str, ...]()
+        if shape is not None:
+            own = flat_names(format_of(shape, strict=False).schema)
+            self._fields = frozenset(own)
+        elif like is not None:
+            self._name = _kind_of(like.body)
+        own = own or (self._name,)
+        self._facts = {one: _free(one, own) for one in FACTS}
+        self.names: tuple[str, ...] = (*own, *self._facts.values())
+
+    def of(self, result: Result, part: int = 0, parts: int = 1) -> dict[str, Any]:
+        """The columns of a result, or of one of the parts of a line that has many."""
+        told: dict[str, Any] = dict.fromkeys(self.names)
+        body = result.body
+        outcome, error = str(result.outcome), _error_of(result)
+        if result.succeeded:
+            try:
+                told |= self._answer(result, body, part)
+            except (ValueError, LookupError, TypeError, AttributeError) as fault:
+                outcome, error = "invalid_output", str(fault) or repr(fault)
+        facts = {"outcome": outcome, "error": error, **self._spent(result, body, part, parts)}
+        told |= {self._facts[name]: one for name, one in facts.items()}
+        return told
+
+    @property
+    def types(self) -> dict[str, str]:
+        """DuckDB's types of those columns whose types are known."""
+        return {name: FACTS[fact] for fact, name in self._facts.items()}
+
+    def missing(self) -> dict[str, Any]:
+        """The columns of a row for which there is no result."""
+        told: dict[str, Any] = dict.fromkeys(self.names)
+        return told | {self._facts["outcome"]: "missing", self._facts["error"]: "no result"}
+
+    def _answer(self, result: Result, body: Any, part: int) -> dict[str, Any]:
+        if self._shape is not None:
+            text = result.text
+            if text is None:
+                raise ValueError("The answer has no text.")
+            value = _plain(read_as(self._shape, text))
+            if not self._fields:
+                return {self._name: value}
+            return flat(value, self._fields)
+        return {self._name: _READ[self._name](result, body, part)}
+
+    def _spent(self, result: Result, body: Any, part: int, parts: int) -> dict[str, Any]:
+        facts = facts_of(result)
+        if facts is None or not facts.total_tokens:
+            return {}
+        price = None
+        if self._price_of is not None and isinstance(body, dict):
+            price = self._price_of(str(body.get("model", "")))
+        spent = Spent(
+            model="",
+            input_tokens=_share(facts.input_tokens, part, parts),
+            cached_tokens=_share(facts.cached_tokens, part, parts),
+            output_tokens=_share(facts.output_tokens, part, parts),
+            price=price,
+        )
+        return {
+            "input_tokens": spent.input_tokens,
+            "output_tokens": spent.output_tokens,
+            "cost_usd": None if price is None else spent.picodollars / PICODOLLARS,
+        }
+
+
+def _free(name: str, others: Container[str]) -> str:
+    while name in others:
+        name = f"answer_{name}"
+    return name
+
+
+def _kind_of(body: Any) -> str:
+    """What answers like this one are."""
+    found = body if isinstance(body, dict) else {}
+    for key, mark, name in (
+        ("data", "embedding", "embedding"),
+        ("data", "url", "image"),
+        ("data", "b64_json", "image"),
+        ("results", "flagged", "flagged"),
+    ):
+        many = found.get(key)
+        if isinstance(many, list) and many and isinstance(many[0], dict) and mark in many[0]:
+            return name
+    return "answer"
+
+
+def _text(result: Result, body: Any, _part: int) -> str | None:
+    """The text; what has none, as calls of tools, is told as JSON."""
+    text = result.text
+    if text is not None or not isinstance(body, dict):
+        return text
+    choices = body.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        body = choices[0].get("message", choices[0])
+    return json.dumps(body.get("output", body), ensure_ascii=False)
+
+
+def _vector(_result: Result, body: Any, part: int) -> list[float]:
+    found = next((one for one in body["data"] if one.get("index", 0) == part), None)
+    if found is None:
+        raise ValueError(f"The answer has no vector {part}.")
+    return floats(found["embedding"])
+
+
+def _image(_result: Result, body: Any, _part: int) -> Any:
+    return body["data"][0].get("url") or body["data"][0].get("b64_json")
+
+
+def _flagged(_result: Result, body: Any, _part: int) -> Any:
+    return body["results"][0]["flagged"]
+
+
+_READ: dict[str, Callable[[Result, Any, int], Any]] = {
+    "answer": _text,
+    "embedding": _vector,
+    "image": _image,
+    "flagged": _flagged,
+}
+
+
+def _error_of(result: Result) -> str | None:
+    if result.succeeded:
+        return None
+    return ": ".join(filter(None, (result.code, result.message))) or result.outcome
+
+
+def _share(count: int, part: int, parts: int) -> int:
+    """A part of tokens that belong to many, so that all parts add up."""
+    share, rest = divmod(count, parts)
+    return share + (part < rest)
+
+
+def _plain(value: Any) -> Any:
+    """A value of any shape as dicts, lists and what tables have kinds for."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    if isinstance(value, Mapping):
+        return value
+    return msgspec.to_builtins(value, builtin_types=_TYPED)
