@@ -61,8 +61,8 @@ def report(
     """Write one HTML file on a campaign's folder, or on a file of results.
 
     It holds what was asked, outcomes, errors, labels, tokens and cost, throughput; with --gold,
-    how far the labels agree with those known to be right. Gold labels are in the table that the
-    requests were made of (--rows), or in the requests' metadata.
+    how far the labels agree with those known to be right. Gold labels are in the rows that the
+    campaign was made of, in a table given with --rows, or in the requests' metadata.
     """
     try:
         prices = _prices(source, target, config)
@@ -85,5 +85,4 @@ def _prices(source: Path, target: str | None, config: Path | None) -> PriceOf:
         table = read_settings(config, {}).price
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
-    known = TARGETS[target] if target else target_of_url(base_url_of(source))
-    return prices_at(known, table)
+    return prices_at(TARGETS[target] if target else target_of_url(base_url_of(source)), table)

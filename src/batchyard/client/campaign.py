@@ -18,17 +18,18 @@ with the same one, also after SIGKILL. What stands, and will stay:
   says is checked without it.
 - `run(on_progress, until, on_result=)` and `arun` go on; they return the counts by outcome
   (`succeeded, errored, expired, cancelled, invalid_output, missing`), which add up to the inputs.
-- `counts`, `standing()`, `results()`, `results_path` and `cancel()` ask no server.
+- `counts`, `standing()`, `results()`, `results_path`, `report()` and `cancel()` ask no server.
 """
 
 import asyncio
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from batchyard.client.beginning import (
     Manifest,
@@ -185,6 +186,31 @@ class Campaign:
     def _repr_html_(self) -> str:
         """How it stands, for a notebook; running the cell again shows it anew."""
         return html_of(self.standing())
+
+    def report(
+        self,
+        path: Folder = "report.html",
+        *,
+        gold: str | None = None,
+        label: str | None = None,
+        rows: Any = None,
+        key: str | None = None,
+    ) -> Path:
+        """Write one HTML file that tells how it went; IncompleteError before the end.
+
+        `gold` is the column of right labels, to hold the field `label` of the answers against. It
+        is in the campaign's own rows, in `rows` whose column `key` made the custom_ids, or in the
+        requests' metadata.
+        """
+        if self.counts is None:
+            raise IncompleteError(
+                f"{self.folder}: not every request has its result; run() goes on."
+            )
+        # Tables and prices, which are much to load, are for those who want a report.
+        writing: Any = import_module("batchyard.client.report.writing")
+        facts = writing.facts_of(self.folder, gold=gold, label=label, rows=rows, key=key)
+        written: Path = writing.write_report(facts, Path(path))
+        return written
 
     def cancel(self) -> None:
         """Ask for no more; whoever goes on with it next, or now, cancels what is under way.

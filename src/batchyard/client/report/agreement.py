@@ -1,15 +1,15 @@
 """How far labels that models gave agree with those that are known to be right."""
 
 from collections import Counter
-from math import sqrt
 
 from msgspec import Struct
+
+from batchyard.client.scoring import interval
 
 __all__ = ["Agreement", "Comparing", "Score"]
 
 _PAIRS_MAX = 2_000
 _LABELS_MAX = 40
-_Z = 1.96
 
 
 class Score(Struct, frozen=True, kw_only=True):
@@ -65,14 +65,8 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the accuracy lies with a confidence of 95 %, by Wilson."""
-        if not self.compared:
-            return 0.0, 1.0
-        count, part = self.compared, self.accuracy
-        around = part + _Z * _Z / (2 * count)
-        reach = _Z * sqrt(part * (1 - part) / count + _Z * _Z / (4 * count * count))
-        whole = 1 + _Z * _Z / count
-        return max(0.0, (around - reach) / whole), min(1.0, (around + reach) / whole)
+        """Where the accuracy lies with a confidence of 95 %."""
+        return interval(self.right, self.compared) if self.compared else (0.0, 1.0)
 
     @property
     def macro_f1(self) -> float | None:
@@ -89,16 +83,20 @@ class Comparing:
         self._spelled: dict[str, str] = {}
         self._compared = self._right = self._without_gold = 0
 
-    def add(self, gold: str | None, given: str | None) -> None:
-        """Compare; `given` is None where there is no answer or no such field in it."""
+    def add(self, gold: str | None, given: str | None) -> bool | None:
+        """Compare; `given` is None where there is no answer or no such field in it.
+
+        Returns whether it is right, None where there is nothing to compare with.
+        """
         if gold is None or not gold.strip():
             self._without_gold += 1
-            return
+            return None
         wanted, told = self._known(gold), None if given is None else self._known(given)
         self._compared += 1
         self._right += wanted == told
         if (wanted, told) in self._pairs or len(self._pairs) < _PAIRS_MAX:
             self._pairs[wanted, told] += 1
+        return wanted == told
 
     def agreement(self, field: str) -> Agreement:
         """All pairs, the labels that are gold most often first."""

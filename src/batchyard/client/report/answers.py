@@ -11,7 +11,16 @@ from msgspec import Struct
 from batchyard.client.outcomes import texts_of
 from batchyard.wire.lines import split_object
 
-__all__ = ["WHOLE", "Answer", "closed_fields", "fields_of", "read_body", "text_of"]
+__all__ = [
+    "WHOLE",
+    "Answer",
+    "closed_fields",
+    "closed_in",
+    "fields_in",
+    "fields_of",
+    "read_body",
+    "text_of",
+]
 
 # The name of the field that is the whole text of an answer.
 WHOLE = ""
@@ -105,13 +114,19 @@ def fields_of(answer: Answer, text: str | None) -> Iterator[tuple[str, str | flo
     stripped = text.strip()
     if stripped[:1] == "{":
         try:
-            found = msgspec.json.decode(stripped)
+            yield from fields_in(msgspec.json.decode(stripped), WHOLE)
         except (msgspec.DecodeError, RecursionError):
             return
-        if isinstance(found, dict):
-            yield from list(_walk(found, ""))[:_FIELDS_MAX]
-    elif 0 < len(stripped) <= _LABEL_CHARACTERS and "\n" not in stripped:
-        yield WHOLE, stripped
+    else:
+        yield from fields_in(stripped, WHOLE)
+
+
+def fields_in(value: Any, name: str) -> Iterator[tuple[str, str | float | bool]]:
+    """The same of a value; `name` is that of one that has no names in it."""
+    if isinstance(value, dict):
+        yield from list(_walk(value, ""))[:_FIELDS_MAX]
+    elif not (isinstance(value, str) and "\n" in value):
+        yield from (one for one in _walk({name: value}, "") if one[1] != "")
 
 
 def closed_fields(body: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -124,7 +139,14 @@ def closed_fields(body: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         one = one.get("json_schema", one.get("format", one))
         schema = one.get("schema", one) if isinstance(one, dict) else None
         if isinstance(schema, dict):
-            _gather_closed(schema, schema, "", found)
+            found |= closed_in(schema)
+    return found
+
+
+def closed_in(schema: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The fields for which a JSON Schema lists all values."""
+    found: dict[str, tuple[str, ...]] = {}
+    _gather_closed(schema, schema, "", found)
     return found
 
 

@@ -54,7 +54,6 @@ def meter(share: float, kind: str = "bar") -> Html:
     """A bar in a row of a table, whose number stands beside it."""
     return tag(
         "svg",
-        tag("rect", class_="rail", x=0, y=0, width=100, height=10),
         tag("rect", class_=kind, x=0, y=0, width=_short(100 * min(1.0, share)), height=10),
         class_="meter",
         viewBox="0 0 100 10",

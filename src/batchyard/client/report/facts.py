@@ -9,7 +9,7 @@ from batchyard.client.report.agreement import Agreement
 from batchyard.client.report.tallies import Spread
 from batchyard.wire.objects import Cost
 
-__all__ = ["Asked", "Facts", "Fault", "Field", "Flow", "Planned", "Shown", "Spending"]
+__all__ = ["Asked", "Facts", "Fault", "Field", "Flow", "ModelScore", "Planned", "Shown", "Spending"]
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -84,6 +84,16 @@ class Spending(Struct, frozen=True, kw_only=True):
     usd: float | None
 
 
+class ModelScore(Struct, frozen=True, kw_only=True):
+    """How many answers of a model are the gold ones."""
+
+    model: str
+    cases: int
+    right: int
+    low: float
+    high: float
+
+
 class Flow(Struct, frozen=True, kw_only=True):
     """Answers in time: those of each `step` seconds from `begins`, by their own word."""
 
@@ -95,13 +105,16 @@ class Flow(Struct, frozen=True, kw_only=True):
 class Facts(Struct, frozen=True, kw_only=True):
     """All that a report tells. `label` is the field whose labels matter, if there is one.
 
+    `rows`: what is counted are rows of a table, whose answers are from `sources`; else requests.
     `tries[n]` counts requests asked n+1 times. `unreadable` lines of the results are in no count.
     `again`: whether the tokens are also those of answers that were asked for again.
     """
 
     title: str
     made_at: int
+    rows: bool
     requests: int
+    sources: Mapping[str, int]
     outcomes: Mapping[str, int]
     tries: tuple[int, ...]
     unreadable: int
@@ -114,6 +127,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...]
     label: str | None
     agreement: Agreement | None
+    scores: tuple[ModelScore, ...]
     samples: tuple[Shown, ...]
     spending: tuple[Spending, ...]
     again: bool

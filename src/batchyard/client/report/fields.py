@@ -57,10 +57,12 @@ class Fields:
         self._closed, self._chance = closed, chance
         self._seen: dict[str, _Seen] = {}
 
-    def add(self, answer: Answer, text: str | None, label: str | None) -> str | None:
-        """Take in an answer; returns what it has in the field `label`."""
+    def add(
+        self, fields: Iterable[tuple[str, str | float | bool]], label: str | None
+    ) -> str | None:
+        """Take in the fields of an answer; returns what it has in the field `label`."""
         found = None
-        for name, value in fields_of(answer, text):
+        for name, value in fields:
             seen = self._seen.get(name)
             if seen is None:
                 if len(self._seen) >= _FIELDS_MAX and name != label:

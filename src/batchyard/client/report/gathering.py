@@ -2,24 +2,25 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import repeat
 from pathlib import Path
-from random import Random
+from typing import NamedTuple
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.client.estimating import Estimate, Lengths, estimate, weigh
 from batchyard.client.merging import lines_of
-from batchyard.client.outcomes import OUTCOMES
 from batchyard.client.pricing import PriceOf
 from batchyard.client.reading import chunks_of
 from batchyard.client.reading import lines_of as numbered_lines_of
-from batchyard.client.report.agreement import Comparing
-from batchyard.client.report.answers import Answer, read_body, text_of
-from batchyard.client.report.facts import Asked, Facts, Fault, Flow, Shown, Spending
-from batchyard.client.report.fields import Fields, find_label
-from batchyard.client.report.golds import Gold
+from batchyard.client.report.answers import Answer, fields_in, fields_of, read_body, text_of
+from batchyard.client.report.endings import Ended, Endings
+from batchyard.client.report.expenses import Expenses
+from batchyard.client.report.facts import Asked, Facts
+from batchyard.client.report.fields import find_label
+from batchyard.client.report.golds import Gold, label_of
+from batchyard.client.report.rowed import Rowed, Sheet, read_rows, sheet_of
 from batchyard.client.report.sources import (
     Line,
     NoResultsError,
@@ -31,18 +32,11 @@ from batchyard.client.report.sources import (
     read_lines,
     request_of,
 )
-from batchyard.client.report.tallies import Sample, Spreading, Timeline
-from batchyard.wire.lines import AnswerFacts, read_answer
-from batchyard.wire.money import PICODOLLARS, Spent, cost_of
+from batchyard.wire.money import cost_of
 
 __all__ = ["gather"]
 
-_SAMPLES = 6
-_FAULTS_MAX = 40
-_FAULT_SAMPLES = 3
 _TRIES_MAX = 10
-_MODELS_MAX = 100
-_SHOWN_CHARACTERS = 600
 
 
 def gather(
@@ -51,145 +45,143 @@ def gather(
     made_at: int,
     price_of: PriceOf,
     gold: Gold | None = None,
+    column: str | None = None,
     label: str | None = None,
 ) -> Facts:
     """Read a campaign's folder, or a file of results, once; memory does not grow with it.
 
-    `label` is the field to hold against `gold`; where it is not given, it is found. Raises
-    NoResultsError for a campaign that is not complete, LabelError where no answer has the field.
+    `label` is the field to hold against `gold`, or against the `column` of a campaign's own rows;
+    where it is not given, it is found. Raises NoResultsError for a campaign that is not complete,
+    LabelError where no answer has the field.
     """
-    folder = source if source.is_dir() else None
-    path = source if folder is None else folder / "results.jsonl"
-    if not path.exists():
-        raise NoResultsError(str(source))
-    asked, closed = asked_of(folder) if folder else (None, {})
-    plan = plan_of(folder) if folder and asked else Plan()
-    if label is None and gold is not None:
-        label = find_label(_answered(path), closed)
-    counting = _Counting(gold, label, closed, again=plan.rounds > 1)
-    requests = _requests(folder, asked)
-    for line in read_lines(path):
-        counting.add(line, next(requests, b""))
-    if folder is not None and plan.rounds > 1:
-        for output in sorted((folder / "raw").glob("*.output.jsonl")):
-            counting.pay_for(output)
-    facts = counting.facts(price_of)
-    weighed = _estimate(folder, price_of) if folder and asked else None
-    if asked is not None and weighed is not None:
-        models = {row.model: row.requests for row in weighed.models}
-        asked = replace(asked, endpoints=plan.endpoints, models=models)
-    return replace(
-        facts,
-        title=source.absolute().stem if folder else source.name,
+    frame = _frame(source)
+    if frame.sheet is not None and gold is None:
+        column = column or frame.sheet.reading.expected
+    compares = gold is not None or column is not None
+    if label is None and compares:
+        likely = _likely_label(frame.sheet)
+        label = find_label(_answered(frame.path), frame.closed) if likely is None else likely
+    endings = Endings(frame.closed, label, compares=compares)
+    reading = _Reading(again=frame.plan.rounds > 1)
+    sources = _count(frame, reading, endings, gold, column)
+    asked, weighed = _with_estimate(frame, price_of)
+    spent = list(reading.expenses.spent(price_of))
+    return Facts(
+        title=source.name if frame.folder is None else source.absolute().stem,
         made_at=made_at,
+        rows=frame.sheet is not None,
+        requests=sum(endings.outcomes.values()),
+        sources=sources,
+        outcomes=endings.outcomes,
+        tries=reading.tries,
+        unreadable=reading.unreadable,
         asked=asked,
-        planned=plan.planned,
-        batches=plan.batches,
-        rounds=plan.rounds,
+        planned=frame.plan.planned,
+        batches=frame.plan.batches,
+        rounds=frame.plan.rounds,
+        faults=tuple(endings.faults()),
+        other_faults=endings.other_faults,
+        fields=endings.fields(),
+        label=endings.label,
+        agreement=endings.agreement(),
+        scores=tuple(endings.scores()),
+        samples=endings.samples,
+        spending=tuple(spending for spending, _ in spent),
+        again=frame.plan.rounds > 1,
+        cost=cost_of(one for _, one in spent) if spent else None,
         estimate=weighed,
+        flow=reading.expenses.flow,
+        latency=reading.expenses.latency,
+        lengths=reading.expenses.lengths,
     )
 
 
-class _Kind(Struct):
-    """All results that ended with one code."""
+class _Frame(NamedTuple):
+    """What is known before the first result is read; `folder` is None for a file of results."""
 
-    count: int
-    sample: Sample[Shown]
-
-
-class _Paid(Struct):
-    """Tokens of one model."""
-
-    answers: int = 0
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
+    path: Path
+    folder: Path | None
+    asked: Asked | None
+    closed: Mapping[str, tuple[str, ...]]
+    sheet: Sheet | None
+    plan: Plan
 
 
-class _Counting:
-    """What has been seen of the results so far."""
+def _frame(source: Path) -> _Frame:
+    if not source.is_dir():
+        return _Frame(source, None, None, {}, None, Plan())
+    path = source / "results.jsonl"
+    if not path.exists():
+        raise NoResultsError(str(source))
+    asked, closed = asked_of(source)
+    sheet = sheet_of(source)
+    plan = Plan() if asked is None else plan_of(source)
+    return _Frame(path, source, asked, closed if sheet is None else sheet.closed, sheet, plan)
 
-    def __init__(
-        self,
-        gold: Gold | None,
-        label: str | None,
-        closed: Mapping[str, tuple[str, ...]],
-        *,
-        again: bool,
-    ) -> None:
-        # The same results make the same report.
-        self._chance = Random(0)
-        self._gold, self._label, self._again = gold, label, again
-        self._comparing = None if gold is None else Comparing()
-        self._fields = Fields(closed, self._chance)
-        self._outcomes: Counter[str] = Counter()
-        self._tries = [0] * _TRIES_MAX
-        self._kinds: dict[tuple[str, str], _Kind] = {}
-        self._samples: Sample[Shown] = Sample(_SAMPLES, self._chance)
-        self._paid: dict[str, _Paid] = {}
-        self._times, self._latency = Timeline(), Spreading(self._chance)
-        self._lengths = Spreading(self._chance)
-        self._unreadable = self._other_faults = 0
 
-    def add(self, line: Line | None, request: bytes) -> None:
-        """Take in a result, and the request it answers where that is known."""
-        if line is None:
-            self._unreadable += 1
-            return
-        self._outcomes[line.outcome] += 1
-        self._tries[min(line.tries, _TRIES_MAX) - 1] += 1
-        answer = self._answer_of(line, request)
-        given = None
-        if line.outcome == "succeeded" and answer is not None:
-            text = text_of(answer)
-            given = self._fields.add(answer, text, self._label)
-            if text is not None and (place := self._samples.place()) is not None:
-                self._samples.keep(place, _shown(line.custom_id, request, text))
-        elif line.outcome != "succeeded":
-            self._blame(line, request)
-        if self._comparing is not None and self._gold is not None:
-            self._comparing.add(self._gold.of(line.custom_id), given)
+def _count(
+    frame: _Frame, reading: "_Reading", endings: Endings, gold: Gold | None, column: str | None
+) -> Mapping[str, int]:
+    """Read everything; returns where the answers of rows are from."""
+    sources: Counter[str] = Counter()
+    told = reading.read(frame.path, _requests(frame), None if frame.sheet else gold)
+    for one in told:
+        if frame.sheet is None:
+            endings.add(one)
+    if frame.folder is not None and frame.sheet is not None:
+        for row in read_rows(frame.folder, frame.sheet):
+            sources[row.source] += 1
+            endings.add(_ended(row, frame.sheet, gold, column))
+    if frame.folder is not None and frame.plan.rounds > 1:
+        for output in sorted((frame.folder / "raw").glob("*.output.jsonl")):
+            reading.pay_for(output)
+    return sources
+
+
+class _Reading:
+    """Reads results: how each ended goes to the reader, what it took is kept.
+
+    With `again`, the tokens are not those of the results alone; `pay_for` counts them.
+    """
+
+    def __init__(self, *, again: bool) -> None:
+        self.expenses = Expenses()
+        self.unreadable = 0
+        self._again, self._tries = again, [0] * _TRIES_MAX
+
+    def read(self, path: Path, requests: Iterator[bytes], gold: Gold | None) -> Iterator[Ended]:
+        """How each result ended."""
+        for line in read_lines(path):
+            request = next(requests, b"")
+            if line is None:
+                self.unreadable += 1
+                continue
+            self._tries[min(line.tries, _TRIES_MAX) - 1] += 1
+            answer = self._answer_of(line, request)
+            text = None if answer is None else text_of(answer)
+            yield Ended(
+                custom_id=line.custom_id,
+                outcome=line.outcome,
+                code=line.code,
+                message=line.message,
+                text=text,
+                fields=() if answer is None else fields_of(answer, text),
+                question=partial(_question, request),
+                gold=None if gold is None else gold.of(line.custom_id),
+            )
 
     def pay_for(self, path: Path) -> None:
         """Count the tokens of all answers in an output file, also those that did not last."""
         for line in read_lines(path):
-            if line is not None and line.body is not None:
-                answer = read_body(line.body)
-                if answer is not None:
-                    self._pay(answer, line.body)
+            answer = None if line is None or line.body is None else read_body(line.body)
+            if line is not None and line.body is not None and answer is not None:
+                self.expenses.pay(answer, line.body, "")
 
-    def facts(self, price_of: PriceOf) -> Facts:
-        """All that was seen."""
-        spent = [_spent(model, paid, price_of) for model, paid in self._ranked_models()]
-        label = self._label if self._label is not None else self._fields.foremost
-        begins, counts = self._times.slots()
-        step = self._times.step
-        return Facts(
-            title="",
-            made_at=0,
-            requests=self._outcomes.total(),
-            outcomes={name: self._outcomes[name] for name in OUTCOMES},
-            tries=_trimmed(self._tries),
-            unreadable=self._unreadable,
-            asked=None,
-            planned=(),
-            batches=0,
-            rounds=1,
-            faults=tuple(self._faults()),
-            other_faults=self._other_faults,
-            fields=self._fields.told(self._label),
-            label=label,
-            agreement=None if self._comparing is None else self._comparing.agreement(label or ""),
-            samples=tuple(self._samples.kept),
-            spending=tuple(spending for spending, _ in spent),
-            again=self._again,
-            cost=cost_of(one for _, one in spent) if spent else None,
-            estimate=None,
-            flow=Flow(begins=begins, step=step, counts=counts) if counts else None,
-            latency=self._latency.spread(),
-            lengths=self._lengths.spread(),
-        )
+    @property
+    def tries(self) -> tuple[int, ...]:
+        """How many were asked once, twice, and so on."""
+        last = max((times for times, number in enumerate(self._tries, 1) if number), default=0)
+        return tuple(self._tries[:last])
 
     def _answer_of(self, line: Line, request: bytes) -> Answer | None:
         """The answer of a line, counted, if it has one that was paid for."""
@@ -198,61 +190,50 @@ class _Counting:
         answer = read_body(line.body)
         if answer is None:
             return None
-        if not answer.model_name:
-            asked = body_of(request_of(request)) if request else {}
-            answer.model = asked.get("model")
         if not self._again:
-            self._pay(answer, line.body)
-        if (second := answer.second) is not None:
-            self._times.add(second)
-        if (took := answer.seconds) is not None:
-            self._latency.add(took)
+            model = "" if answer.model_name else str(body_of(request_of(request)).get("model", ""))
+            self.expenses.pay(answer, line.body, model)
+        self.expenses.clock(answer)
         return answer
 
-    def _pay(self, answer: Answer, body: bytes) -> None:
-        told = read_answer(body) or AnswerFacts()
-        model = answer.model_name
-        if model not in self._paid and len(self._paid) >= _MODELS_MAX:
-            model = "(other models)"
-        paid = self._paid.get(model)
-        if paid is None:
-            paid = self._paid[model] = _Paid()
-        paid.answers += 1
-        paid.input_tokens += told.input_tokens
-        paid.cached_tokens += told.cached_tokens
-        paid.output_tokens += told.output_tokens
-        paid.reasoning_tokens += told.reasoning_tokens
-        if told.output_tokens:
-            self._lengths.add(told.output_tokens)
 
-    def _blame(self, line: Line, request: bytes) -> None:
-        kind = self._kinds.get((line.outcome, line.code))
-        if kind is None:
-            if len(self._kinds) >= _FAULTS_MAX:
-                self._other_faults += 1
-                return
-            kind = _Kind(0, Sample(_FAULT_SAMPLES, self._chance))
-            self._kinds[line.outcome, line.code] = kind
-        kind.count += 1
-        if (place := kind.sample.place()) is not None:
-            kind.sample.keep(place, _shown(line.custom_id, request, line.message))
-
-    def _faults(self) -> Iterator[Fault]:
-        ranked = sorted(self._kinds.items(), key=lambda pair: (-pair[1].count, pair[0]))
-        for (outcome, code), kind in ranked:
-            yield Fault(
-                outcome=outcome, code=code, count=kind.count, samples=tuple(kind.sample.kept)
-            )
-
-    def _ranked_models(self) -> list[tuple[str, _Paid]]:
-        return sorted(self._paid.items(), key=lambda pair: (-pair[1].answers, pair[0]))
+def _ended(row: Rowed, sheet: Sheet, gold: Gold | None, column: str | None) -> Ended:
+    """How a row ended."""
+    right = label_of(row.row.get(column)) if column is not None else None
+    if gold is not None:
+        right = gold.of(row.custom_id)
+    value = row.value
+    shown = value if isinstance(value, str) else None if value is None else _as_text(value)
+    compared = sheet.reading.kind == "evaluate"
+    return Ended(
+        custom_id=row.custom_id,
+        outcome=row.outcome,
+        code=row.code,
+        message=row.message,
+        text=shown,
+        fields=() if value is None else fields_in(value, sheet.reading.column),
+        question=lambda: _as_text(row.row),
+        gold=right,
+        model=str(row.row.get("model")) if compared else None,
+    )
 
 
-def _requests(folder: Path | None, asked: Asked | None) -> Iterator[bytes]:
+def _likely_label(sheet: Sheet | None) -> str | None:
+    """The label of a campaign of rows, as far as how they are read says it."""
+    if sheet is None:
+        return None
+    return next(iter(sheet.closed), None if sheet.reading.schema else sheet.reading.column)
+
+
+def _requests(frame: _Frame) -> Iterator[bytes]:
     """The request of each merged result, which stand in the same order."""
-    if folder is None or asked is None:
+    if frame.folder is None or frame.asked is None:
         return repeat(b"")
-    return (line for _, line in lines_of(folder / "input.jsonl"))
+    return (line for _, line in lines_of(frame.folder / "input.jsonl"))
+
+
+def _question(request: bytes) -> str:
+    return question_of(body_of(request_of(request))) if request else ""
 
 
 def _answered(path: Path) -> Iterable[Answer]:
@@ -263,41 +244,18 @@ def _answered(path: Path) -> Iterable[Answer]:
                 yield answer
 
 
-def _shown(custom_id: str, request: bytes, answered: str) -> Shown:
-    asked = question_of(body_of(request_of(request))) if request else ""
-    return Shown(_brief(custom_id), _brief(asked), _brief(answered))
+def _as_text(value: object) -> str:
+    """A row or a value in lines of names, or as JSON where it has none."""
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {one}" for name, one in value.items() if one is not None)
+    return label_of(value) or ""
 
 
-def _brief(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-
-
-def _spent(model: str, paid: _Paid, price_of: PriceOf) -> tuple[Spending, Spent]:
-    spent = Spent(
-        model=model,
-        input_tokens=paid.input_tokens,
-        cached_tokens=paid.cached_tokens,
-        output_tokens=paid.output_tokens,
-        price=price_of(model) if model else None,
-    )
-    spending = Spending(
-        model=model,
-        answers=paid.answers,
-        input_tokens=paid.input_tokens,
-        cached_tokens=paid.cached_tokens,
-        output_tokens=paid.output_tokens,
-        reasoning_tokens=paid.reasoning_tokens,
-        usd=None if spent.price is None else spent.picodollars / PICODOLLARS,
-    )
-    return spending, spent
-
-
-def _estimate(folder: Path, price_of: PriceOf) -> Estimate:
-    lots = weigh(numbered_lines_of(chunks_of(folder / "input.jsonl")), Lengths())
-    return estimate(lots, price_of)
-
-
-def _trimmed(tries: list[int]) -> tuple[int, ...]:
-    while tries and not tries[-1]:
-        tries = tries[:-1]
-    return tuple(tries)
+def _with_estimate(frame: _Frame, price_of: PriceOf) -> tuple[Asked | None, Estimate | None]:
+    """What was asked, with counts by endpoint and model, and what it was estimated to cost."""
+    if frame.folder is None or frame.asked is None:
+        return frame.asked, None
+    lots = weigh(numbered_lines_of(chunks_of(frame.folder / "input.jsonl")), Lengths())
+    weighed = estimate(lots, price_of)
+    models = {row.model: row.requests for row in weighed.models}
+    return replace(frame.asked, endpoints=frame.plan.endpoints, models=models), weighed

@@ -9,7 +9,7 @@ from batchyard.client.merging import lines_of
 from batchyard.client.report.sources import body_of, request_of
 from batchyard.client.tables.sources import rows_of
 
-__all__ = ["ByKey", "Gold", "GoldError", "InOrder", "from_metadata", "from_table"]
+__all__ = ["ByKey", "Gold", "GoldError", "InOrder", "from_metadata", "from_table", "label_of"]
 
 
 class GoldError(ValueError):
@@ -40,6 +40,11 @@ class ByKey:
     def __init__(self, pairs: Iterator[tuple[str, str | None]]) -> None:
         self._pairs, self._early = pairs, dict[str, str | None]()
 
+    @property
+    def held(self) -> int:
+        """How many labels wait for their turn."""
+        return len(self._early)
+
     def of(self, custom_id: str) -> str | None:
         """The label of this request."""
         if custom_id in self._early:
@@ -57,7 +62,7 @@ def from_metadata(path: Path, column: str) -> InOrder:
     def labels() -> Iterator[str | None]:
         for _, line in lines_of(path):
             metadata = body_of(request_of(line)).get("metadata")
-            yield _label(metadata.get(column)) if isinstance(metadata, dict) else None
+            yield label_of(metadata.get(column)) if isinstance(metadata, dict) else None
 
     return InOrder(labels())
 
@@ -70,8 +75,8 @@ def from_table(table: Any, column: str, key: str | None) -> Gold:
     """
     rows = rows_of(table)
     if key is None:
-        return InOrder(_label(_cell(row, column)) for row in rows)
-    return ByKey((_label(_cell(row, key)) or "", _label(_cell(row, column))) for row in rows)
+        return InOrder(label_of(_cell(row, column)) for row in rows)
+    return ByKey((label_of(_cell(row, key)) or "", label_of(_cell(row, column))) for row in rows)
 
 
 def _cell(row: Mapping[str, Any], column: str) -> Any:
@@ -80,7 +85,7 @@ def _cell(row: Mapping[str, Any], column: str) -> Any:
     return row[column]
 
 
-def _label(value: Any) -> str | None:
+def label_of(value: Any) -> str | None:
     """A label as it is compared; None where there is none."""
     if value is None:
         return None

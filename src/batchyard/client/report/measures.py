@@ -7,7 +7,7 @@ from batchyard.client.report.answers import WHOLE
 from batchyard.client.report.charts import columns, meter
 from batchyard.client.report.elements import Html, Piece, join, tag
 from batchyard.client.report.facts import Facts, Field, Flow
-from batchyard.client.report.tables import figure, pairs, scrolled, section, table
+from batchyard.client.report.tables import figure, scrolled, section, table
 from batchyard.client.report.tallies import Spread
 from batchyard.client.report.wording import count, day_and_time, few, lasting, part, span, usd
 
@@ -16,6 +16,7 @@ __all__ = ["agreement", "labels", "name_of", "spending", "times"]
 _FIELDS_SHOWN = 12
 _ROWS_SHOWN = 40
 _MATRIX_MAX = 20
+_STRETCHES = {1: "second", 60: "minute", 3_600: "hour", 86_400: "day", 604_800: "week"}
 
 
 def labels(facts: Facts) -> Html | None:
@@ -58,6 +59,7 @@ def agreement(facts: Facts) -> Html | None:
         "Agreement with gold labels",
         tag("p", "".join(lines)),
         _matrix(told) if len(told.labels) <= _MATRIX_MAX else None,
+        _models(facts),
         _scores(told),
     )
 
@@ -135,11 +137,12 @@ def name_of(field: str) -> str:
     return "the whole answer" if field == WHOLE else f"“{field}”"
 
 
-def _field(field: Field, index: int) -> Html:
-    name = "The whole answer" if field.name == WHOLE else field.name
+def _field(field: Field, index: int) -> Html | None:
+    lists = field.name.endswith("[]")
+    name = "The whole answer" if field.name == WHOLE else field.name.removesuffix("[]")
+    unit = "times" if lists else "answers"
     if field.spread is not None:
-        inner = _spread_figure(f"field-{index}", name, field.spread, few, "", "answers")
-        return inner or Html("")
+        return _spread_figure(f"field-{index}", name, field.spread, few, "", unit)
     most = max(field.counts.values(), default=0) or 1
     listed = list(field.counts.items())[:_ROWS_SHOWN]
     rows: list[tuple[Piece, ...]] = [
@@ -154,9 +157,21 @@ def _field(field: Field, index: int) -> Html:
     others = field.total - sum(number for _, number in listed)
     if others:
         rows.append(("(others)", count(others), part(others, field.total), meter(others / most)))
-    listing = "; the schema lists them all" if field.closed else ""
-    caption = f"{name}: {count(len(field.counts))} labels in {count(field.total)} answers{listing}"
-    return table(caption, ("Label", "Answers", "Share", ""), rows, numbers=(1, 2))
+    told = [f"{count(len(field.counts))} labels", f"{count(field.total)} {unit}"]
+    told += ["in lists"] if lists else []
+    told += ["all that the schema allows"] if field.closed else []
+    return tag(
+        "div",
+        tag("h3", name, class_="said"),
+        table(
+            ", ".join(told),
+            ("Label", unit.capitalize(), "Share", ""),
+            rows,
+            numbers=(1, 2),
+            class_="labels",
+        ),
+        class_="field",
+    )
 
 
 def _matrix(told: Agreement) -> Html:
@@ -180,7 +195,7 @@ def _matrix(told: Agreement) -> Html:
             for column, number in enumerate(counts)
         ]
         rows.append(tag("tr", tag("th", label, scope="row", class_="said"), *cells))
-    caption = "Confusion matrix: a row for each gold label, a column for each label given"
+    caption = "Confusion matrix: gold labels down, given ones across"
     corner = tag("th", "gold \\ given", scope="col")
     whole_table = tag(
         "table",
@@ -211,6 +226,24 @@ def _scores(told: Agreement) -> Html:
     return table("Each label by itself", heads, rows, numbers=(1, 2, 3, 4, 5))
 
 
+def _models(facts: Facts) -> Html | None:
+    if len(facts.scores) < 2:
+        return None
+    rows = [
+        (
+            tag("span", one.model, class_="id"),
+            count(one.cases),
+            count(one.right),
+            part(one.right, one.cases),
+            f"{part(one.low, 1)} to {part(one.high, 1)}",
+            meter(one.right / one.cases),
+        )
+        for one in facts.scores
+    ]
+    heads = ("Model", "Cases", "Right", "Accuracy", "95 % confidence", "")
+    return table("Each model by itself", heads, rows, numbers=(1, 2, 3, 4))
+
+
 def _beside_estimate(facts: Facts, read: int, written: int) -> Html | None:
     told = facts.estimate
     if told is None:
@@ -237,7 +270,7 @@ def _realtime(facts: Facts) -> str:
 def _flow(flow: Flow) -> Html:
     answers, lasted = sum(flow.counts), len(flow.counts) * flow.step
     ends = flow.begins + lasted
-    each = "second" if flow.step == 1 else lasting(flow.step)
+    each = _STRETCHES.get(flow.step) or lasting(flow.step)
     most = max(flow.counts)
     told = (
         f"{count(answers)} answers from {day_and_time(flow.begins)} to {day_and_time(ends)}; "
@@ -246,8 +279,9 @@ def _flow(flow: Flow) -> Html:
     if len(flow.counts) == 1:
         return tag("p", f"All {count(answers)} answers were made within {lasting(flow.step)}.")
     plot = columns("flow", "Answers over time", told, flow.counts)
-    caption = f"Answers per {each}, up to {count(most)}: {told}."
-    return figure(caption, plot, day_and_time(flow.begins), day_and_time(ends))
+    caption = f"Answers per {each}, up to {count(most)}. {told}."
+    shown = figure(caption, plot, day_and_time(flow.begins), day_and_time(ends))
+    return tag("div", tag("h3", "Answers over time"), shown, class_="field")
 
 
 def _spread_figure(
@@ -260,20 +294,17 @@ def _spread_figure(
     def said(number: float) -> str:
         return f"{say(number)} {unit}".strip()
 
-    drawn = f", drawn from {count(spread.sampled)} of them" if spread.sampled < spread.count else ""
-    told = (
-        f"half are at most {said(spread.p50)}, 90 % at most {said(spread.p90)}, "
-        f"99 % at most {said(spread.p99)}{drawn}"
-    )
     if spread.least == spread.most:
-        return tag("p", f"{title}: {said(spread.most)} in all {count(spread.count)} {of}.")
-    plot = columns(id, title, told, spread.bins)
-    above = " and more" if spread.most > spread.high else ""
-    return join(
-        figure(f"{title}: {told}", plot, said(spread.low), f"{said(spread.high)}{above}"),
-        pairs(
-            (of[:1].upper() + of[1:], count(spread.count)),
-            ("Mean", said(spread.mean)),
-            ("Least and most", f"{said(spread.least)}, {said(spread.most)}"),
-        ),
+        words = tag("p", f"{said(spread.most)} in all {count(spread.count)} {of}.")
+        return tag("div", tag("h3", title, class_="said"), words, class_="field")
+    sampled = spread.sampled < spread.count
+    drawn = f" (by {count(spread.sampled)} of them, drawn by lot)" if sampled else ""
+    told = (
+        f"{count(spread.count)} {of}, from {said(spread.least)} to {said(spread.most)}, "
+        f"{said(spread.mean)} on average; half are at most {said(spread.p50)}, "
+        f"90 % at most {said(spread.p90)}, 99 % at most {said(spread.p99)}{drawn}."
     )
+    above = " and more" if spread.most > spread.high else ""
+    plot = columns(id, title, told, spread.bins)
+    shown = figure(told, plot, said(spread.low), f"{said(spread.high)}{above}")
+    return tag("div", tag("h3", title, class_="said"), shown, class_="field")

@@ -72,10 +72,11 @@ def _head(facts: Facts) -> Iterator[Html]:
         for name, number in facts.outcomes.items()
         if number and name != "succeeded"
     ]
+    nouns = f"{sections.noun_of(facts)}s"
     lead = (
-        f"All {count(facts.requests)} requests succeeded."
+        f"All {count(facts.requests)} {nouns} succeeded."
         if succeeded == facts.requests and succeeded
-        else f"{count(succeeded)} of {count(facts.requests)} requests succeeded"
+        else f"{count(succeeded)} of {count(facts.requests)} {nouns} succeeded"
         + (f"; {', '.join(others)}." if others else ".")
     )
     yield tag("p", lead, class_="lead")

@@ -8,7 +8,7 @@ from batchyard.client.report.facts import Facts
 from batchyard.client.report.tables import examples, pairs, section, table
 from batchyard.client.report.wording import count, part
 
-__all__ = ["OUTCOME_NAMES", "asked", "examples_of_answers", "faults", "outcomes", "plan"]
+__all__ = ["OUTCOME_NAMES", "asked", "examples_of_answers", "faults", "noun_of", "outcomes", "plan"]
 
 OUTCOME_NAMES = {
     "succeeded": "Succeeded",
@@ -50,8 +50,12 @@ def asked(facts: Facts) -> Html | None:
         join(tag("h3", "Instructions"), tag("pre", told.instructions, dir="auto"))
         if told.instructions
         else None,
-        tag("h3", "First request ", tag("span", told.first_id, class_="id soft")),
-        tag("pre", told.first, dir="auto"),
+        join(
+            tag("h3", "First request ", tag("span", told.first_id, class_="id soft")),
+            tag("pre", told.first, dir="auto"),
+        )
+        if told.first
+        else None,
         join(tag("h3", "Schema of the answer"), tag("pre", told.schema)) if told.schema else None,
     )
 
@@ -85,7 +89,9 @@ def plan(facts: Facts) -> Html | None:
     return section(
         "plan",
         "Plan",
-        tag("p", f"{count(facts.requests)} requests went out in {batches}. {rounds}"),
+        tag("p", f"{count(sum(facts.asked.endpoints.values()))} requests, {batches}. {rounds}")
+        if facts.asked
+        else None,
         table(
             "Batches, in the order of their submission",
             ("File", "Round", "Requests", "Input tokens, about", "Status", "Batch"),
@@ -98,7 +104,8 @@ def plan(facts: Facts) -> Html | None:
 
 def outcomes(facts: Facts) -> Html:
     """The section on how the requests ended."""
-    whole = facts.requests
+    whole, noun = facts.requests, noun_of(facts)
+    nouns = f"{noun.capitalize()}s"
     said = ", ".join(
         f"{count(number)} {OUTCOME_NAMES[name].lower()}" for name, number in facts.outcomes.items()
     )
@@ -115,14 +122,16 @@ def outcomes(facts: Facts) -> Html:
     return section(
         "outcomes",
         "Outcomes",
-        strip("outcome-strip", "Requests by outcome", said, list(facts.outcomes.items())),
+        strip("outcome-strip", f"{nouns} by outcome", said, [*facts.outcomes.items()]),
         table(
-            "Every request has exactly one outcome",
-            ("Outcome", "Requests", "Share", "Meaning"),
+            f"Every {noun} has exactly one outcome",
+            ("Outcome", nouns, "Share", "Meaning"),
             rows,
             numbers=(1, 2),
+            class_="outcomes",
             last=("All", count(whole), part(whole, whole), ""),
         ),
+        tag("p", _sources(facts)) if set(facts.sources) - {"asked"} else None,
         tag("p", _tries(facts)) if len(facts.tries) > 1 else None,
         tag("p", f"{count(unread)} lines could not be read and are in no count.")
         if unread
@@ -135,6 +144,7 @@ def faults(facts: Facts) -> Html | None:
     if not facts.faults:
         return None
     failed = facts.requests - facts.outcomes["succeeded"]
+    nouns = f"{noun_of(facts)}s"
     rows = [
         (
             tag("span", one.code or "(no code)", class_="id"),
@@ -150,8 +160,8 @@ def faults(facts: Facts) -> Html | None:
         "errors",
         "Errors by code",
         table(
-            f"{count(failed)} requests without an answer that counts",
-            ("Code", "Outcome", "Requests", "Of these", ""),
+            f"{count(failed)} {nouns} without an answer that counts",
+            ("Code", "Outcome", nouns.capitalize(), "Of these", ""),
             rows,
             numbers=(2, 3),
         ),
@@ -170,6 +180,11 @@ def examples_of_answers(facts: Facts) -> Html | None:
         tag("p", "Drawn by lot from those that succeeded.", class_="soft"),
         examples(facts.samples),
     )
+
+
+def noun_of(facts: Facts) -> str:
+    """What is counted."""
+    return "row" if facts.rows else "request"
 
 
 def _fault_examples(facts: Facts) -> Iterator[Html]:
@@ -201,6 +216,17 @@ def _fault_examples(facts: Facts) -> Iterator[Html]:
         )
 
 
+def _sources(facts: Facts) -> str:
+    named = {
+        "asked": "asked by themselves",
+        "same": "answered by a row that asks the same",
+        "cache": "answered by an earlier campaign",
+        "canary": "answered by the sample that was tried at once before",
+    }
+    told = [f"{count(number)} {named.get(name, name)}" for name, number in facts.sources.items()]
+    return f"{facts.requests:,} rows: {', '.join(told)}."
+
+
 def _tries(facts: Facts) -> str:
     often = {1: "once", 2: "twice"}
     told = [
@@ -209,7 +235,7 @@ def _tries(facts: Facts) -> str:
         for times, number in enumerate(facts.tries, 1)
         if number
     ]
-    return f"{', '.join(told)}."
+    return f"Of the requests, {', '.join(told)}."
 
 
 def _with_counts(named: object) -> Html | None:

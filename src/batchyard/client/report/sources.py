@@ -12,9 +12,10 @@ from msgspec import Raw, Struct
 from batchyard.client.beginning import read_manifest
 from batchyard.client.intents import Diary
 from batchyard.client.merging import lines_of
-from batchyard.client.outcomes import OUTCOMES, read_found
+from batchyard.client.outcomes import OUTCOMES
 from batchyard.client.report.answers import closed_fields
 from batchyard.client.report.facts import Asked, Planned
+from batchyard.client.results import result_of
 from batchyard.wire.lines import RequestLine, read_line, split_object
 
 __all__ = [
@@ -130,7 +131,9 @@ def asked_of(folder: Path) -> tuple[Asked | None, dict[str, tuple[str, ...]]]:
         parameters=_parameters(body),
         instructions=_instructions(body),
         first_id="" if first is None else first.custom_id,
-        first=_pretty({name: one for name, one in body.items() if name not in _SCHEMATIC}),
+        first=_pretty({name: one for name, one in body.items() if name not in _SCHEMATIC})
+        if body
+        else "",
         schema=_pretty(_schema(body)) if _schema(body) else "",
         sha256=manifest.input_sha256,
     )
@@ -169,9 +172,9 @@ def _read(line: bytes) -> Line | None:
     try:
         found = _decode(line)
     except (msgspec.DecodeError, RecursionError):
-        return _read_odd(line)
+        return _read_any(line)
     if found.outcome not in OUTCOMES:
-        return _judged(line, None if found.response is None else bytes(found.response.body))
+        return _read_any(line)
     last = found.attempts[-1] if found.attempts else _Tried()
     body = None if found.response is None else bytes(found.response.body)
     return Line(
@@ -179,34 +182,30 @@ def _read(line: bytes) -> Line | None:
     )
 
 
-def _judged(line: bytes, body: bytes | None) -> Line | None:
-    """A line of a server, whose outcome is not written in it."""
-    told = read_found(line, lambda _custom_id, _text: None, accept_cut_off=False)
-    if told is None:
+def _read_any(line: bytes) -> Line | None:
+    """The same for the line of any server, in which no outcome is written."""
+    found = result_of(line)
+    if found is None:
         return None
-    return Line(told.custom_id, told.outcome, told.code, told.message, 1, body)
-
-
-def _read_odd(line: bytes) -> Line | None:
-    """The same for a line that the decoder refuses, as lone surrogates are."""
     try:
-        parts = split_object(line)
-        response = parts.get("response", b"null")
-        body = split_object(response).get("body") if response != b"null" else None
-        if "outcome" not in parts:
-            return _judged(line, body)
-        attempts = json.loads(parts.get("attempts", b"[]"))
-        last = attempts[-1] if attempts else {}
-        outcome = str(json.loads(parts["outcome"]))
-        custom_id = str(json.loads(parts["custom_id"]))
-        told = str(last.get("code", "")), str(last.get("message", ""))
-    except (ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError):
-        return None
-    if outcome not in OUTCOMES:
-        return None
-    return Line(custom_id, outcome, *told, len(attempts) or 1, body)
+        response = _response(found.response)
+    except msgspec.ValidationError:
+        response = None
+    except (msgspec.DecodeError, RecursionError):
+        # Lone surrogates, which JSON allows.
+        body = split_object(bytes(found.response)).get("body")
+        response = None if body is None else _Response(Raw(body))
+    return Line(
+        found.custom_id,
+        found.outcome,
+        found.code,
+        found.message,
+        len(found.attempts) or 1,
+        None if response is None else bytes(response.body),
+    )
 
 
+_response = msgspec.json.Decoder(_Response | None).decode
 _SCHEMATIC = frozenset({"response_format", "text"})
 
 

@@ -24,6 +24,7 @@ def table(
     *,
     numbers: Sequence[int] = (),
     last: Sequence[Piece] | None = None,
+    class_: str | None = None,
 ) -> Html:
     """A table whose rows are named by their first cell; columns of `numbers` stand to the right."""
 
@@ -49,6 +50,7 @@ def table(
             tag("thead", cells("th", heads, "col")),
             tag("tbody", *(cells("td", row, None) for row in rows)),
             None if last is None else tag("tfoot", cells("td", last, None)),
+            class_=class_,
         ),
     )
 

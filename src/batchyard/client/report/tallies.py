@@ -11,7 +11,10 @@ __all__ = ["Sample", "Spread", "Spreading", "Tally", "Timeline"]
 T = TypeVar("T")
 _VALUES_MAX = 64
 _SAMPLE_MAX = 4_096
-_SLOTS_MAX = 240
+_SLOTS_MAX = 360
+_SLOTS_SHOWN = 90
+# Stretches of time that clocks show, each of whole ones before it; at last ten thousand years.
+_STEPS = (1, 2, 10, 30, 60, 300, 900, 3_600, 14_400, 86_400, 604_800, 10**9, 10**12)
 _BINS = 24
 
 
@@ -127,7 +130,8 @@ class Timeline:
     """How many came in each stretch of time; stretches grow as the time does."""
 
     def __init__(self) -> None:
-        self.step = 1
+        self._steps = iter(_STEPS)
+        self.step = next(self._steps)
         self._slots: Counter[int] = Counter()
 
     def add(self, second: int) -> None:
@@ -136,19 +140,19 @@ class Timeline:
         while len(self._slots) > _SLOTS_MAX:
             self._widen()
 
-    def slots(self, most: int = 72) -> tuple[int, tuple[int, ...]]:
+    def slots(self) -> tuple[int, tuple[int, ...]]:
         """When the first stretch begins, and the counts of all, those with none as well."""
         if not self._slots:
             return 0, ()
-        while max(self._slots) - min(self._slots) >= most:
+        while max(self._slots) - min(self._slots) >= _SLOTS_SHOWN:
             self._widen()
         first = min(self._slots)
         counts = tuple(self._slots[one] for one in range(first, max(self._slots) + 1))
         return first * self.step, counts
 
     def _widen(self) -> None:
-        self.step *= 2
+        before, self.step = self.step, next(self._steps)
         wider: Counter[int] = Counter()
         for slot, count in self._slots.items():
-            wider[slot // 2] += count
+            wider[slot * before // self.step] += count
         self._slots = wider

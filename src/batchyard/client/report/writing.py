@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from batchyard.client.intents import publish
-from batchyard.client.pricing import PriceOf
+from batchyard.client.pricing import PriceOf, prices_at
 from batchyard.client.report.facts import Facts
 from batchyard.client.report.gathering import gather
 from batchyard.client.report.golds import Gold, GoldError, from_metadata, from_table
 from batchyard.client.report.page import render
+from batchyard.client.report.sources import base_url_of
+from batchyard.client.targets import target_of_url
+from batchyard.config import read_settings
 from batchyard.places.clock import system_clock
 
 __all__ = ["facts_of", "write_report"]
@@ -28,12 +31,14 @@ def facts_of(
     """What a report on a campaign's folder, or on a file of results, would tell.
 
     `gold` is a column of `rows`, whose column `key` made the custom_ids (without it, rows stand in
-    the order of the requests); without `rows`, it is a name in the requests' metadata.
+    the order of the requests). Without `rows`, it is a column of the rows that the campaign was
+    made of, or a name in the requests' metadata. Prices are those of batchyard.toml, else those
+    that the campaign's server lists.
     """
     known: Gold | None = None
     if gold is not None and rows is not None:
         known = from_table(rows, gold, key)
-    elif gold is not None:
+    elif gold is not None and not (source / "sheet.json").exists():
         if not source.is_dir():
             raise GoldError("A file of results has no gold labels; name the table they are in.")
         known = from_metadata(source / "input.jsonl", gold)
@@ -41,8 +46,9 @@ def facts_of(
     return gather(
         source,
         made_at=int(now),
-        price_of=price_of or (lambda _model: None),
+        price_of=price_of or _prices(source),
         gold=known,
+        column=gold if known is None else None,
         label=label,
     )
 
@@ -51,3 +57,7 @@ def write_report(facts: Facts, path: Path) -> Path:
     """Write the page; the file is there whole or not at all."""
     publish(path, render(facts))
     return path
+
+
+def _prices(source: Path) -> PriceOf:
+    return prices_at(target_of_url(base_url_of(source)), read_settings(None, {}).price)
