@@ -1,14 +1,13 @@
 """`batchyard edit`: the same values set or removed in every request of a file."""
 
 import sys
-import warnings
 from pathlib import Path
 
 import click
 from msgspec import UNSET
 
 from batchyard.cli.options import OUTPUT, SOURCE
-from batchyard.cli.output import published
+from batchyard.cli.output import noted, published
 from batchyard.client.editing import Edit, EditError, value_of
 from batchyard.client.editing import edit as edit_lines
 from batchyard.client.parameters import ParameterError
@@ -42,8 +41,7 @@ def edit(
         raise click.UsageError("Say what to --set or to --unset.")
     lines = changed = 0
     try:
-        with warnings.catch_warnings(record=True) as told, published(output) as out:
-            warnings.simplefilter("always")
+        with noted(), published(output) as out:
             for line, is_new in edit_lines(lines_of(chunks_of(source)), edits):
                 out.write(line + b"\n")
                 lines += 1
@@ -55,8 +53,6 @@ def edit(
         sys.exit(_INVALID)
     except ParameterError as error:
         raise click.UsageError(str(error)) from error
-    for warning in told:
-        click.echo(f"warning: {warning.message}", err=True)
     click.echo(f"{source}: {lines:,} requests, changed: {changed:,}", err=True)
 
 

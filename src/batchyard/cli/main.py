@@ -9,6 +9,7 @@ from batchyard import __version__
 __all__ = ["main"]
 
 _VERBS = {
+    "make": "Make a file of requests from a table.",
     "check": "Say all that is wrong with a file, for any Batch API.",
     "fix": "Repair what can be repaired in a file.",
     "edit": "Set and remove values in every request of a file.",

@@ -1,6 +1,7 @@
-"""Where a verb writes a file: beside its place until all of it is there, and never over another."""
+"""What a verb writes: files, whole and never over another, and warnings, each once."""
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,23 @@ from typing import IO
 
 import click
 
-__all__ = ["published"]
+__all__ = ["noted", "published"]
+
+
+@contextmanager
+def noted() -> Iterator[None]:
+    """Warnings are told on stderr, each text once, however often it comes."""
+    told = set[str]()
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            click.echo(f"warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = tell
+        yield
 
 
 @contextmanager
