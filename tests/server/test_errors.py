@@ -387,8 +387,30 @@ def test_a_batch_of_a_missing_file_fails(narrow: Door) -> None:
         "/v1/uploads", {"bytes": 1, "filename": "a.jsonl", "mime_type": "x", "purpose": "batch"}
     ).json["id"]
     for id in (deleted, foreign, upload, "file-none"):
-        message = f"Cannot find file {id}, or organization "
+        message = f"Cannot find file {id}, or organization org-batchyard does not have access to it."
         check_failed(caller, id, CHAT, ("invalid_request", None, "file_id", message))
+
+
+def test_a_batch_over_the_quota_fails(narrow: Door) -> None:
+    """OpenAI's words and the figures, for a batch too large and for one too many."""
+    caller = narrow.caller()
+    first = Running(caller, 1, line(body=body(model="m")))
+    project = next(k.project_id for k in narrow.identity.all_keys() if k.id == caller.key_id)
+    for most, figures in (
+        (6, "This batch alone needs 7: split its input file."),
+        (13, "Used: 7. This batch needs 7."),
+    ):
+        narrow.records.set_limit(project, "*", most, 1)
+        message = (
+            "Enqueued token limit reached for m in organization org-batchyard. Limit: "
+            f"{most} enqueued tokens. Please try again once some in_progress batches have been "
+            f"completed. {figures}"
+        )
+        told = ("token_limit_exceeded", None, None, message)
+        check_failed(caller, caller.upload(line()), CHAT, told)
+    (headroom,) = narrow.records.headroom(project)
+    assert [one.batch_id for one in headroom.holders] == [first.id]
+    assert headroom.waiting == ()
 
 
 def check_failed(

@@ -33,7 +33,7 @@ from batchyard.rules.quota import refusal
 from batchyard.rules.settle import Settlement, settle
 from batchyard.rules.tokens import tokens_by_model
 from batchyard.rules.validate import Digest, Scan, ShardSpan, explain, fits
-from batchyard.wire.ids import file_id
+from batchyard.wire.ids import ORGANIZATION, file_id
 from batchyard.wire.lines import line_id, read_line, read_model, render_failure
 from batchyard.wire.money import Price
 from batchyard.wire.objects import BatchError, BatchErrors
@@ -73,8 +73,8 @@ def _validate(desk: Desk, course: Course, now: int) -> bool:
     if content is None or content.gone:
         missing = BatchError(
             code="invalid_request",
-            message=f"Cannot find file {course.input_file_id}, or organization does not have "
-            "access to it.",
+            message=f"Cannot find file {course.input_file_id}, or organization {ORGANIZATION} does "
+            "not have access to it.",
             param="file_id",
         )
         return _refuse(desk, course, (missing,), now)
@@ -113,7 +113,7 @@ def _validate_content(desk: Desk, course: Course, content: Content, now: int) ->
         return _refuse(desk, course, (_no_price(unpriced),), now)
     moved = desk.work.populate(course, model, shards, now, asked, may_wait=desk.limits.quota_waits)
     if isinstance(moved, tuple):
-        return _refuse(desk, course, refusal(moved, course.project_id), now)
+        return _refuse(desk, course, refusal(moved), now)
     log.info("batch_validated", batch=course.id, lines=digest.lines, model=model)
     return moved
 

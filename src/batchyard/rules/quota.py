@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from batchyard.wire.ids import ORGANIZATION
 from batchyard.wire.objects import BatchError
 
 __all__ = ["Short", "free_tokens", "refusal"]
@@ -32,13 +33,13 @@ class Short(Protocol):
         ...
 
 
-def refusal(lacking: Sequence[Short], organization: str) -> tuple[BatchError, ...]:
+def refusal(lacking: Sequence[Short]) -> tuple[BatchError, ...]:
     """OpenAI's error for a batch that is over a quota, and the figures, one for each model."""
     return tuple(
         BatchError(
             code="token_limit_exceeded",
             message=f"Enqueued token limit reached for {one.model} in organization "
-            f"{organization}. Limit: {one.limit:,} enqueued tokens. Please try again once some "
+            f"{ORGANIZATION}. Limit: {one.limit:,} enqueued tokens. Please try again once some "
             f"in_progress batches have been completed. {_figures(one)}",
         )
         for one in lacking

@@ -19,10 +19,10 @@ from batchyard.rules.limits import Limits, limits_of_project
 from batchyard.rules.pace import Pace, in_words, take
 from batchyard.server.dialects import Dialect, heard
 from batchyard.server.headers import Answering
-from batchyard.server.keys import ORGANIZATION, ScopeName, hash_secret, masked
+from batchyard.server.keys import ScopeName, hash_secret, masked
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
-from batchyard.wire.ids import request_id
+from batchyard.wire.ids import ORGANIZATION, request_id
 
 __all__ = ["Gate", "demand", "dialect_of", "key_id_of", "limits_of", "project_of"]
 

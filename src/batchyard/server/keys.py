@@ -9,7 +9,6 @@ from batchyard.places.store.rows import KeyRow
 
 __all__ = [
     "DEFAULT_PROJECT",
-    "ORGANIZATION",
     "SCOPES",
     "ScopeName",
     "hash_secret",
@@ -19,8 +18,6 @@ __all__ = [
 ]
 
 DEFAULT_PROJECT = "proj_default"
-# A server is one organization.
-ORGANIZATION = "org-batchyard"
 # What a key can be made for; every route names one. Uploads are files that are written.
 ScopeName = Literal[
     "api.files.read",
@@ -75,5 +72,5 @@ def masked(secret: str) -> str:
     """A secret as it may be shown."""
     shown = "".join(one for one in secret if one.isascii() and one.isprintable())
     if len(shown) < 12:
-        return "*" * len(shown)
+        return "*" * max(1, len(shown))
     return f"{shown[:4]}{'*' * 8}{shown[-4:]}"

@@ -23,6 +23,8 @@ __all__ = ["FORM_BYTES_MAX", "Form", "Upload", "label", "receive", "too_large"]
 _BLOCK_BYTES = 1 << 20
 _FIELD_BYTES_MAX = 8_192
 _PARTS_MAX = 32
+# A file name may be long: it is cut to a label, not refused.
+_PART_HEAD_BYTES_MAX = 16 << 10
 # All that is not the file's content: fields, headers of parts, what surrounds the boundaries.
 FORM_BYTES_MAX = 1 << 20
 
@@ -206,6 +208,8 @@ def _parser(content_type: str, field: str) -> PushMultipartParser:
     if not 0 < len(boundary) <= 70:
         raise ApiError(400, "The multipart boundary must have 1 to 70 characters.")
     try:
-        return PushMultipartParser(boundary, max_segment_count=_PARTS_MAX)
+        return PushMultipartParser(
+            boundary, max_segment_count=_PARTS_MAX, max_header_size=_PART_HEAD_BYTES_MAX
+        )
     except MultipartError as error:
         raise ApiError(400, f"Could not parse multipart form: {error}.") from error

@@ -2,7 +2,19 @@
 
 from random import Random
 
-__all__ = ["batch_id", "file_id", "hex32", "line_id_prefix", "part_id", "request_id", "upload_id"]
+__all__ = [
+    "ORGANIZATION",
+    "batch_id",
+    "file_id",
+    "hex32",
+    "line_id_prefix",
+    "part_id",
+    "request_id",
+    "upload_id",
+]
+
+# A server is one organization.
+ORGANIZATION = "org-batchyard"
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
