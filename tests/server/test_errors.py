@@ -387,7 +387,9 @@ def test_a_batch_of_a_missing_file_fails(narrow: Door) -> None:
         "/v1/uploads", {"bytes": 1, "filename": "a.jsonl", "mime_type": "x", "purpose": "batch"}
     ).json["id"]
     for id in (deleted, foreign, upload, "file-none"):
-        message = f"Cannot find file {id}, or organization org-batchyard does not have access to it."
+        message = (
+            f"Cannot find file {id}, or organization org-batchyard does not have access to it."
+        )
         check_failed(caller, id, CHAT, ("invalid_request", None, "file_id", message))
 
 

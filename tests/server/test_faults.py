@@ -362,7 +362,8 @@ def test_a_fault_has_its_answer(
     for bound in ("_HEAD_SECONDS_MAX", "_BODY_GRACE_SECONDS"):
         if name.startswith(("M9 larger", "M11", "M12")):
             monkeypatch.setattr(http, bound, 0.2)
-    expected = dict(line.split(" -> ", 1) for line in ANSWERS.read_text(encoding="utf-8").splitlines())
+    lines = ANSWERS.read_text(encoding="utf-8").splitlines()
+    expected = dict(line.split(" -> ", 1) for line in lines)
     assert expected[name] == answered(*ids, FAULTS[name])
 
 
