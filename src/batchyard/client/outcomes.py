@@ -109,7 +109,7 @@ def read_found(line: bytes, judge: Judge, *, accept_cut_off: bool) -> Found | No
         answer = _response_of(response)
     except (ValueError, KeyError, RecursionError, TypeError, msgspec.MsgspecError):
         return None
-    fault = _loads(error)
+    fault = None if error == b"null" else _loads(error)
     if answer is None or answer.status_code == 0:
         code, message = _fault_of(fault)
         outcome = _NOT_EXECUTED.get(code, "errored")
@@ -253,6 +253,10 @@ def _list_of(body: dict[str, Any], name: str) -> list[Any]:
 
 def _loads(text: bytes) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        # Slower, and forgives more.
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return None

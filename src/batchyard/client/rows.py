@@ -57,7 +57,8 @@ def chat_rows(
     """
     fill = _filler(messages)
     for row in map(as_row, rows):
-        made = requests.chat("-", model=model, messages=fill(row), **parameters)
+        id = _id_of(row, custom_id)
+        made = requests.chat(id, model=model, messages=fill(row), **parameters)
         yield _finished(made, row, custom_id, options)
 
 
@@ -77,7 +78,8 @@ def response_rows(
         told = instruct(row)
         if told is not None:
             parameters["instructions"] = told
-        made = requests.responses("-", model=model, input=fill(row), **parameters)
+        id = _id_of(row, custom_id)
+        made = requests.responses(id, model=model, input=fill(row), **parameters)
         yield _finished(made, row, custom_id, options)
 
 
@@ -93,7 +95,8 @@ def embedding_rows(
     """Embeddings for each row, one line each; `pack` puts many inputs into a line."""
     fill = _filler(input)
     for row in map(as_row, rows):
-        made = requests.embeddings("-", model=model, input=fill(row), **parameters)
+        id = _id_of(row, custom_id)
+        made = requests.embeddings(id, model=model, input=fill(row), **parameters)
         yield _finished(made, row, custom_id, options)
 
 
@@ -134,24 +137,37 @@ def content_id(request: Request) -> str:
     return f"c-{blake2b(asked, digest_size=16).hexdigest()}"
 
 
-def _finished(made: Request, row: Row, key: Key, options: Options) -> Request:
+def _id_of(row: Row, key: Key) -> requests.CustomId:
+    """The custom_id of a row; a stand-in where the request's content is the key."""
     if key is None:
-        id = None
-    elif callable(key):
-        id = requests.custom_id_of(key(row))
-    else:
-        id = requests.custom_id_of(key_of(row, key))
-    if id is not None:
-        made = replace(made, custom_id=id)
+        return "-"
+    if callable(key):
+        given: requests.CustomId = key(row)
+        return given
+    return key_of(row, key)
+
+
+def _finished(made: Request, row: Row, key: Key, options: Options) -> Request:
     if options is not None:
         made = overridden(made, options(row))
-    return replace(made, custom_id=content_id(made)) if id is None else made
+    return replace(made, custom_id=content_id(made)) if key is None else made
+
+
+class _Same:
+    """Fills in what has nothing to be filled in."""
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def __call__(self, _row: Row) -> Any:
+        return self.given
 
 
 def _filler(given: Any) -> Callable[[Row], Any]:
     """What makes of a row the same as given, with its templates filled in."""
     if isinstance(given, str):
-        return Template(given).render
+        template = Template(given)
+        return _Same(template.render({})) if template.is_plain else template.render
     if hasattr(given, "render"):
         renders: Callable[[Row], Any] = given.render
         return renders
@@ -165,8 +181,17 @@ def _filler(given: Any) -> Callable[[Row], Any]:
             for name, one in given.items()
             if name in ("content", "text") and one is not None
         }
-        return lambda row: {**given, **{name: fill(row) for name, fill in inner.items()}}
+        if all(isinstance(fill, _Same) for fill in inner.values()):
+            return _Same(_filled(given, inner, {}))
+        return lambda row: _filled(given, inner, row)
     if isinstance(given, list | tuple):
         each = [_filler(one) for one in given]
         return lambda row: [fill(row) for fill in each]
-    return lambda _row: given
+    return _Same(given)
+
+
+def _filled(given: Row, inner: Mapping[str, Callable[[Row], Any]], row: Row) -> dict[str, Any]:
+    made = dict(given)
+    for name, fill in inner.items():
+        made[name] = fill(row)
+    return made

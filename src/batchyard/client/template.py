@@ -36,6 +36,11 @@ class Template:
             dict.fromkeys(name for _, name, is_loose in self._parts if name and not is_loose)
         )
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the same for all rows."""
+        return len(self._parts) == 1
+
     def render(self, row: Mapping[str, Any]) -> str:
         """The text of a row; raises TemplateError for a field that the row has not."""
         said = []
@@ -44,7 +49,8 @@ class Template:
             if name is None:
                 continue
             if name in row:
-                said.append(shown(row[name]))
+                value = row[name]
+                said.append(value if type(value) is str else shown(value))
             elif is_loose:
                 said.append(f"{{{name}}}")
             else:

@@ -1,0 +1,141 @@
+"""Scenarios of the toolkit: building files, checking them, merging results."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from bench.inputs import count_lines, write_lines
+from bench.measure import YARD_CORE, Cost, python, run
+from bench.report import Figure, Section
+from bench.setting import Setting
+
+__all__ = ["builder", "checker", "merger"]
+
+_OURS, _OPENBATCH = "bench.building", "bench.alternatives.with_openbatch"
+_WHAT = {
+    "plain": "Responses, one call each",
+    "structured": "The same, with a Pydantic model for the answer",
+    "templated": "A template and rows",
+    "embeddings": "Embeddings, a text in each line",
+}
+_BUILT_PER_SECOND, _CHECKED_MEGABYTES_PER_SECOND = 50_000, 200
+# What takes openbatch too long is measured with fewer lines.
+_OPENBATCH_PART = 5
+_MERGED = 1_000_000
+
+
+def builder(setting: Setting) -> Iterator[Section]:
+    """Lines a second and megabytes a second to a file, beside openbatch."""
+    figures: list[Figure] = []
+    path = setting.folder / "built.jsonl"
+    for kind, what in _WHAT.items():
+        ours = _Found(setting, _OURS, kind, setting.lines, path)
+        theirs = _Found(setting, _OPENBATCH, kind, setting.lines // _OPENBATCH_PART, path)
+        figures += [
+            Figure(f"{what}: lines", ours.rates, "/s", _BUILT_PER_SECOND, at_least=True),
+            Figure(f"{what}: bytes", ours.megabytes, "MB/s"),
+            Figure(f"{what}: most memory held", ours.held, "MB"),
+            Figure(f"{what}, openbatch: lines", theirs.rates, "/s"),
+            Figure(f"{what}, openbatch: most memory held", theirs.held, "MB"),
+        ]
+    texts = _Found(setting, _OURS, "packed", 10 * setting.lines, path)
+    figures.append(Figure("Embeddings, packed: texts", texts.rates, "/s"))
+    yield Section(
+        "Building a file",
+        f"{setting.lines:,} lines of about 1 KB from a generator, synced to the disk; "
+        f"openbatch builds {setting.lines // _OPENBATCH_PART:,}. "
+        "The start of the process is taken off, for both alike.",
+        figures,
+    )
+
+
+def checker(setting: Setting) -> Iterator[Section]:
+    """Megabytes a second of a file that is sound, beside openbatch."""
+    path = write_lines(setting.folder / "sound.jsonl", min(setting.lines, 50_000))
+    lines = count_lines(path)
+    ours = _Found(setting, _OURS, "check", lines, path, size=path.stat().st_size)
+    theirs = _Found(setting, _OPENBATCH, "check", lines, path, size=path.stat().st_size)
+    most = _CHECKED_MEGABYTES_PER_SECOND
+    yield Section(
+        "Checking a file",
+        f"A sound file of {lines:,} lines of 1 KB, for OpenAI. The start of the process is taken "
+        "off, for both alike.",
+        [
+            Figure("Bytes", ours.megabytes, "MB/s", most, at_least=True),
+            Figure("Lines", ours.rates, "/s"),
+            Figure("Most memory held", ours.held, "MB"),
+            Figure("openbatch: bytes", theirs.megabytes, "MB/s"),
+            Figure("openbatch: lines", theirs.rates, "/s"),
+            Figure("openbatch: most memory held", theirs.held, "MB"),
+        ],
+    )
+
+
+def merger(setting: Setting) -> Iterator[Section]:
+    """A million results of twenty batches, each of which answered in an order of its own."""
+    folder = setting.folder / "campaign"
+    run(python("-m", "bench.merging", "prepare", str(_MERGED), str(folder)))
+    costs = []
+    for _ in range(setting.repeat):
+        cost = run(
+            python("-m", "bench.merging", "merge", str(_MERGED), str(folder)), core=YARD_CORE
+        )
+        assert json.loads(cost.output)["succeeded"] == _MERGED, cost.output
+        costs.append(cost)
+    size = (folder / "results.jsonl").stat().st_size
+    shutil.rmtree(folder)
+    yield Section(
+        f"Merging {_MERGED:,} results",
+        f"{size / 1e6:,.0f} MB of results, in the order of the input. openbatch has no results.",
+        [
+            Figure("Whole merge", [one.seconds for one in costs], "s"),
+            Figure("Results", [_MERGED / one.seconds for one in costs], "/s"),
+            Figure("Bytes written", [size / one.seconds / 1e6 for one in costs], "MB/s"),
+            Figure("Most memory held", _held(costs), "MB"),
+        ],
+    )
+
+
+class _Found:
+    """What a kind of building or checking costs, less the start of a process."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        module: str,
+        kind: str,
+        lines: int,
+        path: Path,
+        *,
+        size: int | None = None,
+    ) -> None:
+        self.rates: list[float] = []
+        self.megabytes: list[float] = []
+        costs = []
+        single = write_lines(setting.folder / "single.jsonl", 1) if size else path
+        for _ in range(setting.repeat):
+            start = _cost(module, kind, 1, single, keep=size is not None)
+            cost = _cost(module, kind, lines, path, keep=size is not None)
+            seconds = cost.seconds - start.seconds
+            self.rates.append(lines / seconds)
+            self.megabytes.append((size or int(cost.output)) / seconds / 1e6)
+            costs.append(cost)
+        self.held = _held(costs)
+
+
+def _cost(module: str, kind: str, lines: int, path: Path, *, keep: bool) -> Cost:
+    """One process; where it builds, its output is how many bytes it has built."""
+    if not keep:
+        path.unlink(missing_ok=True)
+    cost = run(python("-m", module, kind, str(lines), str(path)), core=YARD_CORE)
+    if keep:
+        return cost
+    built = replace(cost, output=str(path.stat().st_size))
+    path.unlink()
+    return built
+
+
+def _held(costs: list[Cost]) -> list[float]:
+    return [one.resident_bytes / 1e6 for one in costs]
