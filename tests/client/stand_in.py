@@ -228,7 +228,8 @@ def _answered(status: int, body: Any) -> dict[str, Any]:
 def _chat(reason: str, content: str | None = "yes", **more: str) -> dict[str, Any]:
     message = {"role": "assistant", "content": content, **more}
     choice = {"finish_reason": reason, "message": message}
-    return {"object": "chat.completion", "choices": [choice]}
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    return {"object": "chat.completion", "choices": [choice], "usage": usage}
 
 
 # The others stand in the error file.

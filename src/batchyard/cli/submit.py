@@ -7,24 +7,29 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import click
+import msgspec
 from msgspec.structs import replace
 
 from batchyard.cli.remote import TO, aim, key_of, note_last
 from batchyard.client.campaign import Campaign, NoCampaignError, OtherInputError
-from batchyard.client.cutting import InputError, Sizes
+from batchyard.client.cutting import InputError
+from batchyard.client.estimating import Lengths, estimate, weigh
 from batchyard.client.intents import CampaignInUseError
 from batchyard.client.merging import CountsError
 from batchyard.client.provider import ProviderError
 from batchyard.client.pursuit import Until
-from batchyard.client.settings import Progress, Settings
+from batchyard.client.reading import chunks_of, lines_of
+from batchyard.client.settings import Progress
+from batchyard.client.spending import prices_for
+from batchyard.client.submit import settings_at
 from batchyard.places.faults import reach_from
-from batchyard.rules.limits import STRICT
 
 __all__ = ["go_on", "open_campaign", "submit", "tell_counts"]
 
-_INVALID, _NO_ACCESS, _ENDED_BADLY, _INTERRUPTED = 3, 4, 5, 130
+_INVALID, _NO_ACCESS, _ENDED_BADLY, _OVER_BUDGET, _INTERRUPTED = 3, 4, 5, 8, 130
 
 
 @click.command()
@@ -44,7 +49,6 @@ _INVALID, _NO_ACCESS, _ENDED_BADLY, _INTERRUPTED = 3, 4, 5, 130
 @click.option(
     "--max-requests",
     type=click.IntRange(min=1),
-    default=STRICT.requests_max,
     metavar="N",
     help="Most requests in one batch.",
 )
@@ -59,10 +63,13 @@ _INVALID, _NO_ACCESS, _ENDED_BADLY, _INTERRUPTED = 3, 4, 5, 130
 @click.option(
     "--poll",
     type=click.FloatRange(min=0.01),
-    default=60.0,
-    show_default=True,
     metavar="SECONDS",
-    help="How often to look.",
+    help="How often to look; as the target likes it unless given.",
+)
+@click.option(
+    "--max-usd",
+    type=click.FloatRange(min=0),
+    help="Submit nothing that may cost more, or of which no price is known.",
 )
 @click.option("--settle", type=click.FloatRange(min=0), default=5.0, hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
@@ -73,10 +80,11 @@ def submit(
     folder: Path | None,
     window: str,
     max_enqueued_tokens: int | None,
-    max_requests: int,
+    max_requests: int | None,
     rounds: int,
     accept_cut_off: bool,
-    poll: float,
+    poll: float | None,
+    max_usd: float | None,
     settle: float,
     as_json: bool,
 ) -> None:
@@ -85,21 +93,18 @@ def submit(
     The same command again goes on with the same campaign; nothing is submitted twice.
     """
     folder = folder or source.with_name(f"{source.stem}.campaign")
-    sizes = replace(
-        Sizes.of(STRICT, max_enqueued_tokens), requests=min(max_requests, STRICT.requests_max)
-    )
     destination = aim(to)
-    settings = Settings(
-        base_url=destination.base_url,
-        target=destination.name,
+    settings = settings_at(
+        destination,
         window=window,
-        sizes=sizes,
-        enqueued_tokens_max=max_enqueued_tokens,
         rounds_max=rounds,
         accept_cut_off=accept_cut_off,
-        poll_seconds=poll,
         settle_seconds=settle,
+        **_given(enqueued_tokens_max=max_enqueued_tokens, poll_seconds=poll),
     )
+    sizes, most = settings.sizes, max_requests or settings.sizes.requests
+    settings = replace(settings, sizes=replace(sizes, requests=min(most, sizes.requests)))
+    _hold(source, settings.base_url, max_usd)
     try:
         campaign = Campaign.prepare(
             folder, source, settings, chance=_chance(), reach=reach_from(os.environ)
@@ -119,6 +124,27 @@ def submit(
         tell_counts(campaign, counts, as_json=as_json)
         return
     _tell_begun(campaign, as_json=as_json)
+
+
+def _given(**options: float | None) -> dict[str, Any]:
+    """Those options that were given."""
+    return {name: one for name, one in options.items() if one is not None}
+
+
+def _hold(source: Path, base_url: str, max_usd: float | None) -> None:
+    """End the command where the requests may cost more."""
+    if max_usd is None:
+        return
+    lots = weigh(lines_of(chunks_of(source)), Lengths())
+    found = estimate(lots, prices_for(base_url))
+    if found.unpriced:
+        why = f"no price is known of {', '.join(found.unpriced)}"
+    elif found.batch_usd[1] > max_usd:
+        why = f"it may cost up to ${found.batch_usd[1]:,.4f}"
+    else:
+        return
+    click.echo(f"Nothing was submitted: {why}, over the cap of ${max_usd:,.2f}.", err=True)
+    sys.exit(_OVER_BUDGET)
 
 
 def open_campaign(folder: Path) -> Campaign:
@@ -162,9 +188,12 @@ def go_on(campaign: Campaign, until: Until) -> Mapping[str, int] | None:
 
 def tell_counts(campaign: Campaign, counts: Mapping[str, int], *, as_json: bool) -> None:
     """Say how all requests ended, and where the results are."""
+    bill = campaign.bill()
     if as_json:
-        click.echo(json.dumps({"results": str(campaign.results_path), "counts": counts}))
+        told = {"results": str(campaign.results_path), "counts": counts, "bill": bill}
+        click.echo(msgspec.json.encode(told))
     else:
+        click.echo(str(bill), err=True)
         click.echo(", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
         click.echo(campaign.results_path)
     if not counts["succeeded"]:

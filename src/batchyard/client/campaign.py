@@ -18,7 +18,8 @@ with the same one, also after SIGKILL. What stands, and will stay:
   says is checked without it.
 - `run(on_progress, until, on_result=)` and `arun` go on; they return the counts by outcome
   (`succeeded, errored, expired, cancelled, invalid_output, missing`), which add up to the inputs.
-- `counts`, `standing()`, `results()`, `results_path`, `report()` and `cancel()` ask no server.
+- `counts`, `standing()`, `results()`, `results_path`, `bill()`, `report()` and `cancel()` ask no
+  server.
 """
 
 import asyncio
@@ -41,9 +42,11 @@ from batchyard.client.beginning import (
 )
 from batchyard.client.intents import Diary, publish
 from batchyard.client.outcomes import Check
+from batchyard.client.pricing import PriceOf
 from batchyard.client.pursuit import Pursuit, Until
 from batchyard.client.results import Result, read_results
 from batchyard.client.settings import Progress, Settings
+from batchyard.client.spending import Bill, bill_of, prices_for
 from batchyard.client.standing import Standing, html_of, told_of
 from batchyard.places.faults import Reach, nothing
 
@@ -135,6 +138,11 @@ class Campaign:
             chunks=tuple(diary.chunks),
             counts=diary.counts,
         )
+
+    def bill(self, price_of: PriceOf | None = None) -> Bill:
+        """What was spent so far, all attempts, beside what the input was estimated to cost."""
+        prices = price_of or prices_for(self.manifest.settings.base_url)
+        return bill_of(self.folder, self.standing().chunks, prices)
 
     async def arun(
         self,

@@ -19,7 +19,7 @@ from batchyard.client.settings import Settings
 from batchyard.client.targets import target_of_url
 from batchyard.rules.limits import STRICT
 
-__all__ = ["asubmit", "begin", "folder_of", "settings_for", "submit"]
+__all__ = ["asubmit", "begin", "folder_of", "settings_at", "settings_for", "submit"]
 
 # How often a server is looked at of which nothing is known; it is nobody's but one's own.
 _POLL_SECONDS = 10.0
@@ -74,7 +74,7 @@ def begin(
 ) -> Campaign:
     """The campaign that `submit` submits, with nothing sent yet."""
     destination = _destination(to, os.environ)
-    asked = settings_for(to, os.environ, **settings)
+    asked = settings_at(destination, **settings)
     chosen = folder_of(source) if folder is None else Path(folder)
     return Campaign.prepare(chosen, source, asked, key or destination.key, check=check)
 
@@ -84,7 +84,11 @@ def settings_for(to: str | None, environment: Mapping[str, str], **changes: Any)
 
     What a batch may hold is what the target's limits say, as far as the host tells the target.
     """
-    destination = _destination(to, environment)
+    return settings_at(_destination(to, environment), **changes)
+
+
+def settings_at(destination: Destination, **changes: Any) -> Settings:
+    """The same for what `to` has led to."""
     url = destination.base_url
     wanted: dict[str, Any] = {
         "base_url": url,
