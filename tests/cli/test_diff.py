@@ -82,6 +82,7 @@ def test_campaigns_are_named_by_their_folders(files: tuple[Path, Path], tmp_path
     """A folder stands for its results, @last for the folder of the last; without them, an error."""
     folder = tmp_path / "run.campaign"
     folder.mkdir()
+    (folder / "campaign.json").write_text("{}")
     done = call("diff", folder, files[0])
     assert (done.exit_code, "has no results yet" in done.stderr) == (1, True)
     (folder / "results.jsonl").write_bytes(files[0].read_bytes())

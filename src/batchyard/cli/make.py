@@ -1,5 +1,6 @@
 """`batchyard make`: a table becomes a file of requests."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -8,8 +9,9 @@ import click
 
 from batchyard.cli.options import OUTPUT
 from batchyard.cli.output import noted, published
+from batchyard.cli.road import labels_of, shape_of, template_of, text_of
 from batchyard.client.editing import value_of
-from batchyard.client.making import Kind, MakeError, Recipe, shape_from, template_from
+from batchyard.client.making import Kind, MakeError, Recipe
 from batchyard.client.making import make as requests_of
 from batchyard.client.requests import encode
 from batchyard.client.tables import MissingExtraError, TableError, rows_of
@@ -18,7 +20,6 @@ from batchyard.client.tables.sources import SUFFIXES
 __all__ = ["make"]
 
 _INVALID = 3
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OWN = frozenset({"model", "messages", "input", "response_format", "text_format", "instructions"})
 
 
@@ -26,16 +27,15 @@ _OWN = frozenset({"model", "messages", "input", "response_format", "text_format"
 @click.argument("source", metavar="TABLE")
 @click.option("--model", required=True, metavar="MODEL", help="The model that is asked.")
 @click.option(
-    "--prompt", metavar="TEXT", help="What is asked, with {columns}; {text} unless given."
+    "--template",
+    "--prompt",
+    metavar="TEXT|FILE",
+    help="What is asked, {text} unless given; .j2 is Jinja, .json a list of messages.",
 )
 @click.option(
-    "--template",
-    type=_FILE,
-    metavar="FILE",
-    help="The prompt from a file: .j2 is Jinja, .json a list of messages.",
+    "--instructions", "--system", metavar="TEXT|FILE", help="What the model is told before it."
 )
-@click.option("--system", metavar="TEXT", help="What goes before the prompt, with {columns}.")
-@click.option("--schema", metavar="MODULE:NAME", help="What answers must be, or a .json schema.")
+@click.option("--schema", metavar="FILE.json|MODULE:NAME", help="What answers must be.")
 @click.option(
     "--id", "key", metavar="COLUMN,...", help="Columns that make the custom_id; else the content."
 )
@@ -93,39 +93,38 @@ def make(
 def _recipe(
     *,
     model: str,
-    prompt: str | None,
-    template: Path | None,
-    system: str | None,
+    template: str | None,
+    instructions: str | None,
     schema: str | None,
     kind: Kind,
     key: str | None,
     assigned: tuple[str, ...],
     once: bool,
 ) -> Recipe:
-    if prompt is not None and template is not None:
-        raise click.UsageError("Give --prompt or --template, not both.")
-    if kind == "embeddings" and (schema or system):
-        raise click.UsageError("Embeddings have no --schema and no --system.")
-    if schema is not None:
-        # As `python -m` does: modules beside the user are found.
-        sys.path.insert(0, str(Path.cwd()))
+    if kind == "embeddings" and (schema or instructions):
+        raise click.UsageError("Embeddings have no --schema and no --instructions.")
     try:
         return Recipe(
             model=model,
-            prompt=template_from(template) if template else prompt or "{text}",
+            prompt=_prompt(template or "{text}"),
             kind=kind,
-            system=system,
-            key=[one.strip() for one in key.split(",")] if key else (),
-            shape=None if schema is None else shape_from(schema),
+            instructions=template_of(instructions) if instructions else None,
+            key=labels_of(key or ""),
+            shape=shape_of(schema) if schema else None,
             parameters=dict(map(_parameter, assigned)),
             once=once,
         )
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            "A template in Jinja wants jinja2: pip install 'batchyard[jinja]'"
-        ) from error
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from error
+
+
+def _prompt(word: str) -> Any:
+    if Path(word).suffix != ".json":
+        return template_of(word)
+    messages = json.loads(text_of(word))
+    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+        raise ValueError(f"{word} is no list of messages.")
+    return messages
 
 
 def _parameter(text: str) -> tuple[str, Any]:

@@ -1,26 +1,22 @@
-"""Which file of results a word means: a path, the folder of a campaign, or @last."""
+"""Which file of results a word means: a path, or a campaign."""
 
 from pathlib import Path
 
 import click
 
-from batchyard.cli.remote import state_here
-from batchyard.client.recent import LAST, recall
+from batchyard.cli.remote import campaign_meant
 
 __all__ = ["folder_meant", "results_meant"]
 
 
 def folder_meant(word: str) -> Path | None:
     """The folder of the campaign that is meant; None where the word names a file."""
-    if word == LAST:
-        last = recall(state_here())
-        if last is None or last.folder is None:
-            raise click.ClickException("No campaign was submitted from here yet: no @last.")
-        return Path(last.folder)
-    path = Path(word)
-    if not path.exists():
-        raise click.ClickException(f"There is no {word}.")
-    return path if path.is_dir() else None
+    if Path(word).is_file():
+        return None
+    folder = campaign_meant(word)
+    if folder is None or not folder.is_dir():
+        raise click.ClickException(f"There is no file and no campaign {word}.")
+    return folder
 
 
 def results_meant(word: str) -> Path:

@@ -18,6 +18,8 @@ __all__ = ["Road", "labels_of", "shape_of", "template_of", "text_of", "with_road
 # No file has a longer name.
 _NAME_CHARACTERS = 255
 _JINJA = (".j2", ".jinja", ".jinja2")
+# Of a file that is not there nobody means the name.
+_SUFFIXES = (*_JINJA, ".json", ".md", ".txt")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _OPTIONS = (
@@ -120,9 +122,13 @@ def template_of(word: str) -> Any:
 def text_of(word: str) -> str:
     """A text, or that of the file which it names."""
     path = Path(word)
-    if "\n" in word or len(word) > _NAME_CHARACTERS or not path.is_file():
+    if "\n" in word or len(word) > _NAME_CHARACTERS:
         return word
-    return path.read_text(encoding="utf-8")
+    if not path.is_file():
+        if path.suffix in _SUFFIXES and not set(word) & set(" {"):
+            raise click.UsageError(f"There is no file {word}.")
+        return word
+    return path.read_text(encoding="utf-8").removesuffix("\n")
 
 
 def shape_of(word: str) -> Any:

@@ -1,10 +1,7 @@
 """Rows of a table to the lines of a batch file, as a prompt, a schema and options say."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import import_module
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -17,11 +14,10 @@ from batchyard.client.tables import TableError
 from batchyard.client.template import TemplateError
 from batchyard.client.writing import DuplicateIdError, Seen
 
-__all__ = ["Kind", "MakeError", "Recipe", "make", "shape_from", "template_from"]
+__all__ = ["Kind", "MakeError", "Recipe", "make"]
 
 Kind = Literal["chat", "responses", "embeddings"]
 
-_JINJA = (".j2", ".jinja", ".jinja2")
 _FAULTS = (KeyError, ParameterError, SchemaError, TableError, TemplateError, ValueError)
 
 
@@ -36,7 +32,7 @@ class MakeError(ValueError):
 class Recipe(Struct, frozen=True, kw_only=True):
     """What is asked of each row.
 
-    `prompt` is a template or what renders, or messages of such; `system` goes before it. `key`
+    `prompt` is a template, what renders, or messages of such; `instructions` go before it. `key`
     names the columns that make the custom_id; without it the content does. With `once`, a row
     whose custom_id there is already makes nothing.
     """
@@ -44,7 +40,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     model: str
     prompt: Any
     kind: Kind = "chat"
-    system: Any = None
+    instructions: Any = None
     key: Sequence[str] = ()
     shape: Any = None
     parameters: Mapping[str, Any] = {}
@@ -77,39 +73,6 @@ def make(rows: Iterable[Row], recipe: Recipe, first: int | None = None) -> Itera
         raise MakeError(text, read) from error
 
 
-def template_from(path: Path) -> Any:
-    """A prompt from a file: Jinja by its suffix, messages where it is JSON, else with {fields}.
-
-    Raises ModuleNotFoundError without Jinja, ValueError for JSON that is no list of messages.
-    """
-    text = path.read_text(encoding="utf-8").removesuffix("\n")
-    if path.suffix in _JINJA:
-        return import_module("batchyard.client.jinja").JinjaTemplate(text)
-    if path.suffix != ".json":
-        return text
-    messages = json.loads(text)
-    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
-        raise ValueError(f"{path} is no list of messages.")
-    return messages
-
-
-def shape_from(spec: str) -> Any:
-    """A shape by `module:Name`, or a JSON Schema from a file; ValueError where there is none."""
-    if spec.endswith(".json"):
-        schema = json.loads(Path(spec).read_text(encoding="utf-8"))
-        if not isinstance(schema, dict):
-            raise ValueError(f"{spec} is no JSON Schema.")
-        return schema
-    module, mark, name = spec.partition(":")
-    if not mark or not name:
-        raise ValueError(f"'{spec}' is neither module:Name nor a file of JSON.")
-    try:
-        found = import_module(module)
-        return getattr(found, name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"There is no {spec}: {error}.") from error
-
-
 def _requests(rows: Iterator[Row], recipe: Recipe) -> Iterator[Request]:
     key = list(recipe.key) if len(recipe.key) > 1 else next(iter(recipe.key), None)
     options: dict[str, Any] = dict(recipe.parameters)
@@ -118,8 +81,8 @@ def _requests(rows: Iterator[Row], recipe: Recipe) -> Iterator[Request]:
             rows, model=recipe.model, input=recipe.prompt, custom_id=key, **options
         )
     if recipe.kind == "responses":
-        if recipe.system is not None:
-            options["instructions"] = recipe.system
+        if recipe.instructions is not None:
+            options["instructions"] = recipe.instructions
         if recipe.shape is not None:
             options["text_format"] = recipe.shape
         return response_rows(
@@ -134,9 +97,9 @@ def _messages(recipe: Recipe) -> list[Any]:
     asked = recipe.prompt
     if not isinstance(asked, list):
         asked = [{"role": "user", "content": asked}]
-    return (
-        asked if recipe.system is None else [{"role": "system", "content": recipe.system}, *asked]
-    )
+    if recipe.instructions is not None:
+        asked = [{"role": "system", "content": recipe.instructions}, *asked]
+    return asked
 
 
 def _twice(custom_id: str, recipe: Recipe) -> str:
