@@ -14,6 +14,7 @@ _VERBS = {
     "fix": "Repair what can be repaired in a file.",
     "edit": "Set and remove values in every request of a file.",
     "stats": "Say what is in a file of requests or results, in numbers.",
+    "show": "Show one request, or its result, as people read it.",
     "sample": "Write some lines of a file by chance.",
     "diff": "Say which answers changed from one run to another.",
     "estimate": "Estimate tokens, dollars and time of a file.",
