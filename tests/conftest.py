@@ -8,8 +8,8 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Profiles and state of the command are in a folder of this run, also in processes."""
+    """Profiles, state and answers are in a folder of this run, also in processes."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
             patch.setitem(os.environ, name, str(tmp_path_factory.mktemp(name.lower())))
         yield

@@ -11,6 +11,8 @@ from batchyard.client.settings import Settings
 __all__ = ["Patience"]
 
 _BACKOFF_SECONDS_MAX = 120.0
+# Who is looked at no more often than this is somebody else's, and is spared.
+_HOSTED_SECONDS = 60.0
 T = TypeVar("T")
 
 
@@ -36,6 +38,13 @@ class Patience:
         """Wait before the next try, longer each time."""
         seconds = self._settings.poll_seconds / 10 * 2**number
         await self.wait(min(_BACKOFF_SECONDS_MAX, seconds))
+
+    async def look_again(self, looked: int) -> None:
+        """Wait until it is worth looking again; at a server of one's own that is soon at first."""
+        seconds = self._settings.poll_seconds
+        if seconds < _HOSTED_SECONDS:
+            seconds = min(seconds, seconds / 20 * 1.5 ** min(looked, 20))
+        await self.wait(seconds)
 
     async def wait(self, seconds: float) -> None:
         """Wait about so long."""

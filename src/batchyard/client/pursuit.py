@@ -72,6 +72,7 @@ class Pursuit:
         if not self._diary.chunks:
             self._plan(cut_lines=(line for _, line in lines_of(self._folder / "input.jsonl")))
         async with _open(self._settings, key) as provider:
+            looked = 0
             while True:
                 cancelled = self._is_cancelled
                 moved = await self._submitting.submit(provider, self._reach, cancelled=cancelled)
@@ -89,8 +90,9 @@ class Pursuit:
                     continue
                 if until == "turn":
                     return None
-                if not moved:
-                    await self._patience.wait(self._settings.poll_seconds)
+                looked = 0 if moved else looked + 1
+                if looked:
+                    await self._patience.look_again(looked)
 
     @property
     def _is_cancelled(self) -> bool:
