@@ -19,7 +19,7 @@ PAGES = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
 _STEP = re.compile(
     r"<!-- sim: (?P<switch>latency|faults) ?(?P<spec>\S*) -->"
     r"|<!-- check\n(?P<check>.*?)-->"
-    r"|```(?P<language>python|sh|toml)\n(?P<block>.*?)```",
+    r"|```(?P<language>python|sh|toml|text)\n(?P<block>.*?)```",
     re.DOTALL,
 )
 _HERE = "http://127.0.0.1:8080"
@@ -31,6 +31,7 @@ class Walk:
     def __init__(self, folder: Path, text: str) -> None:
         self.receiver = Receiver()
         text = text.replace("127.0.0.1:9000", f"127.0.0.1:{self.receiver.port}")
+        self.said = ""
         self.steps = list(_STEP.finditer(text))
         self.folder = folder
         self.names: dict[str, object] = {
@@ -65,6 +66,8 @@ class Walk:
                 self.sim.set(step["switch"], step["spec"])
             elif step["language"] == "sh":
                 self.run(step["block"])
+            elif step["language"] == "text":
+                self.compare(step["block"])
             elif step["language"] != "toml":
                 code = step["check"] or step["block"].replace(_HERE, self.site)
                 exec(compile(code, "the page", "exec"), self.names)
@@ -76,12 +79,27 @@ class Walk:
             for name, one in self.names.items()
             if isinstance(id := getattr(one, "id", None), str)
         }
-        subprocess.run(
+        done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.folder,
             env=self.shell | named,
-            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
+        self.said = done.stdout
+        assert done.returncode == 0, done.stdout
+
+    def compare(self, transcript: str) -> None:
+        """Hold what a script said against its transcript.
+
+        Every line of it was said, in this order. Numbers may be others, and … stands for anything.
+        """
+        lines = iter(self.said.splitlines())
+        for line in transcript.splitlines():
+            form = re.sub(r"[\d.,]*\d", lambda _: r"[\d.,]*\d", re.escape(line).replace("…", ".*"))
+            assert any(re.fullmatch(form, one) for one in lines), f"{line}\n\n{self.said}"
 
     def close(self) -> None:
         for one in self.names.values():

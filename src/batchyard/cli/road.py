@@ -36,6 +36,12 @@ _OPTIONS = (
     click.option("--instructions", metavar="TEXT|FILE", help="What the model is told."),
     click.option("--id", "id_", metavar="COLUMN,...", help="What names a row; else its number."),
     click.option("--gold", metavar="COLUMN", help="The column of right answers."),
+    click.option(
+        "--report",
+        metavar="FILE",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write a page on how it went.",
+    ),
     click.option("--dry-run", is_flag=True, help="Show requests, plan and price; submit nothing."),
     click.option("--canary", type=click.IntRange(min=1), metavar="N", help="Try N rows first."),
     click.option("-y", "--yes", is_flag=True, help="Go on after the canary without asking."),
@@ -71,6 +77,7 @@ class Road:
     instructions: str | None
     id_: str | None
     gold: str | None
+    report: Path | None
     dry_run: bool
     canary: int | None
     yes: bool

@@ -31,7 +31,7 @@ from batchyard.client.rowwise import RowCampaign
 from batchyard.client.schema import SchemaError
 from batchyard.client.scoring import Score
 from batchyard.client.submit import begin, folder_of, settings_for
-from batchyard.client.tables import MissingExtraError, TableError, write_table
+from batchyard.client.tables import MissingExtraError, TableError, rows_of, write_table
 from batchyard.client.template import TemplateError
 from batchyard.client.writing import DuplicateIdError
 from batchyard.config import SettingsError
@@ -66,7 +66,9 @@ def travel(source: Path, output: Path | None, window: str, road: Road) -> None:
     with _told(road):
         if output is not None:
             _write(campaign, output)
-    _tell(campaign, counts, output, as_json=road.as_json)
+        if road.report is not None:
+            campaign.report(road.report, gold=road.gold)
+    _tell(campaign, counts, output, road)
     if not counts["succeeded"]:
         sys.exit(_ENDED_BADLY)
 
@@ -107,6 +109,8 @@ def _of_rows(source: Path, settings: dict[str, Any], road: Road) -> RowCampaign:
         "settings": settings,
     }
     instructions = text_of(road.instructions) if road.instructions else None
+    if road.gold is not None and road.gold not in next(rows_of(source), {}):
+        raise click.UsageError(f"{source.name} has no column '{road.gold}'.")
     if len(road.models) > 1:
         return _compared(source, instructions, road, terms)
     if not road.models:
@@ -187,9 +191,7 @@ def _flat(one: Result) -> dict[str, Any]:
     return told | {"error": one.message or one.code or None, "attempts": len(one.attempts)}
 
 
-def _tell(
-    campaign: Campaign, counts: Mapping[str, int], output: Path | None, *, as_json: bool
-) -> None:
+def _tell(campaign: Campaign, counts: Mapping[str, int], output: Path | None, road: Road) -> None:
     """How it all ended, and where the answers are."""
     place = output or campaign.results_path
     facts: dict[str, Any] = {"folder": str(campaign.folder), "results": str(place)}
@@ -202,10 +204,17 @@ def _tell(
         said.append(
             ", ".join(f"{count:,} {_SOURCES[name]}" for name, count in tally.sources.items())
         )
+        if tally.labels:
+            facts["labels"] = dict(tally.labels)
+            told = sorted(tally.labels.items(), key=lambda one: -one[1])
+            said.append("labels: " + ", ".join(f"{count:,} {name}" for name, count in told))
         if campaign.sheet.reading.expected:
             facts["scores"] = [to_builtins(one) for one in campaign.scores()]
             said += [_scored(one) for one in campaign.scores()]
-    if as_json:
+    if road.report is not None:
+        facts["report"] = str(road.report)
+        said.append(f"report: {road.report}")
+    if road.as_json:
         tell_json(facts)
         return
     for line in said:

@@ -43,7 +43,7 @@ class Patience:
         """Wait until it is worth looking again; at a server of one's own that is soon at first."""
         seconds = self._settings.poll_seconds
         if seconds < _HOSTED_SECONDS:
-            seconds = min(seconds, seconds / 20 * 1.5 ** min(looked, 20))
+            seconds = min(seconds, seconds / 50 * 1.5 ** min(looked, 20))
         await self.wait(seconds)
 
     async def wait(self, seconds: float) -> None:

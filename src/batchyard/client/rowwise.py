@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.client.answering import Reading
-from batchyard.client.campaign import Campaign
+from batchyard.client.campaign import Campaign, IncompleteError
 from batchyard.client.drafting import KEY_BYTES, Drafted, rows_in
 from batchyard.client.intents import publish
 from batchyard.client.outcomes import OUTCOMES, texts_of
@@ -48,13 +48,15 @@ class Sheet(Struct, frozen=True, kw_only=True):
 class Tally(Struct, frozen=True, kw_only=True):
     """All rows by outcome, and by where the answer is from; each adds up to `rows`.
 
-    `asked` rows were asked in this campaign, `same` ones have the answer of an asked or known
-    one, `cache` ones that of an earlier campaign, `canary` ones that of the sample before it.
+    `labels` counts the rows of each, where there are labels to choose from. `asked` rows were asked
+    in this campaign, `same` ones have the answer of an asked or known one, `cache` ones that of an
+    earlier campaign, `canary` ones that of the sample before it.
     """
 
     rows: int
     outcomes: Mapping[str, int]
     sources: Mapping[str, int]
+    labels: Mapping[str, int] = {}
     input_tokens: int
     output_tokens: int
 
@@ -116,12 +118,15 @@ class RowCampaign(Campaign):
         return Path(place)
 
     def tally(self) -> Tally:
-        """How all rows ended and where their answers are from, once the campaign is complete."""
+        """How all rows ended and where their answers are from; IncompleteError before the end."""
+        if self.counts is None:
+            raise IncompleteError(f"{self.folder}: not every row has its answer; run() goes on.")
         path = self.folder / "tally.json"
-        if path.exists():
+        if path.exists() and _is_newer(path, self.results_path):
             return msgspec.json.decode(path.read_bytes(), type=Tally)
         outcomes: Counter[str] = Counter()
         sources: Counter[str] = Counter()
+        labels: Counter[str] = Counter(dict.fromkeys(self.sheet.reading.labels, 0))
         spent = [0, 0]
         with self._answers() as found, self._remembering() as remember:
             for one in rows_in(self.folder):
@@ -129,6 +134,9 @@ class RowCampaign(Campaign):
                 answered = self._answered(one, answer)
                 outcomes[answered.outcome] += 1
                 sources[answered.source] += 1
+                if labels and answered.value is not None:
+                    several = isinstance(answered.value, list)
+                    labels.update(answered.value if several else [answered.value])
                 spent[0] += answered.input_tokens
                 spent[1] += answered.output_tokens
                 if answered.outcome == "succeeded" and one.first and answer.source != "cache":
@@ -137,6 +145,7 @@ class RowCampaign(Campaign):
             rows=outcomes.total(),
             outcomes={name: outcomes[name] for name in OUTCOMES},
             sources=dict(sources),
+            labels=dict(labels),
             input_tokens=spent[0],
             output_tokens=spent[1],
         )
@@ -203,6 +212,10 @@ class RowCampaign(Campaign):
     def _read(self, text: str) -> Any:
         value = self.sheet.reading.value(text)
         return value if self._shape is None else read_as(self._shape, text)
+
+
+def _is_newer(one: Path, other: Path) -> bool:
+    return one.stat().st_mtime_ns >= other.stat().st_mtime_ns
 
 
 def _as_json(value: Any) -> Any:
