@@ -312,6 +312,37 @@ async def test_both_secrets_sign_while_they_overlap(house: House, receiver: Rece
             SDK.webhooks.unwrap(body, headers, secret=secret)
 
 
+async def test_two_servers_tell_it_once(house: House, receiver: Receiver) -> None:
+    """Whoever takes a delivery in hand has it alone."""
+    house.listen(receiver.url)
+    ends = 12
+    async with house.pumping() as one, house.pumping() as other:
+        for _ in range(ends):
+            house.end()
+            one.ring()
+            other.ring()
+        await house.until(lambda: {row.state for row in house.log()} == {"delivered"})
+    came = [receiver.next().headers["webhook-id"] for _ in range(ends)]
+    assert sorted(came) == sorted(row.id for row in house.log())
+    assert receiver.came.empty()
+    assert {row.attempts for row in house.log()} == {1}
+
+
+def test_what_is_in_hand_is_nobody_elses(house: House) -> None:
+    """Until its time is over, or a server starts that is alone."""
+    house.listen("https://a.example/")
+    batch = house.end()
+    take, free = house.outbox.take, house.outbox.free
+    due = house.outbox.due(NOW, 9, but=(), busy=())
+    assert [take(due, NOW, NOW + 60), take(due, NOW, NOW + 60)] == [due, []]
+    assert (house.one().state, house.one().due_at) == ("sending", NOW + 60)
+    assert house.outbox.due(NOW + 59, 9, but=(), busy=()) == []
+    assert house.outbox.replay([batch], NOW) == 0
+    assert take(house.outbox.due(NOW + 60, 9, but=(), busy=()), NOW + 60, NOW + 120) == due
+    free(NOW + 61)
+    assert (house.one().state, house.one().due_at) == ("pending", NOW + 61)
+
+
 def test_a_deleted_endpoint_is_told_nothing(house: House) -> None:
     """What waited for it is given up, and a replay does not wake it."""
     house.listen("https://a.example/")

@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from batchyard.places.clock import Clock
+from batchyard.server import uploads
 from batchyard.server.upkeep import Upkeep
 from tests.server.door import Answer, Caller, form
 
@@ -116,6 +117,16 @@ def test_parts_that_were_not_named_go(caller: Caller) -> None:
     sweep(caller)
     assert blobs_of(caller) & {spare, kept} == {kept}
     assert kept in {Path(name).name for name in caller.door.records.named_blobs()}
+
+
+def test_each_part_may_come_twice(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But nobody fills the disk with parts that no file will have."""
+    monkeypatch.setattr(uploads, "_SENT_BYTES_MIN", 1)
+    pieces = (CONTENT[:100], CONTENT[100:])
+    upload = begin(caller)
+    sent = [part(caller, upload, piece) for piece in pieces for _ in range(2)]
+    assert send(caller, upload, b"x").error == (400, None, None)
+    assert complete(caller, upload, sent[1], sent[2]).status == 200
 
 
 def test_what_does_not_fit_is_refused(caller: Caller) -> None:

@@ -12,7 +12,7 @@ from batchyard.places.store.outbox import DeliveryRow
 
 __all__ = ["webhooks"]
 
-_STATES = ("pending", "delivered", "given_up")
+_STATES = ("pending", "sending", "delivered", "given_up")
 _REPLAYED_MAX = 10_000
 _data = click.option("--data", metavar="DIR", help="The server's data folder.")
 

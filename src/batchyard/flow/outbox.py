@@ -24,6 +24,8 @@ __all__ = ["Pump", "fault_text"]
 _AT_ONCE_MAX, _AT_ONCE_PER_ENDPOINT_MAX = 32, 4
 # What was told is forgotten after thirty days; nobody minds an hour more.
 _LOOK_SECONDS, _KEPT_SECONDS = 3_600.0, 30 * 86_400
+# So long a delivery is in this server's hands: well over the time of an attempt.
+_HELD_SECONDS = 60.0
 _STORE_AGAIN_SECONDS = 2.0
 _FAULT_CHARACTERS_MAX = 300
 
@@ -80,17 +82,29 @@ class Pump:
         await self._forget()
         while (room := _AT_ONCE_MAX - len(self._under_way)) > 0:
             # A few at a time of each endpoint, so that a slow one leaves room for the others.
+            now = self._clock.wall()
             due = await self._runner.run(
-                self._outbox.due, self._clock.wall(), room, but=self._ids(), busy=self._busy()
+                self._outbox.due, now, room, but=self._ids(), busy=self._busy()
             )
             if not due:
                 break
-            for delivery in due:
-                if delivery.endpoint_id not in self._busy():
-                    self._begin(delivery)
+            chosen = self._spread(due)
+            until = now + _HELD_SECONDS
+            for delivery in await self._runner.run(self._outbox.take, chosen, now, until):
+                self._begin(delivery)
         now = self._clock.wall()
         due_at = await self._runner.run(self._outbox.next_due, now)
         return _LOOK_SECONDS if due_at is None else min(_LOOK_SECONDS, due_at - now)
+
+    def _spread(self, due: Sequence[DueDelivery]) -> list[DueDelivery]:
+        """Those of which no endpoint has too many at once."""
+        counted = Counter(one.endpoint_id for one in self._under_way.values())
+        chosen = []
+        for one in due:
+            counted[one.endpoint_id] += 1
+            if counted[one.endpoint_id] <= _AT_ONCE_PER_ENDPOINT_MAX:
+                chosen.append(one)
+        return chosen
 
     def _begin(self, delivery: DueDelivery) -> None:
         trying = asyncio.create_task(self._try(delivery))

@@ -55,8 +55,9 @@ class House:
         self._upkeep = Upkeep(records, blobs, self._threads, self._clock)
         chance = secrets.SystemRandom()
         fence = Fence(settings.webhook_hosts, settings.webhook_private)
+        self._outbox = Outbox(store)
         self._pump = Pump(
-            Outbox(store),
+            self._outbox,
             _posting(fence, _DELIVERIES_AT_ONCE_MAX),
             self._threads,
             self._clock,
@@ -108,6 +109,7 @@ class House:
     def _put_right(self) -> None:
         """Free what a server that died had in hand, and hold what is kept against the rows."""
         self._work.bury_all()
+        self._outbox.free(self._clock.wall())
         if wrong := self._work.audit_quota(int(self._clock.wall())):
             log.error("quota_differed", rows=wrong)
         self._upkeep.sweep_orphans()

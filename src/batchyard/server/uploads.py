@@ -46,6 +46,9 @@ _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 # What is read of parts at a time, so that others get at the disk between.
 _TURN_BYTES = 8 << 20
 
+# Each part may be sent again; of a small upload, this may be sent in all.
+_SENT_BYTES_MIN = 2 * UPLOAD_PART_BYTES_MAX
+
 log = structlog.get_logger()
 
 
@@ -80,14 +83,23 @@ async def _create(
 
 
 async def add_part(request: Request, yard: Yard) -> Response:
-    """Take a part; answered when its bytes are durable. Parts may come side by side."""
+    """Take a part; answered when its bytes are durable. Parts may come side by side.
+
+    One that is sent again is another part: two that are alike may both be meant. `part_ids` names
+    those that count, and the others go with the upload.
+    """
     upload = await _pending(request, yard, "add a part to")
     there = await yard.store.run(yard.records.parts_of, upload.id)
     limits = msgspec.structs.replace(limits_of(request.scope), file_bytes_max=UPLOAD_PART_BYTES_MAX)
     if int(request.headers.get("content-length", 0)) > UPLOAD_PART_BYTES_MAX + FORM_BYTES_MAX:
         raise too_large(limits, "data")
-    if len(there) >= UPLOAD_PARTS_MAX or _size(there.values()) >= UPLOAD_BYTES_MAX:
-        raise ApiError(400, f"The upload has {len(there):,} parts, and may have no more.")
+    most_bytes = max(2 * upload.bytes, _SENT_BYTES_MIN)
+    if len(there) >= UPLOAD_PARTS_MAX or _size(there.values()) >= most_bytes:
+        raise ApiError(
+            400,
+            f"The upload has {len(there):,} parts of {_size(there.values()):,} bytes together, and "
+            "may have no more.",
+        )
     id, now = part_id(yard.chance), yard.now()
     blob = f"parts/{id}"
     form = await receive(

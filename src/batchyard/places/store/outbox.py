@@ -14,7 +14,9 @@ from batchyard.places.store.schema import batches, deliveries, events, webhook_e
 
 __all__ = ["DeliveryRow", "DueDelivery", "Mark", "Outbox", "give_up", "tell"]
 
-DeliveryState = Literal["pending", "delivered", "given_up"]
+# `sending`: some server has it in hand until `due_at`.
+DeliveryState = Literal["pending", "sending", "delivered", "given_up"]
+_OPEN = ("pending", "sending")
 
 
 class DueDelivery(Struct, frozen=True, kw_only=True):
@@ -107,7 +109,7 @@ def give_up(connection: Connection, endpoint_id: str, fault: str) -> None:
     """End all waiting deliveries of an endpoint within a transaction."""
     connection.execute(
         update(deliveries)
-        .where(deliveries.c.endpoint_id == endpoint_id, deliveries.c.state == "pending")
+        .where(deliveries.c.endpoint_id == endpoint_id, deliveries.c.state.in_(_OPEN))
         .values(state="given_up", due_at=None, fault=fault)
     )
 
@@ -132,7 +134,7 @@ class Outbox:
             select(*_DUE)
             .join(events, events.c.id == deliveries.c.event_id)
             .join(webhook_endpoints, webhook_endpoints.c.id == deliveries.c.endpoint_id)
-            .where(deliveries.c.state == "pending", deliveries.c.due_at <= now)
+            .where(deliveries.c.state.in_(_OPEN), deliveries.c.due_at <= now)
             .where(deliveries.c.id.not_in(but), deliveries.c.endpoint_id.not_in(busy))
             .order_by(deliveries.c.due_at, deliveries.c.sequence)
             .limit(limit)
@@ -140,12 +142,26 @@ class Outbox:
         with self._store.reading() as connection:
             return [DueDelivery(**row._mapping) for row in connection.execute(query)]
 
+    def take(self, due: Sequence[DueDelivery], now: float, until: float) -> list[DueDelivery]:
+        """Take due deliveries in hand until `until`; those are returned that nobody else took."""
+        with self._store.writing() as connection:
+            return [one for one in due if _taken(connection, one, now, until)]
+
+    def free(self, now: float) -> None:
+        """Let go of what a server that died had in hand, for one that starts alone."""
+        with self._store.writing() as connection:
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.state == "sending")
+                .values(state="pending", due_at=now)
+            )
+
     def next_due(self, now: float) -> float | None:
         """When the next delivery is due that is not due yet."""
         with self._store.reading() as connection:
             return connection.execute(
                 select(func.min(deliveries.c.due_at)).where(
-                    deliveries.c.state == "pending", deliveries.c.due_at > now
+                    deliveries.c.state.in_(_OPEN), deliveries.c.due_at > now
                 )
             ).scalar()
 
@@ -155,7 +171,7 @@ class Outbox:
             moved = (
                 connection.execute(
                     update(deliveries)
-                    .where(deliveries.c.id == delivery.id, deliveries.c.state == "pending")
+                    .where(deliveries.c.id == delivery.id, deliveries.c.state == "sending")
                     .where(deliveries.c.attempts == delivery.attempts)
                     .values(
                         state=mark.state,
@@ -182,7 +198,7 @@ class Outbox:
     def replay(self, ids: Sequence[str], now: float) -> int:
         """Have deliveries made again, by their own ids or their batches'; tells how many.
 
-        One whose endpoint is deleted or disabled is left alone.
+        One that is under way, or whose endpoint is deleted or disabled, is left alone.
         """
         of_batches = select(events.c.id).where(events.c.batch_id.in_(ids))
         alive = select(webhook_endpoints.c.id).where(webhook_endpoints.c.disabled_at.is_(None))
@@ -190,7 +206,7 @@ class Outbox:
             return connection.execute(
                 update(deliveries)
                 .where(or_(deliveries.c.id.in_(ids), deliveries.c.event_id.in_(of_batches)))
-                .where(deliveries.c.endpoint_id.in_(alive))
+                .where(deliveries.c.endpoint_id.in_(alive), deliveries.c.state != "sending")
                 .values(state="pending", due_at=now)
             ).rowcount
 
@@ -212,7 +228,7 @@ class Outbox:
 
         Secrets that sign no more go too.
         """
-        waiting = select(deliveries.c.event_id).where(deliveries.c.state == "pending")
+        waiting = select(deliveries.c.event_id).where(deliveries.c.state.in_(_OPEN))
         old = select(events.c.id).where(
             and_(events.c.created_at < before, events.c.id.not_in(waiting))
         )
@@ -247,6 +263,19 @@ _LOGGED: list[Any] = [
     events.c[name] if name in ("type", "batch_id", "created_at") else deliveries.c[name]
     for name in DeliveryRow.__struct_fields__
 ]
+
+
+def _taken(connection: Connection, one: DueDelivery, now: float, until: float) -> bool:
+    """Take one delivery, unless another server was quicker."""
+    return (
+        connection.execute(
+            update(deliveries)
+            .where(deliveries.c.id == one.id, deliveries.c.attempts == one.attempts)
+            .where(deliveries.c.state.in_(_OPEN), deliveries.c.due_at <= now)
+            .values(state="sending", due_at=until)
+        ).rowcount
+        == 1
+    )
 
 
 def _hex32(*parts: str) -> str:

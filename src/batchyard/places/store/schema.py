@@ -336,10 +336,10 @@ deliveries = Table(
     Column("id", String, nullable=False, unique=True),
     Column("event_id", String, ForeignKey("events.id"), nullable=False),
     Column("endpoint_id", String, nullable=False),
-    # pending, delivered or given_up.
+    # pending, sending, delivered or given_up.
     Column("state", String, nullable=False),
     Column("attempts", Integer, nullable=False),
-    # Unix time of the next attempt; null when there is none.
+    # Unix time of the next attempt, or until when one is under way; null when there is none.
     Column("due_at", Float),
     Column("attempted_at", BigInteger),
     Column("status_code", Integer),
