@@ -16,6 +16,7 @@ _VERBS = {
     "stats": "Say what is in a file of requests or results, in numbers.",
     "show": "Show one request, or its result, as people read it.",
     "sample": "Write some lines of a file by chance.",
+    "merge": "Merge files of results into one line for each request.",
     "diff": "Say which answers changed from one run to another.",
     "estimate": "Estimate tokens, dollars and time of a file.",
     "split": "Split a file into files that a Batch API takes.",

@@ -21,7 +21,7 @@ from batchyard.client.outcomes import (
     read_found,
 )
 from batchyard.client.provider import Trouble
-from batchyard.client.results import Result, Tried
+from batchyard.client.results import Result, Tried, result_of
 
 __all__ = ["CountsError", "Ledger", "lines_of"]
 
@@ -96,6 +96,31 @@ class Ledger:
         newest = ((index, self._newest[index]) for index in indices)
         return [index for index, one in newest if one is not None and one.again == "no"]
 
+    def add_file(self, path: Path) -> None:
+        """Take in a file of results, whoever wrote it; what it does not name stays as it was."""
+        number = -1 - len(self._files)
+        self._batches[number] = None
+        self._files.append(path)
+        found: dict[int, Attempt] = {}
+        for start, line in lines_of(path):
+            told = result_of(line, accept_cut_off=self._accept_cut_off)
+            index = None if told is None else self._index.get(told.custom_id)
+            if told is None or index is None:
+                self.strangers += 1
+                continue
+            place = (len(self._files) - 1, start, len(line))
+            one = Attempt(number, told.outcome, "no", told.code, told.message, place)
+            self._hear(index, one, found)
+        for index, one in found.items():
+            self._note(index, one)
+
+    def add_missing(self) -> None:
+        """What no file has named has the outcome `missing`."""
+        for index, one in enumerate(self._newest):
+            if one is None:
+                self._newest[index] = Attempt(0, "missing", "no", "missing", "No file has it.")
+                self._batches[0] = None
+
     def again(self, rounds_left: int) -> dict[int, Anew]:
         """The inputs that are worth asking again, and how."""
         if rounds_left <= 0:
@@ -116,8 +141,14 @@ class Ledger:
     def write(self, path: Path) -> dict[str, int]:
         """Write one line for each input, in their order, and return the counts."""
         counts = self.counts()
-        publish(path, self._rendered())
+        publish(path, self.lines())
         return counts
+
+    def lines(self) -> Iterator[bytes]:
+        """One line for each input, in their order."""
+        encode = msgspec.json.Encoder().encode
+        for index in range(len(self._ids)):
+            yield encode(self.result(index)) + b"\n"
 
     def _asked(self, path: Path) -> dict[int, int]:
         """The inputs in a chunk and the line of each; what they want to be answered is noted."""
@@ -162,12 +193,16 @@ class Ledger:
                 continue
             place = (number, start, len(line))
             one = Attempt(chunk.number, told.outcome, told.again, told.code, told.message, place)
-            if index not in found:
-                found[index] = one
-                continue
-            self.duplicates += 1
-            if found[index].outcome != "succeeded" and one.outcome == "succeeded":
-                found[index] = one
+            self._hear(index, one, found)
+
+    def _hear(self, index: int, one: Attempt, found: dict[int, Attempt]) -> None:
+        """One of the lines of a batch: the first for a request counts, or the first success."""
+        if index not in found:
+            found[index] = one
+            return
+        self.duplicates += 1
+        if found[index].outcome != "succeeded" and one.outcome == "succeeded":
+            found[index] = one
 
     def _note(self, index: int, attempt: Attempt) -> None:
         before = self._newest[index]
@@ -189,11 +224,6 @@ class Ledger:
         attempts = [self._told(each) for each in (*self._earlier.get(index, ()), one)]
         told = Raw(response or _NULL), Raw(error or _NULL)
         return Result(index + 1, self._ids[index], one.outcome, *told, attempts)
-
-    def _rendered(self) -> Iterator[bytes]:
-        encode = msgspec.json.Encoder().encode
-        for index in range(len(self._ids)):
-            yield encode(self.result(index)) + b"\n"
 
     def _line(self, place: tuple[int, int, int]) -> bytes:
         number, start, length = place

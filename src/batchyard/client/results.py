@@ -120,12 +120,12 @@ def is_result(line: bytes) -> bool:
     return shape.response is not UNSET or shape.error is not UNSET
 
 
-def result_of(line: bytes, number: int = 0) -> Result | None:
+def result_of(line: bytes, number: int = 0, *, accept_cut_off: bool = True) -> Result | None:
     """The result that a line tells, with `number` as its line; None where it tells none.
 
-    An answer that was cut off by its cap is an answer here, unless a campaign says otherwise.
+    Of a campaign's line, what the campaign has made of it counts.
     """
-    found = read_found(line, _accept, accept_cut_off=True)
+    found = read_found(line, _accept, accept_cut_off=accept_cut_off)
     if found is None or not is_result(line):
         return None
     marks = _marks_of(line)
