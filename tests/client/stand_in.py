@@ -33,7 +33,10 @@ class Habits:
         # So many creates work and are not answered; so many calls before are answered with 500.
         self.lost_creates = 0
         self.broken_calls = 0
-        self.forgets_batches = False
+        # Batches that it does not know for so many looks.
+        self.forgets: dict[str, int] = {}
+        # An error that every create has.
+        self.refuses: tuple[int, str] | None = None
         # How a batch ends, by its number from 1; the rest of its lines are left out.
         self.ends: dict[int, tuple[str, int]] = {}
         self.errors: dict[int, Any] = {}
@@ -123,6 +126,9 @@ class StandIn:
         found = re.fullmatch(r"/batches/([^/]+)(/cancel)?", path)
         assert found, path
         batch = next(one for one in self.batches if one["id"] == found[1])
+        if self.habits.forgets.get(found[1], 0) > 0:
+            self.habits.forgets[found[1]] -= 1
+            return 404, {"error": {"message": "No batch found."}}
         if found[2]:
             batch["cancelling"] = True
         else:
@@ -136,6 +142,9 @@ class StandIn:
         return 200, {"id": id, "object": "file"}
 
     def _create(self, asked: dict[str, Any]) -> tuple[int, Any] | None:
+        if self.habits.refuses is not None:
+            status, code = self.habits.refuses
+            return status, {"error": {"code": code, "message": "no"}}
         lines = [json.loads(one) for one in self.files[asked["input_file_id"]].splitlines()]
         enqueued = sum(len(one["lines"]) for one in self.batches if not one["over"])
         full = self.habits.queue is not None and enqueued + len(lines) > self.habits.queue

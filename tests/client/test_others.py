@@ -12,9 +12,10 @@ import pytest
 
 from batchyard.client.campaign import Campaign
 from batchyard.client.cutting import Sizes
+from batchyard.client.intents import CampaignInUseError
 from batchyard.client.provider import ProviderError
 from batchyard.client.results import Result
-from batchyard.client.settings import Settings
+from batchyard.client.settings import Progress, Settings
 from tests.acceptance.processes import request_lines
 from tests.client.stand_in import Habits, StandIn
 
@@ -73,6 +74,8 @@ ONCE = {f"c{n}": ("succeeded", 1) for n in range(COUNT)}
         {"lost_creates": 3, "bare_list": True},
         {"lost_creates": 2, "drops_metadata": True},
         {"lost_creates": 2, "queue": 4, "upper": True},
+        {"lost_creates": 2, "queue": 4, "drops_metadata": True},
+        {"forgets": {"batch_1": 3, "batch_2": 1}},
     ],
     ids=lambda one: ",".join(one) or "openai",
 )
@@ -199,6 +202,67 @@ def test_a_request_that_alone_is_too_large_for_the_queue_is_refused(
     other.habits = Habits(queue=0, limit=5)
     found = outcomes(begin(other, tmp_path))
     assert found == {f"c{n}": ("errored", 1) for n in range(COUNT)}
+
+
+def test_a_batch_that_the_server_has_lost_is_missing(other: StandIn, tmp_path: Path) -> None:
+    """Its requests are not asked again by themselves: they may have been paid for."""
+    other.habits.forgets = {"batch_2": 1_000}
+    lost = {f"c{n}": ("missing", 1) for n in range(4, 8)}
+    assert outcomes(begin(other, tmp_path)) == ONCE | lost
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [(400, "billing_hard_limit_reached"), (429, "insufficient_quota"), (401, "invalid_api_key")],
+)
+def test_a_bill_that_is_not_paid_costs_no_request_its_answer(
+    refusal: tuple[int, str], other: StandIn, tmp_path: Path
+) -> None:
+    """It raises, and goes on when it is called after that."""
+    other.habits.refuses = refusal
+    campaign = begin(other, tmp_path)
+    with pytest.raises(ProviderError, match=refusal[1]):
+        campaign.run()
+    other.habits.refuses = None
+    assert outcomes(campaign) == ONCE
+    assert set(other.asked.values()) == {1}
+
+
+def test_a_refused_chunk_is_reported(other: StandIn, tmp_path: Path) -> None:
+    """What the server says stands in each result; the same is not sent again."""
+    other.habits.refuses = (400, "model_not_found")
+    campaign = begin(other, tmp_path)
+    assert outcomes(campaign) == {f"c{n}": ("errored", 1) for n in range(COUNT)}
+    assert {one.code for one in campaign.results()} == {"model_not_found"}
+
+
+def test_one_process_at_a_time_goes_on_with_a_campaign(other: StandIn, tmp_path: Path) -> None:
+    """The other one is told so; looking is free."""
+    campaign = begin(other, tmp_path)
+
+    def meanwhile(_progress: Progress) -> None:
+        with pytest.raises(CampaignInUseError):
+            Campaign(campaign.folder, "key").run()
+        assert campaign.standing().requests == COUNT
+
+    assert campaign.run(meanwhile, "turn") is None
+
+
+def test_what_is_no_unicode_comes_through(other: StandIn, tmp_path: Path) -> None:
+    """Half of a pair of surrogates is allowed in JSON, and stands in texts from the web."""
+    odd = BODY | {"messages": [{"role": "user", "content": "\ud800"}]}
+    other.habits.answers = lambda id, time: "{" if (id, time) == ("c5", 1) else '"no"'
+    asked = {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}}
+    campaign = begin(other, tmp_path, odd | asked)
+    assert outcomes(campaign) == ONCE | {"c5": ("succeeded", 2)}
+    assert all(one["messages"][0]["content"] == "\ud800" for one in other.bodies)
+    assert [one.model for one in campaign.bill().paid] == ["m1"]
+
+
+def test_metadata_has_room_for_ours() -> None:
+    """More than a server takes is refused before anything is sent."""
+    with pytest.raises(ValueError, match="14 keys"):
+        Settings(base_url="http://a/v1", metadata={str(n): "" for n in range(15)})
 
 
 async def test_several_campaigns_go_on_at_once(other: StandIn, tmp_path: Path) -> None:

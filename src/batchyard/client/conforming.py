@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from batchyard.wire.lines import split_object
+
 __all__ = ["Shape", "fault_of", "shape_of"]
 
 _QUOTE_CHARACTERS = 200
@@ -35,9 +37,18 @@ def shape_of(body: bytes) -> Shape | None:
     try:
         found = _wanted(body)
     except msgspec.DecodeError:
-        return None
+        # Lone surrogates, or no object at all.
+        found = _read_wanted(body)
     told = bytes(found.response_format), bytes(found.text)
     return None if told == (b"null", b"null") else _read_shape(*told)
+
+
+def _read_wanted(body: bytes) -> _Wanted:
+    try:
+        parts = split_object(body)
+    except ValueError:
+        return _Wanted()
+    return _Wanted(*(Raw(parts.get(name, b"null")) for name in ("response_format", "text")))
 
 
 @lru_cache(maxsize=1_024)

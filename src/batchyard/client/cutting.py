@@ -143,5 +143,10 @@ def _read(line: bytes) -> _Request:
 def _ask_of(body: bytes) -> _Asked:
     try:
         return _asked_decoder.decode(body)
-    except msgspec.DecodeError:
+    except msgspec.ValidationError:
         return _Asked()
+    except msgspec.DecodeError:
+        parts = split_object(body)
+        model = json.loads(parts.get("model", b'""'))
+        text = msgspec.Raw(parts.get("input", b'""'))
+        return _Asked(model if isinstance(model, str) else "", text)

@@ -15,7 +15,9 @@ from batchyard.client.provider import Trouble
 __all__ = ["CampaignInUseError", "Chunk", "Diary", "Step", "beginning", "publish"]
 
 
-_OVER = frozenset({"completed", "failed", "expired", "cancelled", "refused", "dropped", "split"})
+_OVER = frozenset(
+    {"completed", "failed", "expired", "cancelled", "refused", "dropped", "split", "lost"}
+)
 
 
 class CampaignInUseError(Exception):
@@ -27,8 +29,8 @@ class Chunk(Struct):
 
     `tries` counts creates that were begun; the last one is `open` while its end is not known.
     `status` is that of its batch, or `refused` where create was, or `dropped` where a cancelled
-    campaign did not create it, or `split` where smaller chunks came in its place. `collected`: its
-    result files are here.
+    campaign did not create it, or `split` where smaller chunks came in its place, or `lost` where
+    the server has it no longer. `collected`: its result files are here.
     """
 
     number: int

@@ -1,5 +1,6 @@
 """One result for each input: reads what was collected, says what to ask again, writes the whole."""
 
+import json
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,12 +23,14 @@ from batchyard.client.outcomes import (
 )
 from batchyard.client.provider import Trouble
 from batchyard.client.results import Result, Tried, result_of
+from batchyard.wire.lines import split_object
 
 __all__ = ["CountsError", "Ledger", "lines_of"]
 
 # What a line without a result line is, by the status of its batch.
 _WITHOUT: dict[str, LineOutcome] = {
     "completed": "missing",
+    "lost": "missing",
     "expired": "expired",
     "cancelled": "cancelled",
     "dropped": "cancelled",
@@ -154,7 +157,7 @@ class Ledger:
         """The inputs in a chunk and the line of each; what they want to be answered is noted."""
         indices = {}
         for number, (_, line) in enumerate(lines_of(path), 1):
-            asked = _asked_decoder.decode(line)
+            asked = _read_asked(line)
             indices[self._index[asked.custom_id]] = number
             shape = shape_of(bytes(asked.body))
             if shape is not None:
@@ -246,8 +249,9 @@ def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
 def _without(chunk: Chunk, line: int) -> Attempt:
     """The attempt of a request that the batch has left without a result line."""
     outcome = _WITHOUT.get(chunk.status, "missing")
-    again: Again = "same" if outcome in ("missing", "expired") else "no"
-    code, message = f"batch_{chunk.status}" if outcome != "missing" else "missing", ""
+    # The answers of a batch that is lost may have been paid for; that is for people to judge.
+    again: Again = "same" if chunk.status in ("completed", "expired") else "no"
+    code, message = f"batch_{chunk.status}" if chunk.status != "completed" else "missing", ""
     if outcome == "errored":
         named = [one for one in chunk.errors if one.line is not None]
         trouble = next((one for one in named if one.line == line), None)
@@ -258,6 +262,17 @@ def _without(chunk: Chunk, line: int) -> Attempt:
             trouble = trouble or next(iter(chunk.errors), Trouble(code, ""))
             code, message = trouble.code or code, trouble.message
     return Attempt(chunk.number, outcome, again, code, message)
+
+
+def _read_asked(line: bytes) -> _Asked:
+    try:
+        return _asked_decoder.decode(line)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # Lone surrogates: allowed by JSON, refused by the decoder.
+        parts = split_object(line)
+        return _Asked(json.loads(parts["custom_id"]), Raw(parts["body"]))
 
 
 class _Opened:

@@ -16,6 +16,7 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _STATUSES = {"canceled": "cancelled", "canceling": "cancelling", "processing": "in_progress"}
 _ANSWER_BYTES_MAX = 1 << 30
 _PAGE = 100
+_BILLS = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _LIMIT = re.compile(r"Limit: ([0-9][0-9,]*) enqueued")
 _TRANSIENT = frozenset({408, 409, 425, 429})
 
@@ -31,6 +32,11 @@ class Trouble(Struct, frozen=True):
     def is_quota(self) -> bool:
         """Whether too many tokens are enqueued, so that the same may work later."""
         return self.code == "token_limit_exceeded" or "enqueued token" in self.message.lower()
+
+    @property
+    def is_bill(self) -> bool:
+        """Whether nothing will be done until somebody has paid."""
+        return self.code in _BILLS
 
     @property
     def limit(self) -> int | None:
@@ -53,7 +59,7 @@ class ProviderError(Exception):
     @property
     def transient(self) -> bool:
         """Whether the same call may work later."""
-        if self.trouble.is_quota or self.trouble.code == "insufficient_quota":
+        if self.trouble.is_quota or self.trouble.is_bill:
             return False
         return self.status == 0 or self.status >= 500 or self.status in _TRANSIENT
 

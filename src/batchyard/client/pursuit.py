@@ -1,5 +1,6 @@
 """Goes on with a campaign from wherever it is: plan, submit, watch, collect, ask again, merge."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -47,6 +48,7 @@ class Pursuit:
         self._submitting = Submitting(id, folder, settings, diary, patience=self._patience)
         self._asked_to_end: set[int] = set()
         self._seen: dict[int, BatchState] = {}
+        self._not_there: Counter[str] = Counter()
 
     async def go(
         self,
@@ -129,8 +131,15 @@ class Pursuit:
         if self._is_cancelled and chunk.number not in self._asked_to_end:
             self._asked_to_end.add(chunk.number)
             await self._cancel(provider, batch_id)
-        state = await self._patience.bear(lambda: provider.retrieve(batch_id))
+        try:
+            state = await self._patience.bear(lambda: provider.retrieve(batch_id))
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+            self._not_found(chunk)
+            return
         self._seen[chunk.number] = state
+        del self._not_there[batch_id]
         if not state.has_ended:
             if state.status != "validating":
                 self._submitting.accepted.add(batch_id)
@@ -150,6 +159,13 @@ class Pursuit:
             )
             self._diary.write(step)
         self._reach("campaign.after_end")
+
+    def _not_found(self, chunk: Chunk) -> None:
+        """The server does not know a batch; what was only just created may be there in a while."""
+        assert chunk.batch_id is not None
+        self._not_there[chunk.batch_id] += 1
+        if self._not_there[chunk.batch_id] >= self._settings.faults_max:
+            self._diary.write(Step(did="ended", chunk=chunk.number, status="lost"))
 
     async def _cancel(self, provider: Provider, batch_id: str) -> None:
         """Ask for the end; a batch that has ended meanwhile says no, which is as good."""

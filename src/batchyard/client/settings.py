@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from batchyard.client.cutting import Sizes
-from batchyard.rules.limits import STRICT
+from batchyard.rules.limits import METADATA_KEYS_MAX, STRICT
 
 __all__ = ["Progress", "Settings"]
+
+# By which a campaign finds its batches again.
+_OWN_KEYS = 2
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -36,6 +39,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     settle_seconds: float = 5.0
     faults_max: int = 8
     metadata: Mapping[str, str] = {}
+
+    def __post_init__(self) -> None:
+        if len(self.metadata) > METADATA_KEYS_MAX - _OWN_KEYS:
+            most = METADATA_KEYS_MAX - _OWN_KEYS
+            raise ValueError(f"metadata may have {most} keys; a campaign adds {_OWN_KEYS}.")
 
 
 class Progress(Struct, frozen=True, kw_only=True):

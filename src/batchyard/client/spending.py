@@ -1,5 +1,6 @@
 """What a campaign has spent beside what was estimated; every attempt counts, answered or not."""
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -106,7 +107,8 @@ def _answers(folder: Path, chunk: Chunk) -> Iterator[tuple[str, bytes]]:
         try:
             asked = _request(line)
         except msgspec.DecodeError:
-            continue
+            # Lone surrogates: allowed by JSON, refused by the decoder.
+            asked = msgspec.convert(json.loads(line), _Request)
         models[asked.custom_id] = asked.body.model
     for path in there:
         for _, line in lines_of(path):

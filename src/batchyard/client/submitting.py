@@ -130,7 +130,7 @@ class Submitting:
             if chunk.file_id is None:
                 await self._upload(provider, reach, chunk)
         except ProviderError as error:
-            if error.status not in _REFUSALS:
+            if error.status not in _REFUSALS or error.trouble.is_bill:
                 raise
             self._refused(chunk, error.trouble)
             return True
@@ -164,7 +164,7 @@ class Submitting:
                 if error.trouble.is_quota:
                     self.full(chunk, error.trouble)
                     return
-                if error.status in _REFUSALS:
+                if error.status in _REFUSALS and not error.trouble.is_bill:
                     self._refused(chunk, error.trouble)
                     return
                 if not error.transient or number >= self._settings.faults_max:
@@ -192,13 +192,18 @@ class Submitting:
 
     async def _orphan(self, provider: Provider, chunk: Chunk) -> BatchState | None:
         async for one in provider.batches():
-            if one.metadata.get(CAMPAIGN_KEY) == self._id:
-                if one.metadata.get(CHUNK_KEY) == chunk.label:
-                    return one
-            elif not one.metadata and chunk.tries == 1 and one.input_file_id == chunk.file_id:
-                # Some servers drop the metadata; nobody else knows this file.
+            if self._is_of(chunk, one):
                 return one
         return None
+
+    def _is_of(self, chunk: Chunk, one: BatchState) -> bool:
+        """Whether a batch is the one that the last create of a chunk has made."""
+        if one.metadata:
+            told = one.metadata.get(CAMPAIGN_KEY), one.metadata.get(CHUNK_KEY)
+            return told == (self._id, chunk.label)
+        # Some servers drop the metadata; nobody else knows this file. Earlier tries of this chunk
+        # have failed for want of room.
+        return one.input_file_id == chunk.file_id and (chunk.tries == 1 or one.status != "failed")
 
     def _created(self, chunk: Chunk, state: BatchState) -> None:
         # An ended batch is seen to like any other, with what it left.
