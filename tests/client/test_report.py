@@ -212,3 +212,47 @@ def test_numbers_come_as_json_too(tmp_path: Path) -> None:
     assert facts["outcomes"]["succeeded"] == facts["requests"] == 2
     assert facts["fields"][0]["counts"] == {"no": 1, "yes": 1}
     assert sum(one["input_tokens"] for one in facts["spending"]) == 20
+
+
+def odd(chance: Random, depth: int) -> Any:
+    """Any JSON, under names that mean something to readers of results."""
+    names = "response body error choices message content usage created results custom_id outcome"
+    plain = [
+        None,
+        True,
+        0,
+        -3.5,
+        10**30,
+        "",
+        "x",
+        "\ud800",
+        HOSTILE,
+        '{"a": {"b": [1, "c"]}}',
+        "[1]",
+    ]
+    if depth == 0 or chance.random() < 0.4:
+        return chance.choice(plain)
+    if chance.random() < 0.3:
+        return [odd(chance, depth - 1) for _ in range(3)]
+    return {chance.choice(names.split()): odd(chance, depth - 1) for _ in range(4)}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_servers_write_makes_a_page(tmp_path: Path, seed: int) -> None:
+    """Every line is counted once, or told to be unreadable; nothing of it is markup."""
+    chance, lines = Random(seed), []
+    for number in range(40):
+        told = answer(f"a{number}", "yes")
+        for _ in range(chance.randrange(3)):
+            place = chance.choice([told, told["response"], told["response"]["body"]])
+            place[
+                chance.choice(["custom_id", "error", "usage", "choices", "created", "outcome"])
+            ] = odd(chance, 3)
+        lines.append(json.dumps(told if number % 8 else odd(chance, 4)).encode())
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(b"\n".join([*lines, b"\xff{", b""]))
+    page = reported(path)
+    unread = re.search(r"([0-9]+) lines could not be read", page.text)
+    assert unread is not None
+    assert page.numbers("outcomes")["All"] + int(unread[1]) == 41
+    assert not {name for name, _ in page.tags} & {"script", "img"}

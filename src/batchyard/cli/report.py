@@ -1,11 +1,14 @@
 """`batchyard report`: one HTML file that tells how a campaign went."""
 
+import json
 import sys
 from pathlib import Path
 
 import click
+from msgspec import to_builtins
 
-from batchyard.cli.options import AS_JSON, tell_json
+from batchyard.cli.meant import folder_meant
+from batchyard.cli.options import AS_JSON
 from batchyard.client.pricing import PriceOf, prices_at
 from batchyard.client.report.fields import LabelError
 from batchyard.client.report.golds import GoldError
@@ -23,7 +26,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("source", metavar="CAMPAIGN|RESULTS", type=click.Path(exists=True, path_type=Path))
+@click.argument("what", metavar="DIR|RESULTS")
 @click.option(
     "-o",
     "--output",
@@ -48,7 +51,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @AS_JSON
 def report(
     *,
-    source: Path,
+    what: str,
     out: str,
     gold: str | None,
     label: str | None,
@@ -58,12 +61,13 @@ def report(
     config: Path | None,
     as_json: bool,
 ) -> None:
-    """Write one HTML file on a campaign's folder, or on a file of results.
+    """Write one HTML file on a campaign (its folder, or @last), or on a file of results.
 
     It holds what was asked, outcomes, errors, labels, tokens and cost, throughput; with --gold,
     how far the labels agree with those known to be right. Gold labels are in the rows that the
     campaign was made of, in a table given with --rows, or in the requests' metadata.
     """
+    source = folder_meant(what) or Path(what)
     try:
         prices = _prices(source, target, config)
         facts = facts_of(source, price_of=prices, gold=gold, label=label, rows=rows, key=key)
@@ -73,7 +77,8 @@ def report(
     except (GoldError, LabelError, TableError, MissingExtraError, FileNotFoundError) as error:
         raise click.UsageError(str(error)) from error
     if as_json:
-        tell_json(facts)
+        # Half a surrogate pair, which answers may hold, can be told in ASCII only.
+        click.echo(json.dumps(to_builtins(facts)))
     elif out == "-":
         click.echo(render(facts), nl=False)
     else:

@@ -178,7 +178,10 @@ def _marks_of(line: bytes) -> _Marks:
         # Lone surrogates: allowed by JSON, refused by the decoder.
         parts = split_object(line)
         kept = {name: json.loads(parts[name]) for name in ("outcome", "attempts") if name in parts}
+    try:
         return msgspec.convert(kept, _Marks)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return _Marks()
 
 
 _decoder = msgspec.json.Decoder(Result)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from batchyard.wire.lines import split_object
 __all__ = [
     "WHOLE",
     "Answer",
+    "Named",
     "closed_fields",
     "closed_in",
     "fields_in",
@@ -24,6 +25,7 @@ __all__ = [
 
 # The name of the field that is the whole text of an answer.
 WHOLE = ""
+Named = tuple[str, str | float | bool]
 _LABEL_CHARACTERS = 80
 _FIELDS_MAX = 40
 _LISTED_MAX = 20
@@ -100,33 +102,34 @@ def text_of(answer: Answer) -> str | None:
     return first
 
 
-def fields_of(answer: Answer, text: str | None) -> Iterator[tuple[str, str | float | bool]]:
+def fields_of(answer: Answer, text: str | None) -> list[Named]:
     """The named values of an answer that may be labels or measures, dotted where they are inside.
 
     A text that is no JSON object has one field, `WHOLE`. The verdict of a moderation is one too.
     """
     if text is None:
         verdicts = answer.results
-        if isinstance(verdicts, list) and verdicts and isinstance(verdicts[0], dict):
-            verdict = verdicts[0]
-            yield from _walk({one: verdict.get(one) for one in ("flagged", "categories")}, "")
-        return
+        if not (isinstance(verdicts, list) and verdicts and isinstance(verdicts[0], dict)):
+            return []
+        told = {one: verdicts[0].get(one) for one in ("flagged", "categories")}
+        return fields_in(told, WHOLE)
     stripped = text.strip()
-    if stripped[:1] == "{":
-        try:
-            yield from fields_in(msgspec.json.decode(stripped), WHOLE)
-        except (msgspec.DecodeError, RecursionError):
-            return
-    else:
-        yield from fields_in(stripped, WHOLE)
+    if stripped[:1] != "{":
+        return fields_in(stripped, WHOLE)
+    try:
+        return fields_in(msgspec.json.decode(stripped), WHOLE)
+    except (msgspec.DecodeError, RecursionError):
+        return []
 
 
-def fields_in(value: Any, name: str) -> Iterator[tuple[str, str | float | bool]]:
+def fields_in(value: Any, name: str) -> list[Named]:
     """The same of a value; `name` is that of one that has no names in it."""
+    found: list[Named] = []
     if isinstance(value, dict):
-        yield from list(_walk(value, ""))[:_FIELDS_MAX]
-    elif not (isinstance(value, str) and "\n" in value):
-        yield from (one for one in _walk({name: value}, "") if one[1] != "")
+        _walk(value, "", found)
+    elif not (isinstance(value, str) and ("\n" in value or not value)):
+        _walk({name: value}, "", found)
+    return found[:_FIELDS_MAX]
 
 
 def closed_fields(body: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -173,20 +176,20 @@ def _called(choice: Any) -> str | None:
     return given if isinstance(given, str) else None
 
 
-def _walk(found: dict[str, Any], before: str) -> Iterator[tuple[str, str | float | bool]]:
-    for name, value in found.items():
-        name = f"{before}{name}"
-        if isinstance(value, str):
+def _walk(inside: dict[str, Any], before: str, found: list[Named]) -> None:
+    for name, value in inside.items():
+        name = before + name
+        kind = type(value)
+        if kind is str:
             if len(value) <= _LABEL_CHARACTERS:
-                yield name, value.strip()
-        elif isinstance(value, bool) or _is_number(value):
-            yield name, value
-        elif isinstance(value, dict) and name.count(".") < 2:
-            yield from _walk(value, f"{name}.")
-        elif isinstance(value, list) and len(value) <= _LISTED_MAX:
-            for one in value:
-                if isinstance(one, str) and len(one) <= _LABEL_CHARACTERS:
-                    yield f"{name}[]", one.strip()
+                found.append((name, value.strip()))
+        elif kind is bool or _is_number(value):
+            found.append((name, value))
+        elif kind is dict and name.count(".") < 2:
+            _walk(value, f"{name}.", found)
+        elif kind is list and len(value) <= _LISTED_MAX:
+            short = (one for one in value if isinstance(one, str))
+            found += [(f"{name}[]", one.strip()) for one in short if len(one) <= _LABEL_CHARACTERS]
 
 
 def _gather_closed(

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from batchyard.client.outcomes import OUTCOMES
 from batchyard.client.report.agreement import Agreement, Comparing
+from batchyard.client.report.answers import Named
 from batchyard.client.report.facts import Fault, Field, ModelScore, Shown
 from batchyard.client.report.fields import Fields
 from batchyard.client.report.tallies import Sample
@@ -33,7 +34,7 @@ class Ended(Struct, frozen=True, kw_only=True, gc=False):
     code: str
     message: str
     text: str | None
-    fields: Iterable[tuple[str, str | float | bool]]
+    fields: Iterable[Named]
     question: Callable[[], str]
     gold: str | None = None
     model: str | None = None

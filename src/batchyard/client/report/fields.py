@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from random import Random
 
-from batchyard.client.report.answers import WHOLE, Answer, fields_of, text_of
+from batchyard.client.report.answers import WHOLE, Answer, Named, fields_of, text_of
 from batchyard.client.report.facts import Field
 from batchyard.client.report.tallies import Spreading, Tally
 
@@ -27,19 +27,21 @@ class _Seen:
 
     def __init__(self, chance: Random) -> None:
         self.tally, self.spreading = Tally(), Spreading(chance)
-        self.texts = self.whole = self.broken = 0
+        self.texts = self.broken = 0
 
-    def add(self, value: str | float | bool) -> str:
-        """Take in a value, and say what it is as a label."""
-        label = _as_label(value)
-        self.tally.add(label)
-        if isinstance(value, str | bool):
+    def add(self, value: str | float | bool) -> None:
+        """Take in a value."""
+        kind = type(value)
+        if kind is str or kind is bool:
             self.texts += 1
         else:
             self.spreading.add(float(value))
-            self.whole += isinstance(value, int)
-            self.broken += isinstance(value, float)
-        return label
+            self.broken += kind is float
+            if self.tally.others:
+                # These are measures: what each of them is as a label does not matter any more.
+                self.tally.others += 1
+                return
+        self.tally.add(as_label(value))
 
     @property
     def are_labels(self) -> bool:
@@ -57,9 +59,7 @@ class Fields:
         self._closed, self._chance = closed, chance
         self._seen: dict[str, _Seen] = {}
 
-    def add(
-        self, fields: Iterable[tuple[str, str | float | bool]], label: str | None
-    ) -> str | None:
+    def add(self, fields: Iterable[Named], label: str | None) -> str | None:
         """Take in the fields of an answer; returns what it has in the field `label`."""
         found = None
         for name, value in fields:
@@ -68,9 +68,9 @@ class Fields:
                 if len(self._seen) >= _FIELDS_MAX and name != label:
                     continue
                 seen = self._seen[name] = _Seen(self._chance)
-            told = seen.add(value)
+            seen.add(value)
             if name == label:
-                found = told
+                found = as_label(value)
         return found
 
     @property
@@ -119,7 +119,7 @@ def find_label(answers: Iterable[Answer], closed: Mapping[str, tuple[str, ...]])
     for answer in islice(answers, _LOOKED_AT):
         for name, value in fields_of(answer, text_of(answer)):
             if isinstance(value, str | bool):
-                values.setdefault(name, set()).add(_as_label(value))
+                values.setdefault(name, set()).add(as_label(value))
     likely = [name for name in closed if name in values]
     likely += [WHOLE] if WHOLE in values else []
     likely += sorted(values, key=lambda name: len(values[name]))
@@ -128,7 +128,7 @@ def find_label(answers: Iterable[Answer], closed: Mapping[str, tuple[str, ...]])
     return likely[0]
 
 
-def _as_label(value: str | float | bool) -> str:
+def as_label(value: str | float | bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else f"{value:g}" if value % 1 else str(int(value))

@@ -96,7 +96,10 @@ class Spreading:
         """Take in a number."""
         self._sample.add(number)
         self._sum += number
-        self._least, self._most = min(self._least, number), max(self._most, number)
+        if number < self._least:
+            self._least = number
+        if number > self._most:
+            self._most = number
 
     def spread(self) -> Spread | None:
         """Where the numbers lie; None where there were none."""

@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from batchyard.client.intents import publish
-from batchyard.client.pricing import PriceOf, prices_at
+from batchyard.client.pricing import PriceOf, prices_of
 from batchyard.client.report.facts import Facts
 from batchyard.client.report.gathering import gather
 from batchyard.client.report.golds import Gold, GoldError, from_metadata, from_table
 from batchyard.client.report.page import render
 from batchyard.client.report.sources import base_url_of
-from batchyard.client.targets import target_of_url
-from batchyard.config import read_settings
 from batchyard.places.clock import system_clock
 
 __all__ = ["facts_of", "write_report"]
@@ -43,21 +41,20 @@ def facts_of(
             raise GoldError("A file of results has no gold labels; name the table they are in.")
         known = from_metadata(source / "input.jsonl", gold)
     now = (wall or system_clock().wall)()
-    return gather(
+    facts = gather(
         source,
         made_at=int(now),
-        price_of=price_of or _prices(source),
+        price_of=price_of or prices_of(base_url_of(source)),
         gold=known,
         column=gold if known is None else None,
         label=label,
     )
+    if gold is not None and facts.agreement is not None and not facts.agreement.compared:
+        raise GoldError(f"None of the results has a gold label in {gold!r}.")
+    return facts
 
 
 def write_report(facts: Facts, path: Path) -> Path:
     """Write the page; the file is there whole or not at all."""
     publish(path, render(facts))
     return path
-
-
-def _prices(source: Path) -> PriceOf:
-    return prices_at(target_of_url(base_url_of(source)), read_settings(None, {}).price)
