@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import importlib
 import os
 import secrets
 import signal
@@ -20,7 +21,6 @@ import uvloop
 from batchyard.cli.findings import as_text
 from batchyard.cli.progress import Progress, lasting
 from batchyard.cli.road import Road, with_road
-from batchyard.cli.run_to import travel
 from batchyard.cli.upstreams import (
     NO_UPSTREAM,
     find_local,
@@ -117,7 +117,9 @@ def run(
             raise click.UsageError("This needs --to: a profile, openai, azure or a URL.")
         if urls or errors or max_concurrency or start_concurrency:
             raise click.UsageError("--upstream and what belongs to it do not go with --to.")
-        travel(source, output, window, Road(**road))
+        # Heavy, and half of the start of whoever runs without a Batch API.
+        road_to = importlib.import_module("batchyard.cli.run_to")
+        road_to.travel(source, output, window, Road(**road))
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
