@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.files import content_of, insert_file
@@ -36,27 +47,8 @@ class Courses:
 
     def courses_due(self, now: int) -> list[Course]:
         """Batches whose next step nobody takes yet; held shards keep a batch from its end."""
-        held = (
-            select(shards.c.batch_id)
-            .where(shards.c.batch_id == batches.c.id, shards.c.worker.is_not(None))
-            .exists()
-        )
-        ends = or_(
-            batches.c.status == "cancelling",
-            batches.c.status == "finalizing",
-            and_(
-                batches.c.status == "in_progress",
-                or_(batches.c.open_shards == 0, batches.c.expires_at <= now),
-            ),
-        )
-        query = (
-            select(*_COURSE)
-            .where(or_(batches.c.status == "validating", and_(ends, ~held)))
-            .where(batches.c.steward.is_(None))
-            .order_by(batches.c.sequence)
-        )
         with self._store.reading() as connection:
-            return [_course(row) for row in connection.execute(query)]
+            return [_course(row) for row in connection.execute(_DUE, {"now": now})]
 
     def take_course(self, batch_id: str, worker: str) -> bool:
         """Take a batch in hand for its next step; False when another worker was quicker."""
@@ -77,11 +69,7 @@ class Courses:
     def next_expiry(self, now: int) -> int | None:
         """When the next running batch reaches the end of its window."""
         with self._store.reading() as connection:
-            return connection.execute(
-                select(func.min(batches.c.expires_at)).where(
-                    batches.c.status == "in_progress", batches.c.expires_at > now
-                )
-            ).scalar()
+            return connection.execute(_NEXT_EXPIRY, {"now": now}).scalar()
 
     def input_of(self, course: Course, now: int) -> Content | None:
         """The input of a batch, even if its file was deleted meanwhile."""
@@ -214,6 +202,31 @@ class Courses:
 
 
 _COURSE = [batches.c[name] for name in Course.__struct_fields__ if name not in ("populated",)]
+
+# Asked with each turn of each worker, so built once.
+_NOW = bindparam("now", type_=BigInteger)
+_IS_HELD = (
+    select(shards.c.batch_id)
+    .where(shards.c.batch_id == batches.c.id, shards.c.worker.is_not(None))
+    .exists()
+)
+_ENDS = or_(
+    batches.c.status == "cancelling",
+    batches.c.status == "finalizing",
+    and_(
+        batches.c.status == "in_progress",
+        or_(batches.c.open_shards == 0, batches.c.expires_at <= _NOW),
+    ),
+)
+_DUE = (
+    select(*_COURSE)
+    .where(or_(batches.c.status == "validating", and_(_ENDS, ~_IS_HELD)))
+    .where(batches.c.steward.is_(None))
+    .order_by(batches.c.sequence)
+)
+_NEXT_EXPIRY = select(func.min(batches.c.expires_at)).where(
+    batches.c.status == "in_progress", batches.c.expires_at > _NOW
+)
 
 
 def _course(row: Any) -> Course:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
 
 from batchyard.places.store.paging import page_of
 from batchyard.places.store.promises import Promise, Promises, keep
@@ -139,11 +139,15 @@ def insert_file(connection: Connection, file: FileRow) -> File:
     return _file(file)
 
 
+# Asked for each draw of lines and each download, so built once.
+_ONE_FILE = select(files).where(
+    files.c.id == bindparam("the_file"), files.c.project_id == bindparam("the_project")
+)
+
+
 def content_of(connection: Connection, project_id: str, file_id: str, now: int) -> Content | None:
     """Where the bytes of a file are, even of one that is gone but not yet forgotten."""
-    row = connection.execute(
-        select(files).where(files.c.id == file_id, files.c.project_id == project_id)
-    ).first()
+    row = connection.execute(_ONE_FILE, {"the_file": file_id, "the_project": project_id}).first()
     if row is None:
         return None
     return Content(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, case, func, or_, select, update
 
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.opening import Store
@@ -21,31 +21,8 @@ class Leases:
 
     def waiting(self, now: int) -> list[Waiting]:
         """Running batches with free shards, by batch and model."""
-        free = case((shards.c.worker.is_(None), 1), else_=0)
-        query = (
-            select(
-                shards.c.batch_id,
-                shards.c.model,
-                func.sum(free).label("shards"),
-                func.sum(1 - free).label("held"),
-                batches.c.expires_at,
-                batches.c.sequence,
-                batches.c.priority,
-            )
-            .join(batches, batches.c.id == shards.c.batch_id)
-            .where(*_open(now))
-            .where(shards.c.remaining > 0)
-            .group_by(
-                shards.c.batch_id,
-                shards.c.model,
-                batches.c.expires_at,
-                batches.c.sequence,
-                batches.c.priority,
-            )
-            .having(func.sum(free) > 0)
-        )
         with self._store.reading() as connection:
-            return [Waiting(**row._mapping) for row in connection.execute(query)]
+            return [Waiting(**row._mapping) for row in connection.execute(_WAITING, {"now": now})]
 
     def lease(self, worker: str, batch_id: str, model: str, most: int, now: int) -> list[Lease]:
         """Lease up to `most` free shards of one batch and model, in input order.
@@ -140,7 +117,7 @@ _LEASE_OF_BATCH = [
 _LEASE_OF_SHARD = [shards.c[name] for name in Lease.__struct_fields__ if name in shards.c]
 
 
-def _open(now: int) -> tuple[ColumnElement[bool], ...]:
+def _open(now: int | ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
     """The conditions under which a batch gives shards out."""
     return (
         batches.c.status == "in_progress",
@@ -148,3 +125,29 @@ def _open(now: int) -> tuple[ColumnElement[bool], ...]:
         batches.c.admitted_at.is_not(None),
         batches.c.paused_at.is_(None),
     )
+
+
+# Asked with each turn of each worker, so built once.
+_FREE = case((shards.c.worker.is_(None), 1), else_=0)
+_WAITING = (
+    select(
+        shards.c.batch_id,
+        shards.c.model,
+        func.sum(_FREE).label("shards"),
+        func.sum(1 - _FREE).label("held"),
+        batches.c.expires_at,
+        batches.c.sequence,
+        batches.c.priority,
+    )
+    .join(batches, batches.c.id == shards.c.batch_id)
+    .where(*_open(bindparam("now", type_=BigInteger)))
+    .where(shards.c.remaining > 0)
+    .group_by(
+        shards.c.batch_id,
+        shards.c.model,
+        batches.c.expires_at,
+        batches.c.sequence,
+        batches.c.priority,
+    )
+    .having(func.sum(_FREE) > 0)
+)

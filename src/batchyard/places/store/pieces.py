@@ -23,20 +23,35 @@ _HOLDER = select(shards.c.worker, shards.c.epoch).where(
 )
 
 
+# Executed for each piece, so built once.
+_MARK = (
+    update(shards)
+    .where(
+        shards.c.batch_id == bindparam("the_batch"), shards.c.position == bindparam("the_position")
+    )
+    .values(
+        answered=bindparam("the_mask"),
+        remaining=bindparam("the_rest"),
+        losses=0,
+        worker=case((bindparam("the_rest") == 0, None), else_=shards.c.worker),
+    )
+)
+_COUNT = (
+    update(batches)
+    .where(batches.c.id == bindparam("the_batch"))
+    .values(
+        open_shards=batches.c.open_shards - bindparam("shards_done"),
+        moved_at=bindparam("now"),
+        **{name: batches.c[name] + bindparam(f"more_{name}") for name in TALLIED},
+    )
+    .returning(batches.c.budget)
+)
+
+
 def record(connection: Connection, piece: Recording) -> None:
     """Record a piece whose leases are all held."""
     connection.execute(
-        update(shards)
-        .where(
-            shards.c.batch_id == bindparam("the_batch"),
-            shards.c.position == bindparam("the_position"),
-        )
-        .values(
-            answered=bindparam("the_mask"),
-            remaining=bindparam("the_rest"),
-            losses=0,
-            worker=case((bindparam("the_rest") == 0, None), else_=shards.c.worker),
-        ),
+        _MARK,
         [
             {
                 "the_batch": mark.batch_id,
@@ -65,16 +80,11 @@ def _count(
     connection: Connection, batch_id: str, tallies: list[BatchTally], shards_done: int, now: int
 ) -> Any:
     """Add to the counts of a batch; returns its budget."""
-    added = {
-        name: batches.c[name] + sum(getattr(tally, name) for tally in tallies) for name in TALLIED
+    more: dict[str, object] = {
+        f"more_{name}": sum(getattr(tally, name) for tally in tallies) for name in TALLIED
     }
-    counted = connection.execute(
-        update(batches)
-        .where(batches.c.id == batch_id)
-        .values(open_shards=batches.c.open_shards - shards_done, moved_at=now, **added)
-        .returning(batches.c.budget)
-    )
-    return counted.scalar()
+    more |= {"the_batch": batch_id, "shards_done": shards_done, "now": now}
+    return connection.execute(_COUNT, more).scalar()
 
 
 def _move_mark(connection: Connection, segment: SegmentMark) -> None:

@@ -3,7 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Float,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.opening import Store
@@ -37,9 +48,8 @@ class Workers:
 
     def bury(self, now: float, *, also: Sequence[str] = ()) -> None:
         """Free what dead workers held, at a loss: those whose time is over and those named."""
-        dead = or_(workers.c.alive_until <= now, workers.c.id.in_(also))
         with self._store.writing() as connection:
-            ids = list(connection.execute(select(workers.c.id).where(dead)).scalars())
+            ids = list(connection.execute(_DEAD, {"now": now, "also": list(also)}).scalars())
             if ids:
                 _count_losses(connection, ids)
                 _forsake(connection, ids)
@@ -52,7 +62,7 @@ class Workers:
     def first_death_due(self) -> float | None:
         """When the next worker is given up unless it renews; on the steady clock."""
         with self._store.reading() as connection:
-            return connection.execute(select(func.min(workers.c.alive_until))).scalar()
+            return connection.execute(_FIRST_DEATH).scalar()
 
     def sign_off(self, worker: str) -> None:
         """Give back all a worker holds, without counting it as a loss."""
@@ -61,6 +71,16 @@ class Workers:
             free_courses(connection, batches.c.steward == worker)
             forget_lanes(connection, [worker])
             connection.execute(delete(workers).where(workers.c.id == worker))
+
+
+# Asked with each turn of each worker, so built once.
+_DEAD = select(workers.c.id).where(
+    or_(
+        workers.c.alive_until <= bindparam("now", type_=Float),
+        workers.c.id.in_(bindparam("also", expanding=True)),
+    )
+)
+_FIRST_DEATH = select(func.min(workers.c.alive_until))
 
 
 def _count_losses(connection: Connection, ids: Sequence[str]) -> None:
