@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.cli.remote import state_here
+from batchyard.cli.aims import state_here
 from batchyard.client.recent import Recent, remember
 from tests.cli.calling import call
 from tests.client.lines import answer_line, fault_line

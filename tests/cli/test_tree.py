@@ -1,7 +1,9 @@
 """All verbs of the command, walked."""
 
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from subprocess import run
 
 import click
@@ -72,6 +74,13 @@ def test_the_list_says_what_the_verbs_say() -> None:
         if len(words) == 1:
             assert command.name == words[0]
             assert f"\n  {words[0]} " in shown
+
+
+def test_the_readme_has_a_row_for_each_verb() -> None:
+    """So that nobody has to guess what there is."""
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `batchyard ([a-z]+)", readme, re.MULTILINE))
+    assert named == {words[0] for words in VERBS}
 
 
 def test_help_loads_no_verb() -> None:

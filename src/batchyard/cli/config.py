@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from batchyard.cli.aims import profiles_here
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.cli.remote import profiles_here
 from batchyard.client.profiles import (
     BUILT_IN,
     Profile,

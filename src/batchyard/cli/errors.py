@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from batchyard.cli.aims import TO, aim_at, later, state_here
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.cli.remote import TO, aim_at, campaign_meant, state_here, talk
+from batchyard.cli.remote import campaign_meant, talk
 from batchyard.client.answers import (
     Ending,
     Faults,
@@ -26,7 +27,7 @@ _MESSAGE_CHARACTERS_MAX = 300
 
 
 @click.command()
-@click.argument("what", metavar="DIR|BATCH|FILE")
+@click.argument("what", metavar="DIR|BATCH|FILE", shell_complete=later("batches_or_campaigns"))
 @TO
 @click.option(
     "--by",

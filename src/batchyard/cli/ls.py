@@ -7,8 +7,9 @@ from typing import Any
 import click
 import msgspec
 
+from batchyard.cli.aims import TO, aim
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.cli.remote import TO, aim, talk
+from batchyard.cli.remote import talk
 from batchyard.client.campaign import Campaign
 from batchyard.client.finding import campaigns_below
 from batchyard.client.provider import ENDED

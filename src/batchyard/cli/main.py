@@ -3,6 +3,7 @@
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 from batchyard import __version__
 
@@ -33,6 +34,9 @@ _VERBS = {
     "errors": "Count by code what has no answer, with samples.",
     "explain": "Say what a code of an error means, and what to do.",
     "retry": "Ask again what failed in a batch or a campaign.",
+    "files": "List, upload, download and delete files at the target.",
+    "doctor": "Say what is not well here and at the target, and what to do.",
+    "completion": "Print what a shell needs to complete verbs, options, ids and profiles.",
     "config": "Name the Batch APIs that you use, for `--to NAME`.",
     "serve": "Serve OpenAI's Batch API in front of your models.",
     "keys": "Create, list and revoke API keys.",
@@ -59,6 +63,16 @@ class _Verbs(click.Group):
         module = importlib.import_module(f"batchyard.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if not incomplete.isidentifier() and incomplete:
+            return super().shell_complete(ctx, incomplete)
+        # Here too no verb is loaded: who presses TAB does not wait for long.
+        return [
+            CompletionItem(name, help=text)
+            for name, text in _VERBS.items()
+            if name.startswith(incomplete)
+        ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # Help lines stand here, so that --help loads no verb.

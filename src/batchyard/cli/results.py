@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
+from batchyard.cli.aims import TO, WHAT, aim_at, state_here
 from batchyard.cli.options import AS_JSON, OUTPUT
 from batchyard.cli.output import published
-from batchyard.cli.remote import TO, aim_at, campaign_meant, state_here, talk
+from batchyard.cli.remote import campaign_meant, talk
 from batchyard.client.answers import (
     Joining,
     batch_lines,
@@ -34,7 +35,7 @@ Write = Callable[[bytes], None]
 
 
 @click.command()
-@click.argument("what", metavar="DIR|BATCH")
+@WHAT
 @TO
 @OUTPUT
 @click.option("--ok-only", is_flag=True, help="Only what succeeded.")

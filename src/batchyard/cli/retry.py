@@ -8,16 +8,9 @@ from typing import Any
 import click
 import msgspec
 
+from batchyard.cli.aims import TO, WHAT, aim_at, note_last, state_here
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.cli.remote import (
-    TO,
-    aim_at,
-    campaign_meant,
-    key_of,
-    note_last,
-    state_here,
-    talk,
-)
+from batchyard.cli.remote import campaign_meant, key_of, talk
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
 from batchyard.client.again import RETRY_OF, ask_again, lines_to_ask, linked
 from batchyard.client.answers import campaign_lines, ending_of, lines_of
@@ -32,7 +25,7 @@ _NOT_YET = 7
 
 
 @click.command()
-@click.argument("what", metavar="DIR|BATCH")
+@WHAT
 @TO
 @click.option(
     "--code", "codes", multiple=True, metavar="CODE", help="Only what failed with this code."

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from batchyard.cli.remote import TO
+from batchyard.cli.aims import TO
 from batchyard.client.template import Template
 
 __all__ = ["Road", "labels_of", "shape_of", "template_of", "text_of", "with_road"]

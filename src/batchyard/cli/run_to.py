@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 import click
 from msgspec import to_builtins
 
+from batchyard.cli.aims import aim, note_last
 from batchyard.cli.options import tell_json
-from batchyard.cli.remote import aim, fail, note_last
+from batchyard.cli.remote import fail
 from batchyard.cli.road import Road, labels_of, shape_of, template_of, text_of
 from batchyard.cli.submit import go_on
 from batchyard.client.beginning import OtherInputError

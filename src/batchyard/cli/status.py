@@ -7,8 +7,9 @@ from typing import Any
 import click
 import msgspec
 
+from batchyard.cli.aims import TO, WHAT, aim_at
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.cli.remote import TO, aim_at, batch_at, campaign_meant
+from batchyard.cli.remote import batch_at, campaign_meant
 from batchyard.cli.submit import open_campaign
 from batchyard.client.standing import stage_of
 
@@ -18,7 +19,7 @@ _FILES = ("input_file_id", "output_file_id", "error_file_id")
 
 
 @click.command()
-@click.argument("what", metavar="DIR|BATCH")
+@WHAT
 @TO
 @AS_JSON
 def status(*, what: str, to: str | None, as_json: bool) -> None:

@@ -13,7 +13,8 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from batchyard.cli.remote import TO, aim, key_of, note_last
+from batchyard.cli.aims import TO, aim, note_last
+from batchyard.cli.remote import key_of
 from batchyard.client.campaign import Campaign, NoCampaignError, OtherInputError
 from batchyard.client.cutting import InputError
 from batchyard.client.estimating import Lengths, estimate, weigh

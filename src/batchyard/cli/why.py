@@ -1,28 +1,23 @@
 """`batchyard why`: in one line, why a batch does not move, and when it will be done."""
 
-import json
+import importlib
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from batchyard.cli.machine import folder_of, store_of
+from batchyard.cli.aims import TO, aim_at, aim_for, later
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.cli.remote import TO, aim_at, aim_for, batch_at, campaign_meant
+from batchyard.cli.remote import batch_at, campaign_meant
 from batchyard.cli.submit import open_campaign
-from batchyard.places.store import Records
-from batchyard.rules.standing import paced
-from batchyard.server.extras import extras_of
-from batchyard.wire.objects import to_json
 
 __all__ = ["why"]
 
 
 @click.command()
-@click.argument("batch")
+@click.argument("batch", shell_complete=later("batches_or_campaigns"))
 @TO
 @click.option("--url", hidden=True)
 @click.option("--data", metavar="DIR", help="Or the server's data folder, on its machine.")
@@ -35,8 +30,8 @@ def why(*, batch: str, to: str | None, url: str | None, data: str | None, as_jso
     folder = None if data else campaign_meant(batch)
     if folder is not None:
         found = _of_campaign(folder)
-    elif data or (not (to or url or os.environ.get("OPENAI_BASE_URL")) and _is_server()):
-        found = [_look(data, batch)]
+    elif data or (not (to or url or os.environ.get("OPENAI_BASE_URL")) and _here().is_server()):
+        found = [_here().look(data, batch)]
     else:
         found = [batch_at(aim_at(to or url, batch), batch)]
     for one in found:
@@ -59,28 +54,9 @@ def _of_campaign(folder: Path) -> list[dict[str, Any]]:
     return [batch_at(destination, id) for id in open_batches]
 
 
-def _is_server() -> bool:
-    """Whether a server keeps its data here, by the settings of this folder."""
-    try:
-        return folder_of(None).exists
-    except click.ClickException:
-        return False
-
-
-def _look(data: str | None, batch: str) -> dict[str, Any]:
-    records, now = Records(store_of(data)), time.time()
-    standings, lanes, workers = records.standings([batch], time.monotonic())
-    standing = standings.get(batch)
-    shown = records.batch(standing.project_id, batch) if standing is not None else None
-    if standing is None or shown is None:
-        raise click.ClickException(f"No batch found with id '{batch}'.")
-    pace = None
-    if standing.admitted_at is not None:
-        counts = shown.request_counts
-        pace = paced(None, now, counts.completed + counts.failed, standing.admitted_at)
-    extras = extras_of(shown, standing, lanes, workers, pace, now)
-    dressed: dict[str, Any] = json.loads(to_json(msgspec.structs.replace(shown, batchyard=extras)))
-    return dressed
+def _here() -> Any:
+    # It knows the whole store; who asks a server does not wait for that.
+    return importlib.import_module("batchyard.cli.standing")
 
 
 def _line(shown: dict[str, Any], now: float) -> str:

@@ -1,5 +1,6 @@
 """Which batch or campaign a word means: an id, its beginning, a folder, or `@last`."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from batchyard.client.provider import ProviderError
 from batchyard.client.recent import LAST, recall
 from batchyard.client.remote import Remote
 
-__all__ = ["UnclearError", "campaigns_below", "find_batch", "find_folder"]
+__all__ = ["UnclearError", "campaigns_below", "find_batch", "find_file", "find_folder"]
 
 _LOOKED_AT_MAX = 1_000
 # Of a word shorter than this it is not guessed what it begins; one so long is a whole id.
@@ -58,18 +59,29 @@ async def find_batch(remote: Remote, word: str, state: Path) -> dict[str, Any]:
         if last is None or last.batch_id is None:
             raise UnclearError("The last that was submitted is no batch.")
         word = last.batch_id
+    newest = remote.newest_batches(_LOOKED_AT_MAX)
+    return await _find(word, _PREFIX, remote.batch, newest)
+
+
+async def find_file(remote: Remote, word: str) -> dict[str, Any]:
+    """The file that is meant by its id or the unique beginning of it."""
+    return await _find(word, "file-", remote.file, remote.newest_files(_LOOKED_AT_MAX, None))
+
+
+async def _find(
+    word: str,
+    prefix: str,
+    retrieve: Callable[[str], Awaitable[dict[str, Any]]],
+    newest: AsyncIterator[dict[str, Any]],
+) -> dict[str, Any]:
     try:
-        return await remote.batch(word)
+        return await retrieve(word)
     except ProviderError as error:
         if error.status not in (400, 404, 422) or not _SHORTEST <= len(word) < _WHOLE:
             raise
         missing = error
-    beginnings = (word, _PREFIX + word)
-    found = [
-        one
-        async for one in remote.newest_batches(_LOOKED_AT_MAX)
-        if str(one.get("id")).startswith(beginnings)
-    ]
+    beginnings = (word, prefix + word)
+    found = [one async for one in newest if str(one.get("id")).startswith(beginnings)]
     if not found:
         raise missing
     if len(found) > 1:

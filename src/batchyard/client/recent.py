@@ -5,8 +5,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from batchyard.client.intents import publish
-
 __all__ = ["LAST", "Recent", "recall", "remember"]
 
 LAST = "@last"
@@ -24,7 +22,9 @@ def remember(state: Path, recent: Recent) -> None:
     """Note it; a state folder that cannot be written is no reason to fail."""
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        publish(state / "last.json", msgspec.json.encode(recent))
+        beside = state / "last.json.part"
+        beside.write_bytes(msgspec.json.encode(recent))
+        beside.replace(state / "last.json")
     except OSError:
         return
 

@@ -11,10 +11,9 @@ from batchyard.client.profiles import Destination
 from batchyard.client.provider import Provider, ProviderError, Trouble, status_of
 from batchyard.places.connection import Answer
 
-__all__ = ["Remote", "batch_of", "said_by"]
+__all__ = ["Remote", "batch_of", "models_of", "said_by"]
 
-# A server of ours holds the whole file against its hash for each piece.
-_PIECE_BYTES = 64 << 20
+_PIECE_BYTES = 16 << 20
 _PAGE = 100
 _RESULTS_PAGE = 10_000
 _RANGE = re.compile(rb"bytes [0-9]+-([0-9]+)/([0-9]+)")
@@ -24,8 +23,19 @@ _UNKNOWN_ROUTE = (404, 405)
 class Remote(Provider):
     """A Batch API as the verbs see it; objects are as the server wrote them."""
 
-    def __init__(self, destination: Destination, *, timeout_seconds: float = 600.0) -> None:
-        super().__init__(destination.base_url, destination.key, timeout_seconds=timeout_seconds)
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        purpose: str = "batch",
+        timeout_seconds: float = 600.0,
+    ) -> None:
+        super().__init__(
+            destination.base_url,
+            destination.key,
+            purpose=purpose,
+            timeout_seconds=timeout_seconds,
+        )
         self.destination = destination
 
     async def batch(self, id: str) -> dict[str, Any]:
@@ -53,9 +63,7 @@ class Remote(Provider):
 
     async def models(self) -> list[str]:
         """The models it serves."""
-        found = _parsed(await self.exchange("GET", "/models"))
-        listed = found.get("data") if isinstance(found, dict) else found
-        return [str(one.get("id")) for one in listed or () if isinstance(one, dict)]
+        return models_of(await self.exchange("GET", "/models"))
 
     async def retry(self, id: str, asked: Mapping[str, Any], key: str) -> dict[str, Any] | None:
         """Ask a server of ours to retry a batch; None where the server knows no such call."""
@@ -132,6 +140,13 @@ class Remote(Provider):
             if not (isinstance(body, dict) and body.get("has_more")) or last in ("", after):
                 return
             after = last
+
+
+def models_of(answer: Answer) -> list[str]:
+    """The ids in a list of models."""
+    found = _parsed(answer)
+    listed = found.get("data") if isinstance(found, dict) else found
+    return [str(one.get("id")) for one in listed or () if isinstance(one, dict)]
 
 
 def batch_of(found: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""Where a verb goes: `--to`, profiles, and what was submitted last."""
+
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchyard.client.profiles import (
+    Destination,
+    ProfileError,
+    Profiles,
+    config_file,
+    destination_for,
+    destination_of,
+    read_profiles,
+    state_folder,
+)
+from batchyard.client.recent import LAST, Recent, recall, remember
+
+__all__ = [
+    "TO",
+    "WHAT",
+    "aim",
+    "aim_at",
+    "aim_for",
+    "later",
+    "note_last",
+    "profiles_here",
+    "state_here",
+]
+
+
+def later(name: str) -> Callable[..., Any]:
+    """A completer that is loaded when the shell asks for it; `--help` is quicker without."""
+
+    def complete(*asked: Any) -> Any:
+        return getattr(importlib.import_module("batchyard.cli.completing"), name)(*asked)
+
+    return complete
+
+
+TO = click.option(
+    "--to",
+    metavar="NAME|URL",
+    shell_complete=later("profile_names"),
+    help="Where to: a profile of `batchyard config`, openai, azure, local, or a base URL; "
+    "OPENAI_BASE_URL unless given, then the profile in use.",
+)
+WHAT = click.argument("what", metavar="DIR|BATCH", shell_complete=later("batches_or_campaigns"))
+
+
+def aim(to: str | None) -> Destination:
+    """Where `--to` leads."""
+    try:
+        return destination_of(to, os.environ, profiles_here())
+    except ProfileError as error:
+        raise click.BadParameter(str(error), param_hint="--to") from error
+
+
+def aim_for(base_url: str, name: str = "") -> Destination:
+    """A base URL that is known already, with the key for it; that of the profile called `name`."""
+    profiles = profiles_here()
+    try:
+        if name in profiles.known():
+            found = destination_of(name, os.environ, profiles)
+            if found.base_url == base_url:
+                return found
+        return destination_for(base_url, os.environ, profiles)
+    except ProfileError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def profiles_here() -> Profiles:
+    """The user's profiles."""
+    try:
+        return read_profiles(config_file(os.environ))
+    except ProfileError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def state_here() -> Path:
+    """The user's state folder."""
+    return state_folder(os.environ)
+
+
+def note_last(*, folder: Path | None = None, batch_id: str | None = None, url: str = "") -> None:
+    """Note what was submitted, for `@last`."""
+    where = str(folder.resolve()) if folder is not None else None
+    remember(state_here(), Recent(folder=where, batch_id=batch_id, base_url=url or None))
+
+
+def aim_at(to: str | None, word: str) -> Destination:
+    """Where a batch is: `@last` knows it, unless `--to` says so."""
+    last = recall(state_here()) if word == LAST and to is None else None
+    return aim_for(last.base_url) if last is not None and last.base_url else aim(to)
