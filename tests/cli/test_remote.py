@@ -177,3 +177,24 @@ def test_nothing_is_last_at_first(home: Home) -> None:
     """`@last` before anything was submitted says so."""
     done = call("status", "@last")
     assert (done.exit_code, "no @last" in done.stderr) == (1, True)
+
+
+def test_a_batch_is_watched_and_cancelled(home: Home) -> None:
+    """Without a campaign: `watch` waits for its end, `cancel` asks for it."""
+    home.sim.set("faults", "hang:1")
+    batch = batch_of(home.openai, request_lines(2))
+    assert call("cancel", batch.id).exit_code in (0, 7)
+    done = call("watch", batch.id[:20], "--json")
+    assert (done.exit_code, json.loads(done.stdout)["status"]) == (5, "cancelled")
+    home.sim.calm()
+    done = call("watch", home.ended(request_lines(1)))
+    assert (done.exit_code, "completed: 1 succeeded, 0 failed, of 1" in done.stdout) == (0, True)
+
+
+def test_a_campaign_that_is_not_there(home: Home) -> None:
+    """A path asks no server; what is a batch is no campaign."""
+    for words in (("watch", "no.campaign"), ("status", "no/where"), ("cancel", "no.campaign")):
+        done = call(*words)
+        assert (done.exit_code, "There is no campaign" in done.stderr) == (1, True)
+    for verb in ("collect", "resume"):
+        assert call(verb, "batch_x").exit_code == 2

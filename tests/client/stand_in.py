@@ -124,8 +124,10 @@ class StandIn:
         if found:
             return 200, self.files[found[1]]
         found = re.fullmatch(r"/batches/([^/]+)(/cancel)?", path)
-        assert found, path
-        batch = next(one for one in self.batches if one["id"] == found[1])
+        named = [one for one in self.batches if found and one["id"] == found[1]]
+        if not found or not named:
+            return 404, {"error": {"message": f"Invalid URL ({verb} {path})"}}
+        (batch,) = named
         if self.habits.forgets.get(found[1], 0) > 0:
             self.habits.forgets[found[1]] -= 1
             return 404, {"error": {"message": "No batch found."}}

@@ -1,10 +1,13 @@
 """`batchyard cancel`: ends a campaign and keeps what was answered."""
 
 import sys
-from pathlib import Path
 
 import click
 
+from batchyard.cli.aims import TO, WHAT
+from batchyard.cli.lone import cancel_batch
+from batchyard.cli.options import AS_JSON
+from batchyard.cli.remote import campaign_meant
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
 from batchyard.client.intents import CampaignInUseError, Diary
 
@@ -14,10 +17,18 @@ _NOT_YET = 7
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
-def cancel(folder: Path, *, as_json: bool) -> None:
-    """Submit nothing more, and cancel the batches under way; `collect` or `watch` see them end."""
+@WHAT
+@TO
+@AS_JSON
+def cancel(*, what: str, to: str | None, as_json: bool) -> None:
+    """Cancel a batch, or all of a campaign that is under way; `watch` sees the end.
+
+    BATCH is an id, the beginning of one, or @last. What was answered is kept.
+    """
+    folder = campaign_meant(what)
+    if folder is None:
+        cancel_batch(what, to, as_json=as_json)
+        return
     campaign = open_campaign(folder)
     campaign.cancel()
     try:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from batchyard.cli.options import AS_JSON
+from batchyard.cli.remote import DIR
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
 
 __all__ = ["collect"]
@@ -13,8 +15,8 @@ _NOT_YET = 7
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
+@DIR
+@AS_JSON
 def collect(folder: Path, *, as_json: bool) -> None:
     """Look once, fetch what has ended, and submit what there is room for now."""
     campaign = open_campaign(folder)

@@ -8,14 +8,14 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from batchyard.cli.aims import aim_for, state_here
+from batchyard.cli.aims import aim_for, later, state_here
 from batchyard.client.campaign import Campaign
 from batchyard.client.finding import UnclearError, find_batch, find_folder
 from batchyard.client.profiles import Destination
 from batchyard.client.provider import ProviderError
 from batchyard.client.remote import Remote
 
-__all__ = ["batch_at", "campaign_meant", "fail", "key_of", "talk"]
+__all__ = ["DIR", "batch_at", "campaign_meant", "fail", "key_of", "talk"]
 
 _NO_ACCESS, _INTERRUPTED = 4, 130
 T = TypeVar("T")
@@ -67,10 +67,26 @@ def talk(
 
 def campaign_meant(word: str) -> Path | None:
     """The folder of the campaign that a word means; None where it means a batch."""
+    if Path(word).is_dir():
+        return Path(word)
+    if ("/" in word or word.endswith(".campaign")) and not Path(word).exists():
+        raise click.ClickException(f"There is no campaign {word}; see `batchyard ls --here`.")
     try:
         return find_folder(word, state_here(), Path())
     except UnclearError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _folder(_ctx: click.Context, _param: click.Parameter, word: str) -> Path:
+    folder = campaign_meant(word)
+    if folder is None:
+        raise click.BadParameter(f"'{word}' is no campaign; see `batchyard ls --here`.")
+    return folder
+
+
+DIR = click.argument(
+    "folder", metavar="DIR", callback=_folder, shell_complete=later("batches_or_campaigns")
+)
 
 
 def batch_at(destination: Destination, word: str) -> dict[str, Any]:

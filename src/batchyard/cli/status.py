@@ -28,8 +28,6 @@ def status(*, what: str, to: str | None, as_json: bool) -> None:
     BATCH is an id, the beginning of one, or @last.
     """
     folder = campaign_meant(what)
-    if folder is None and Path(what).is_dir():
-        folder = Path(what)
     if folder is not None:
         _show_campaign(folder, as_json=as_json)
         return

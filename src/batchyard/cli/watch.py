@@ -1,10 +1,13 @@
 """`batchyard watch`: goes on with a campaign to its end, and tells how far it is."""
 
 import sys
-from pathlib import Path
 
 import click
 
+from batchyard.cli.aims import TO, WHAT
+from batchyard.cli.lone import watch_batch
+from batchyard.cli.options import AS_JSON
+from batchyard.cli.remote import campaign_meant
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
 
 __all__ = ["watch"]
@@ -13,10 +16,18 @@ _NOT_YET = 7
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
-def watch(folder: Path, *, as_json: bool) -> None:
-    """Go on with a campaign until every request has its result."""
+@WHAT
+@TO
+@AS_JSON
+def watch(*, what: str, to: str | None, as_json: bool) -> None:
+    """Go on with a campaign, or look at a batch, until every request has its result.
+
+    BATCH is an id, the beginning of one, or @last. Ctrl-C cancels nothing.
+    """
+    folder = campaign_meant(what)
+    if folder is None:
+        watch_batch(what, to, as_json=as_json)
+        return
     campaign = open_campaign(folder)
     counts = go_on(campaign, "end")
     if counts is None:

@@ -1,5 +1,6 @@
 """Asks again what failed in a batch, at a server that has no retry of its own."""
 
+import json
 from collections.abc import Mapping, Set
 from typing import Any
 
@@ -53,7 +54,8 @@ async def ask_again(
     id = str(batch["id"])
     file_id = await remote.upload(f"{id}_retry.jsonl", b"".join(lines), f"{key}-file")
     metadata = {**(batch.get("metadata") or {}), RETRY_OF: id}
-    endpoint = str(batch.get("endpoint"))
+    # Some servers do not say what a batch was for; its lines do.
+    endpoint = batch.get("endpoint") or json.loads(lines[0])["url"]
     window = str(batch.get("completion_window") or "24h")
-    made = await remote.create(file_id, endpoint, window, metadata, key)
+    made = await remote.create(file_id, str(endpoint), window, metadata, key)
     return await remote.batch(made.id)
