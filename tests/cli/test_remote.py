@@ -1,7 +1,9 @@
 """Verbs that look at a Batch API: ls, status, why, errors, results, retry."""
 
 import json
+import sys
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
@@ -183,6 +185,7 @@ def test_a_batch_is_watched_and_cancelled(home: Home) -> None:
     """Without a campaign: `watch` waits for its end, `cancel` asks for it."""
     home.sim.set("faults", "hang:1")
     batch = batch_of(home.openai, request_lines(2))
+    assert call("watch", batch.id, "--timeout", "0.01").exit_code == 7
     assert call("cancel", batch.id).exit_code in (0, 7)
     done = call("watch", batch.id[:20], "--json")
     assert (done.exit_code, json.loads(done.stdout)["status"]) == (5, "cancelled")
@@ -198,3 +201,33 @@ def test_a_campaign_that_is_not_there(home: Home) -> None:
         assert (done.exit_code, "There is no campaign" in done.stderr) == (1, True)
     for verb in ("collect", "resume"):
         assert call(verb, "batch_x").exit_code == 2
+
+
+def test_strict_takes_no_failures(home: Home, mixed: str) -> None:
+    """With `--strict` a request without an answer is exit code 6; a wait that is over is 7."""
+    assert (call("watch", mixed).exit_code, call("watch", mixed, "--strict").exit_code) == (0, 6)
+    Path("in.jsonl").write_bytes(request_lines(20))
+    home.sim.set("faults", "400:0.5")
+    assert call("submit", "in.jsonl", "--poll", "0.05").exit_code == 0
+    assert call("watch", "in.campaign", "--timeout", "0").exit_code == 7
+    assert call("watch", "in.campaign", "--strict").exit_code == 6
+    assert call("collect", "in.campaign").exit_code == 0
+    assert call("collect", "in.campaign", "--strict").exit_code == 6
+
+
+def test_a_closed_pipe_is_no_traceback(mixed: str) -> None:
+    """Piped into `head`, no verb says anything of it."""
+    for words in ("results @ --join", "results @ --field text", "ls --json", "explain", "files ls"):
+        command = f"{sys.executable} -m batchyard {words.replace('@', mixed)} | head -c 1"
+        done = run(command, shell=True, capture_output=True, text=True, check=False)
+        assert (len(done.stdout), done.stderr) == (1, ""), words
+
+
+def test_terminals_obey_nobody_else(home: Home, tmp_path: Path) -> None:
+    """What others have written is shown without what a terminal would obey."""
+    fault = {"response": None, "error": {"code": "x\x1b[2J", "message": "a\x1b]0;b\x07\nc"}}
+    path = tmp_path / "out.jsonl"
+    path.write_text(json.dumps({"custom_id": "\x1b[1m", **fault}) + "\n")
+    shown = call("errors", path).stdout
+    assert "\x1b" not in shown
+    assert "\\x1b[2J" in shown

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from batchyard.cli.options import AS_JSON
+from batchyard.cli.options import AS_JSON, STRICT
 from batchyard.cli.remote import DIR
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
 
@@ -16,12 +16,13 @@ _NOT_YET = 7
 
 @click.command()
 @DIR
+@STRICT
 @AS_JSON
-def collect(folder: Path, *, as_json: bool) -> None:
+def collect(folder: Path, *, strict: bool, as_json: bool) -> None:
     """Look once, fetch what has ended, and submit what there is room for now."""
     campaign = open_campaign(folder)
     counts = go_on(campaign, "turn")
     if counts is None:
         click.echo("Not all batches have ended.", err=True)
         sys.exit(_NOT_YET)
-    tell_counts(campaign, counts, as_json=as_json)
+    tell_counts(campaign, counts, as_json=as_json, strict=strict)

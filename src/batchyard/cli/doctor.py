@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from batchyard.cli.aims import TO, profiles_here
-from batchyard.cli.options import AS_JSON, tell_json
+from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.client.diagnosis import Finding, of_machine, of_target
 from batchyard.client.profiles import ProfileError, destination_of
 from batchyard.config import SettingsError, read_settings
@@ -56,6 +56,8 @@ def _show(one: Finding, *, as_json: bool) -> None:
     if as_json:
         tell_json({"name": one.name, "level": one.level, "found": one.found, "fix": one.fix})
         return
-    click.echo(f"{click.style(f'{one.level:4}', fg=_COLORS[one.level])}  {one.name}: {one.found}")
+    click.echo(
+        f"{click.style(f'{one.level:4}', fg=_COLORS[one.level])}  {one.name}: {clean(one.found)}"
+    )
     if one.fix:
         click.echo(f"      {one.fix}")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from batchyard.cli.aims import TO, aim_at, later, state_here
-from batchyard.cli.options import AS_JSON, tell_json
+from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.remote import campaign_meant, talk
 from batchyard.client.answers import (
     Ending,
@@ -107,11 +107,11 @@ def _tell(faults: Faults, most: int, *, as_json: bool) -> None:
             remedy = known.remedy if known else None
             tell_json({"name": name, "count": count, "remedy": remedy, "samples": told})
             continue
-        click.echo(f"{count:>9,}  {name}")
+        click.echo(f"{count:>9,}  {clean(name[:_MESSAGE_CHARACTERS_MAX])}")
         if known is not None:
             click.echo(f"           {known.meaning} {known.remedy}")
         for one in shown:
-            message = " ".join(one.message.split())[:_MESSAGE_CHARACTERS_MAX]
-            click.echo(f"           {one.custom_id}: {message}")
+            message = clean(one.message[:_MESSAGE_CHARACTERS_MAX])
+            click.echo(f"           {clean(one.custom_id)}: {message}")
     if not faults.total:
         click.echo("Nothing went wrong.", err=True)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from batchyard.cli.aims import TO, aim
-from batchyard.cli.options import AS_JSON, tell_json
+from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.output import published
 from batchyard.cli.remote import talk
 from batchyard.client.downloading import download
@@ -131,5 +131,5 @@ def _show(one: dict[str, Any], *, as_json: bool) -> None:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(moment)) if moment else "-"
     click.echo(
         f"{one.get('id'):38}  {one.get('bytes') or 0:>15,}  {when}  {one.get('purpose')}  "
-        f"{one.get('filename')}"
+        f"{clean(one.get('filename'))}"
     )

@@ -16,21 +16,35 @@ from batchyard.client.targets import target_of_url
 
 __all__ = ["cancel_batch", "watch_batch"]
 
-_ENDED_BADLY, _NOT_YET = 5, 7
+_ENDED_BADLY, _INCOMPLETE, _NOT_YET = 5, 6, 7
 # Ours is asked often; of a server that nobody knows it is likely ours.
 _POLL_SECONDS = 5.0
 _FAULTS_MAX = 8
 
 
-def watch_batch(word: str, to: str | None, *, as_json: bool) -> None:
+def watch_batch(
+    word: str, to: str | None, timeout: float | None, *, strict: bool, as_json: bool
+) -> None:
     """Tell how far a batch is until it has ended; exit code 5 unless it completed."""
     destination = aim_at(to, word)
     target = target_of_url(destination.base_url)
     seconds = float(target.poll_seconds) if target is not None else _POLL_SECONDS
-    found = talk(destination, lambda remote: _watch(remote, word, seconds))
+
+    async def work(remote: Remote) -> dict[str, Any] | None:
+        try:
+            return await asyncio.wait_for(_watch(remote, word, seconds), timeout)
+        except TimeoutError:
+            return None
+
+    found = talk(destination, work)
+    if found is None:
+        click.echo("It has not ended.", err=True)
+        sys.exit(_NOT_YET)
     _tell(found, as_json=as_json)
     if found["status"] != "completed":
         sys.exit(_ENDED_BADLY)
+    if strict and found["request_counts"]["failed"]:
+        sys.exit(_INCOMPLETE)
 
 
 def cancel_batch(word: str, to: str | None, *, as_json: bool) -> None:

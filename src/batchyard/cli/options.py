@@ -9,7 +9,18 @@ import click
 from batchyard.client.targets import TARGETS
 from batchyard.wire.objects import to_json
 
-__all__ = ["AS_JSON", "OUTPUT", "SOURCE", "SOURCES", "TARGET", "amount", "tell_json"]
+__all__ = [
+    "AS_JSON",
+    "OUTPUT",
+    "SOURCE",
+    "SOURCES",
+    "STRICT",
+    "TARGET",
+    "TIMEOUT",
+    "amount",
+    "clean",
+    "tell_json",
+]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -33,9 +44,24 @@ OUTPUT = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where it goes, whole or not at all; stdout unless given.",
 )
+STRICT = click.option(
+    "--strict", is_flag=True, help="Exit with code 6 where a request has no answer."
+)
+TIMEOUT = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Wait for no longer: exit code 7, and the batches go on.",
+)
 
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGB]?)")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+
+
+def clean(text: object) -> str:
+    """Text of others on one line, without what a terminal would obey."""
+    line = " ".join(str(text).split())
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
 
 
 def tell_json(told: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from batchyard.cli.aims import aim_for, later, state_here
+from batchyard.cli.options import clean
 from batchyard.client.campaign import Campaign
 from batchyard.client.finding import UnclearError, find_batch, find_folder
 from batchyard.client.profiles import Destination
@@ -29,7 +30,7 @@ def key_of(campaign: Campaign) -> str | None:
 
 def fail(error: ProviderError, destination: Destination) -> NoReturn:
     """End the command with what a failed call means to the user."""
-    click.echo(f"Error: {error}", err=True)
+    click.echo(f"Error: {clean(error)}", err=True)
     if error.status in (401, 403):
         click.echo(
             f"The key for {destination.base_url} comes from {destination.key_from}"

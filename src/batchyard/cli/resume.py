@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from batchyard.cli.options import AS_JSON
+from batchyard.cli.options import AS_JSON, STRICT, TIMEOUT
 from batchyard.cli.remote import DIR
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
 
@@ -16,12 +16,14 @@ _NOT_YET = 7
 
 @click.command()
 @DIR
+@TIMEOUT
+@STRICT
 @AS_JSON
-def resume(folder: Path, *, as_json: bool) -> None:
+def resume(folder: Path, *, timeout: float | None, strict: bool, as_json: bool) -> None:
     """Go on with a campaign that was stopped or killed; the same as watch."""
     campaign = open_campaign(folder)
-    counts = go_on(campaign, "end")
+    counts = go_on(campaign, "end", timeout)
     if counts is None:
         click.echo("Not all batches have ended.", err=True)
         sys.exit(_NOT_YET)
-    tell_counts(campaign, counts, as_json=as_json)
+    tell_counts(campaign, counts, as_json=as_json, strict=strict)

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from batchyard.cli.aims import TO, WHAT, aim_at
-from batchyard.cli.options import AS_JSON, tell_json
+from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.remote import batch_at, campaign_meant
 from batchyard.cli.submit import open_campaign
 from batchyard.client.standing import stage_of
@@ -47,7 +47,7 @@ def _show_campaign(folder: Path, *, as_json: bool) -> None:
     for one in standing.chunks:
         click.echo(f"{one.name}  {one.lines:>9,}  {stage_of(one):<10}  {one.batch_id or '-'}")
         for trouble in one.errors[:1]:
-            click.echo(f"        {trouble.code}: {trouble.message}")
+            click.echo(f"        {clean(trouble.code)}: {clean(trouble.message)}")
     if standing.cancelled:
         click.echo("cancelled")
     if standing.counts is not None:
@@ -72,11 +72,11 @@ def _show_batch(found: dict[str, Any]) -> None:
         if found.get(name):
             click.echo(f"{name.removesuffix('_file_id'):8}{found[name]}")
     for name, text in (found.get("metadata") or {}).items():
-        click.echo(f"{name}={text}")
+        click.echo(f"{clean(name)}={clean(text)}")
     errors = found.get("errors")
     for one in errors.get("data") or () if isinstance(errors, dict) else ():
         line = f"line {one['line']}: " if one.get("line") else ""
-        click.echo(f"{line}{one.get('code')}: {one.get('message')}")
+        click.echo(f"{line}{clean(one.get('code'))}: {clean(one.get('message'))}")
 
 
 def _moment(seconds: int) -> str:

@@ -1,5 +1,6 @@
 """`batchyard submit`: a file of requests becomes a campaign, and its first batches."""
 
+import asyncio
 import json
 import os
 import secrets
@@ -30,7 +31,7 @@ from batchyard.places.faults import reach_from
 
 __all__ = ["go_on", "open_campaign", "submit", "tell_counts"]
 
-_INVALID, _NO_ACCESS, _ENDED_BADLY, _OVER_BUDGET, _INTERRUPTED = 3, 4, 5, 8, 130
+_INVALID, _NO_ACCESS, _ENDED_BADLY, _INCOMPLETE, _OVER_BUDGET, _INTERRUPTED = 3, 4, 5, 6, 8, 130
 
 
 @click.command()
@@ -160,8 +161,10 @@ def open_campaign(folder: Path) -> Campaign:
     return campaign
 
 
-def go_on(campaign: Campaign, until: Until) -> Mapping[str, int] | None:
-    """Go on with a campaign; faults end the command with what they mean to the user."""
+def go_on(
+    campaign: Campaign, until: Until, seconds: float | None = None
+) -> Mapping[str, int] | None:
+    """Go on with a campaign, so long at most; faults end the command with what they mean."""
     told = ""
 
     def tell(now: Progress) -> None:
@@ -173,7 +176,11 @@ def go_on(campaign: Campaign, until: Until) -> Mapping[str, int] | None:
             told = text
 
     try:
-        return campaign.run(tell, until)
+        if seconds is None:
+            return campaign.run(tell, until)
+        return asyncio.run(asyncio.wait_for(campaign.arun(tell, until), seconds))
+    except TimeoutError:
+        return None
     except ProviderError as error:
         click.echo(f"Error: {error}", err=True)
         click.echo(f"Nothing is lost. To go on: batchyard resume {campaign.folder}", err=True)
@@ -187,7 +194,9 @@ def go_on(campaign: Campaign, until: Until) -> Mapping[str, int] | None:
         sys.exit(_INTERRUPTED)
 
 
-def tell_counts(campaign: Campaign, counts: Mapping[str, int], *, as_json: bool) -> None:
+def tell_counts(
+    campaign: Campaign, counts: Mapping[str, int], *, as_json: bool, strict: bool = False
+) -> None:
     """Say how all requests ended, and where the results are."""
     bill = campaign.bill()
     if as_json:
@@ -199,6 +208,8 @@ def tell_counts(campaign: Campaign, counts: Mapping[str, int], *, as_json: bool)
         click.echo(campaign.results_path)
     if not counts["succeeded"]:
         sys.exit(_ENDED_BADLY)
+    if strict and counts["succeeded"] < sum(counts.values()):
+        sys.exit(_INCOMPLETE)
 
 
 def _tell_begun(campaign: Campaign, *, as_json: bool) -> None:

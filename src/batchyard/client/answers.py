@@ -169,9 +169,12 @@ def picked(line: bytes, path: str) -> Any:
 
     `text` is the answer's text, whatever the endpoint. None where nothing is there.
     """
-    found: Any = json.loads(line)
+    try:
+        found: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
     if path == "text":
-        response = found.get("response")
+        response = found.get("response") if isinstance(found, dict) else None
         return next(texts_of(response.get("body") if isinstance(response, dict) else None), None)
     for name in path.split("."):
         if isinstance(found, dict):

@@ -15,6 +15,7 @@ __all__ = ["Remote", "batch_of", "models_of", "said_by"]
 
 _PIECE_BYTES = 16 << 20
 _PAGE = 100
+_BOM = b"\xef\xbb\xbf"
 _RESULTS_PAGE = 10_000
 _RANGE = re.compile(rb"bytes [0-9]+-([0-9]+)/([0-9]+)")
 _UNKNOWN_ROUTE = (404, 405)
@@ -99,9 +100,11 @@ class Remote(Provider):
 
     async def lines(self, file_id: str) -> AsyncIterator[bytes]:
         """The lines of a file that are not blank, each with its line feed."""
-        left = b""
+        left, begun = b"", False
         async for piece in self.pieces(file_id):
             *whole, left = (left + piece).split(b"\n")
+            if whole and not begun:
+                whole[0], begun = whole[0].removeprefix(_BOM), True
             for line in whole:
                 if line and not line.isspace():
                     yield line + b"\n"
