@@ -1,4 +1,4 @@
-"""A server that a module of tests shares, and a user of the command with a folder of their own."""
+"""A server that all tests of verbs share, and a user of the command with a folder of their own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ class Home:
 
     def __init__(self, folder: Path) -> None:
         self.sim = Sim(folder)
-        self.server = Server(folder, [self.sim.url])
+        self.server = Server(folder, [self.sim.url], cancel_grace_seconds=0.2)
         self.openai = self.server.start()
 
     def ended(self, lines: bytes) -> str:
@@ -27,7 +27,7 @@ class Home:
         self.sim.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     one = Home(tmp_path_factory.mktemp("home"))
     yield one

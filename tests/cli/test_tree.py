@@ -15,8 +15,6 @@ from tests.cli.calling import call
 Words = tuple[str, ...]
 # What serves until it is stopped, or prints one thing that has one form.
 WITHOUT_RESULTS = {("serve",), ("sim",), ("openapi",), ("completion",)}
-# These are about to get it.
-OWED = {("split",), ("run",), ("why",)}
 HEAVY = ("openai", "pydantic", "sqlalchemy", "starlette", "uvloop", "jinja2", "duckdb", "asyncio")
 
 
@@ -54,7 +52,7 @@ def test_a_verb_says_what_it_does(words: Words) -> None:
 @pytest.mark.parametrize("words", ENDS, ids=titled)
 def test_a_verb_tells_programs(words: Words) -> None:
     """Whatever has results has `--json`, unless they are lines of JSON anyway."""
-    if words not in WITHOUT_RESULTS | OWED:
+    if words not in WITHOUT_RESULTS:
         options = {name for one in VERBS[words].params for name in one.opts}
         assert options & {"--json", "--output"}
 

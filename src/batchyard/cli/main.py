@@ -1,11 +1,14 @@
 """The command `batchyard` and the list of its verbs; a verb is loaded when it is called."""
 
 import importlib
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from batchyard import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["main"]
 
@@ -64,14 +67,13 @@ class _Verbs(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         if not incomplete.isidentifier() and incomplete:
             return super().shell_complete(ctx, incomplete)
         # Here too no verb is loaded: who presses TAB does not wait for long.
+        made = importlib.import_module("click.shell_completion").CompletionItem
         return [
-            CompletionItem(name, help=text)
-            for name, text in _VERBS.items()
-            if name.startswith(incomplete)
+            made(name, help=text) for name, text in _VERBS.items() if name.startswith(incomplete)
         ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
