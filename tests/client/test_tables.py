@@ -138,6 +138,8 @@ def test_frames_are_read_in_slices(tmp_path: Path) -> None:
     frame = polars.DataFrame(ROWS)
     assert list(rows_of(frame)) == ROWS
     assert list(rows_of(frame.lazy())) == ROWS
+    capsule = SimpleNamespace(__arrow_c_stream__=frame.__arrow_c_stream__)
+    assert list(rows_of(capsule)) == ROWS
     assert list(rows_of(frame["id"])) == [{"id": row["id"]} for row in ROWS]
     write_table(frame, tmp_path / "t.jsonl")
     with duckdb.connect() as connection:

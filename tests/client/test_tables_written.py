@@ -87,8 +87,8 @@ def test_types_that_were_read_are_written_again(tmp_path: Path) -> None:
     statement = """select 1::tinyint as a, 2::uinteger as b, 1.5::float as c, 'x'::blob as d,
         map {'k': 1::smallint} as e, null::decimal(9, 2) as f, [1::hugeint] as g,
         timestamp_ns '2026-01-01 00:00:00.000000123' as h, {'x': 'y'::blob} as i,
-        'b'::enum('a', 'b') as j, '{"a": [1]}'::json as k, timestamptz '2026-01-01 00:00+02' as l,
-        interval 36 hours as m"""
+        'b'::enum('a', 'b') as j, '{"a": [1]}'::json as k,
+        timestamptz '2026-01-01 00:00:00+02' as l, interval 36 hours as m"""
     with duckdb.connect() as connection:
         connection.execute(f"copy ({statement}) to '{first}' (format parquet)")
     write_table(first, second)

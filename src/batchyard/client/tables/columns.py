@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from batchyard.client.answering import flat, flat_names
+from batchyard.client.outcomes import texts_of
 from batchyard.client.packing import floats
 from batchyard.client.results import Result, facts_of
 from batchyard.client.schema import format_of, read_as
@@ -49,19 +50,26 @@ class Columns:
         own = own or (self._name,)
         self._facts = {one: _free(one, own) for one in FACTS}
         self.names: tuple[str, ...] = (*own, *self._facts.values())
+        self._empty: dict[str, Any] = dict.fromkeys(self.names)
 
     def of(self, result: Result, part: int = 0, parts: int = 1) -> dict[str, Any]:
         """The columns of a result, or of one of the parts of a line that has many."""
-        told: dict[str, Any] = dict.fromkeys(self.names)
+        told = self._empty.copy()
         body = result.body
         outcome, error = str(result.outcome), _error_of(result)
         if result.succeeded:
             try:
-                told |= self._answer(result, body, part)
+                told |= self._answer(body, part)
             except (ValueError, LookupError, TypeError, AttributeError) as fault:
                 outcome, error = "invalid_output", str(fault) or repr(fault)
-        facts = {"outcome": outcome, "error": error, **self._spent(result, body, part, parts)}
-        told |= {self._facts[name]: one for name, one in facts.items()}
+        facts = self._facts
+        told[facts["outcome"]], told[facts["error"]] = outcome, error
+        spent = self._spent(result, body, part, parts)
+        if spent is not None:
+            told[facts["input_tokens"]] = spent.input_tokens
+            told[facts["output_tokens"]] = spent.output_tokens
+            if spent.price is not None:
+                told[facts["cost_usd"]] = spent.picodollars / PICODOLLARS
         return told
 
     @property
@@ -71,39 +79,31 @@ class Columns:
 
     def missing(self) -> dict[str, Any]:
         """The columns of a row for which there is no result."""
-        told: dict[str, Any] = dict.fromkeys(self.names)
-        return told | {self._facts["outcome"]: "missing", self._facts["error"]: "no result"}
+        return self._empty | {self._facts["outcome"]: "missing", self._facts["error"]: "no result"}
 
-    def _answer(self, result: Result, body: Any, part: int) -> dict[str, Any]:
-        if self._shape is not None:
-            text = result.text
-            if text is None:
-                raise ValueError("The answer has no text.")
-            value = _plain(read_as(self._shape, text))
-            if not self._fields:
-                return {self._name: value}
-            return flat(value, self._fields)
-        return {self._name: _READ[self._name](result, body, part)}
+    def _answer(self, body: Any, part: int) -> dict[str, Any]:
+        if self._shape is None:
+            return {self._name: _READ[self._name](body, part)}
+        text = next(texts_of(body), None)
+        if text is None:
+            raise ValueError("The answer has no text.")
+        value = _plain(read_as(self._shape, text))
+        return flat(value, self._fields) if self._fields else {self._name: value}
 
-    def _spent(self, result: Result, body: Any, part: int, parts: int) -> dict[str, Any]:
+    def _spent(self, result: Result, body: Any, part: int, parts: int) -> Spent | None:
         facts = facts_of(result)
         if facts is None or not facts.total_tokens:
-            return {}
+            return None
         price = None
         if self._price_of is not None and isinstance(body, dict):
             price = self._price_of(str(body.get("model", "")))
-        spent = Spent(
+        return Spent(
             model="",
             input_tokens=_share(facts.input_tokens, part, parts),
             cached_tokens=_share(facts.cached_tokens, part, parts),
             output_tokens=_share(facts.output_tokens, part, parts),
             price=price,
         )
-        return {
-            "input_tokens": spent.input_tokens,
-            "output_tokens": spent.output_tokens,
-            "cost_usd": None if price is None else spent.picodollars / PICODOLLARS,
-        }
 
 
 def _free(name: str, others: Container[str]) -> str:
@@ -127,9 +127,9 @@ def _kind_of(body: Any) -> str:
     return "answer"
 
 
-def _text(result: Result, body: Any, _part: int) -> str | None:
+def _text(body: Any, _part: int) -> str | None:
     """The text; what has none, as calls of tools, is told as JSON."""
-    text = result.text
+    text = next(texts_of(body), None)
     if text is not None or not isinstance(body, dict):
         return text
     choices = body.get("choices")
@@ -138,22 +138,22 @@ def _text(result: Result, body: Any, _part: int) -> str | None:
     return json.dumps(body.get("output", body), ensure_ascii=False)
 
 
-def _vector(_result: Result, body: Any, part: int) -> list[float]:
+def _vector(body: Any, part: int) -> list[float]:
     found = next((one for one in body["data"] if one.get("index", 0) == part), None)
     if found is None:
         raise ValueError(f"The answer has no vector {part}.")
     return floats(found["embedding"])
 
 
-def _image(_result: Result, body: Any, _part: int) -> Any:
+def _image(body: Any, _part: int) -> Any:
     return body["data"][0].get("url") or body["data"][0].get("b64_json")
 
 
-def _flagged(_result: Result, body: Any, _part: int) -> Any:
+def _flagged(body: Any, _part: int) -> Any:
     return body["results"][0]["flagged"]
 
 
-_READ: dict[str, Callable[[Result, Any, int], Any]] = {
+_READ: dict[str, Callable[[Any, int], Any]] = {
     "answer": _text,
     "embedding": _vector,
     "image": _image,
@@ -169,6 +169,8 @@ def _error_of(result: Result) -> str | None:
 
 def _share(count: int, part: int, parts: int) -> int:
     """A part of tokens that belong to many, so that all parts add up."""
+    if parts == 1:
+        return count
     share, rest = divmod(count, parts)
     return share + (part < rest)
 

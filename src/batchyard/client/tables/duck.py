@@ -19,16 +19,19 @@ __all__ = [
     "table_types",
 ]
 
-_ROWS = 20_000
+_ROWS = 1_000
 
 Row = dict[str, Any]
 
 
 def query_rows(
-    statement: str, parameters: Mapping[str, Any] | None = None, file: str | None = None
+    statement: str,
+    parameters: Mapping[str, Any] | None = None,
+    file: str | None = None,
+    threads: int | None = None,
 ) -> Iterator[Row]:
     """The rows that a statement gives, of a file of DuckDB's or of none."""
-    with _connect(file) as connection:
+    with _connect(file, threads) as connection:
         found = connection.execute(statement, dict(parameters or {}) or None)
         names = [one[0] for one in found.description or ()]
         twice = next((one for one in names if names.count(one) > 1), None)
@@ -50,7 +53,7 @@ def query_types(
 
 def parquet_rows(name: str) -> Iterator[Row]:
     """The rows of a Parquet file, or of all that a pattern names."""
-    return query_rows("from read_parquet($name)", {"name": name})
+    return query_rows("from read_parquet($name)", {"name": name}, threads=1)
 
 
 def parquet_types(name: str) -> dict[str, str]:
@@ -60,7 +63,7 @@ def parquet_types(name: str) -> dict[str, str]:
 
 def table_rows(path: Path, table: str | None) -> Iterator[Row]:
     """The rows of a table of a file of DuckDB's; without a name, of the only one."""
-    return query_rows(f"from {quoted(_chosen(path, table))}", None, os.fspath(path))
+    return query_rows(f"from {quoted(_chosen(path, table))}", None, os.fspath(path), 1)
 
 
 def table_types(path: Path, table: str | None) -> dict[str, str]:
@@ -83,7 +86,10 @@ def _chosen(path: Path, table: str | None) -> str:
     return str(names[0])
 
 
-def _connect(file: str | None) -> duckdb.DuckDBPyConnection:
+def _connect(file: str | None, threads: int | None = None) -> duckdb.DuckDBPyConnection:
     # Names in a statement mean tables and files, never variables of this process.
     config: dict[str, Any] = {"python_enable_replacements": False}
+    if threads is not None:
+        # Each more holds groups of rows of its own, and who only reads on waits for Python.
+        config["threads"] = threads
     return duckdb.connect(file or ":memory:", read_only=file is not None, config=config)

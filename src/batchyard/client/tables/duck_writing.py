@@ -18,9 +18,11 @@ __all__ = ["write_duckdb", "write_parquet"]
 Row = dict[str, Any]
 Types = Callable[[], Mapping[str, str]]
 
-# Its own limit for a line is 16 MiB; the room for lines is taken as often as there are threads.
+# Its own limit for a line is 16 MiB; the room for lines is taken many times over.
 _LINE_BYTES = 1 << 24
-_THREADS_MAX = 4
+# A group of rows is held in memory as a whole: of short rows 122,880, of long ones fewer.
+_GROUP_ROWS = (2_048, 122_880)
+_GROUP_BYTES = 1 << 26
 # Read as the texts that stand for them, and only then made what they are.
 _AS_TEXT = re.compile(r"\b(?:BLOB|JSON)\b")
 
@@ -30,7 +32,9 @@ def write_parquet(rows: Iterable[Row], path: Path, types: Types) -> int:
     with spooled(rows, path) as spool, _connect(":memory:", path) as connection:
         statement, parameters = _selected(spool, types())
         connection.execute(
-            f"copy ({statement}) to {_text(path)} (format parquet, compression zstd)", parameters
+            f"copy ({statement}) to {_text(path)} "
+            f"(format parquet, compression zstd, row_group_size {_group_rows(spool)})",
+            parameters,
         )
         return spool.rows
 
@@ -68,16 +72,22 @@ def _selected(spool: Spool, types: Mapping[str, str]) -> tuple[str, dict[str, An
         "most": max(_LINE_BYTES, spool.longest + 1),
     }
     source = (
-        "read_json($path, format = 'newline_delimited', compression = 'none', "
+        "read_json($path, format = 'newline_delimited', "
         "columns = $columns, maximum_object_size = $most)"
     )
     return f"from {source} select {', '.join(columns)}", parameters
 
 
+def _group_rows(spool: Spool) -> int:
+    least, most = _GROUP_ROWS
+    return max(least, min(most, _GROUP_BYTES * spool.rows // max(1, spool.path.stat().st_size)))
+
+
 def _connect(file: str, beside: Path) -> duckdb.DuckDBPyConnection:
     config: dict[str, Any] = {
         "python_enable_replacements": False,
-        "threads": min(_THREADS_MAX, os.cpu_count() or 1),
+        # Each thread more takes as much memory again, and waits for this process in any case.
+        "threads": 1,
         "temp_directory": os.fspath(beside.with_name(f".{beside.name}.{os.getpid()}.swap")),
     }
     return duckdb.connect(file, config=config)

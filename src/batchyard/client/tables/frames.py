@@ -6,14 +6,16 @@ from typing import Any
 
 from batchyard.client.tables.errors import TableError
 
-__all__ = ["adder_of", "library_of", "reader_of"]
+__all__ = ["adder_of", "library_of", "reader_of", "reads_again"]
 
-_SLICE_ROWS = 10_000
+_SLICE_ROWS = 1_000
 
 Row = dict[str, Any]
 Values = dict[str, list[Any]]
 Reader = Callable[[Any], Iterator[Row]]
-Adder = Callable[[Any, Values], Any]
+# What the columns are, as far as it is known, by DuckDB's names.
+Types = dict[str, str]
+Adder = Callable[[Any, Values, Types], Any]
 
 
 def library_of(source: Any) -> str:
@@ -33,7 +35,16 @@ def reader_of(source: Any) -> Reader | None:
 
 def adder_of(source: Any) -> Adder | None:
     """What adds columns to a frame, and leaves its own as they are; None where nothing does."""
-    return _ADDERS.get(library_of(source))
+    library = library_of(source)
+    is_streamed = library == "datasets" and not hasattr(source, "num_rows")
+    if is_streamed or not reads_again(source):
+        raise TableError(f"A {type(source).__name__} is a stream: write its rows to a file.")
+    return _ADDERS.get(library)
+
+
+def reads_again(source: Any) -> bool:
+    """Whether rows can be read more than once; readers of Arrow's are read off."""
+    return not hasattr(source, "read_next_batch")
 
 
 def _pandas_rows(frame: Any) -> Iterator[Row]:
@@ -79,7 +90,7 @@ def _dataset_rows(dataset: Any) -> Iterator[Row]:
     if isinstance(dataset, dict):
         raise TableError(f"These are the splits {', '.join(dataset)}: choose one.")
     dataset = dataset.with_format(None)
-    for part in dataset.iter(batch_size=_SLICE_ROWS // 10):
+    for part in dataset.iter(batch_size=_SLICE_ROWS):
         names = _names(part)
         for values in zip(*part.values(), strict=True):
             yield dict(zip(names, values, strict=True))
@@ -87,14 +98,24 @@ def _dataset_rows(dataset: Any) -> Iterator[Row]:
 
 def _duckdb_rows(relation: Any) -> Iterator[Row]:
     names = _names(relation.columns)
-    streams = hasattr(relation, "iter_rows")
-    for values in relation.iter_rows() if streams else iter(relation.fetchone, None):
+    if hasattr(relation, "iter_rows"):
+        many = relation.iter_rows()
+    else:
+        # Before DuckDB 2 a relation gives its rows once, unless it is asked anew.
+        many = iter(relation.execute().fetchone, None)
+    for values in many:
         yield dict(zip(names, values, strict=True))
 
 
 def _stream_rows(source: Any) -> Iterator[Row]:
-    """Of whatever else speaks Arrow's C stream interface, by way of DuckDB."""
-    raise TableError(f"{type(source).__name__} is not read yet.")
+    """Of whatever else speaks Arrow's C stream interface, by the library that is at hand."""
+    if (arrow := sys.modules.get("pyarrow")) is not None:
+        yield from _arrow_rows(arrow.RecordBatchReader.from_stream(source))
+    elif (polars := sys.modules.get("polars")) is not None:
+        yield from _polars_rows(polars.DataFrame(source))
+    else:
+        name = type(source).__name__
+        raise TableError(f"A {name} is read by pyarrow or polars: import one of them before.")
 
 
 def _names(columns: Any) -> list[str]:
@@ -105,43 +126,52 @@ def _names(columns: Any) -> list[str]:
     return names
 
 
-def _add_to_pandas(frame: Any, columns: Values) -> Any:
+def _add_to_pandas(frame: Any, columns: Values, types: Types) -> Any:
+    pandas = sys.modules["pandas"]
+    known = {"BIGINT": "Int64", "DOUBLE": "float64"}
     if not hasattr(frame, "columns"):
         frame = frame.to_frame(frame.name or "text")
-    return frame.assign(**columns)
+    added = {
+        name: pandas.array(values, dtype=known[types[name]]) if types.get(name) in known else values
+        for name, values in columns.items()
+    }
+    return frame.assign(**added)
 
 
-def _add_to_polars(frame: Any, columns: Values) -> Any:
+def _add_to_polars(frame: Any, columns: Values, types: Types) -> Any:
     polars = sys.modules["polars"]
+    known = {"BIGINT": polars.Int64, "DOUBLE": polars.Float64, "VARCHAR": polars.String}
     is_lazy = hasattr(frame, "collect")
     if is_lazy:
         frame = frame.collect()
     elif not hasattr(frame, "with_columns"):
         frame = frame.to_frame(frame.name or "text")
-    added = [polars.Series(name, values, strict=False) for name, values in columns.items()]
-    frame = frame.with_columns(added)
+    frame = frame.with_columns(
+        polars.Series(name, values, dtype=known.get(types.get(name, "")), strict=False)
+        for name, values in columns.items()
+    )
     return frame.lazy() if is_lazy else frame
 
 
-def _add_to_arrow(table: Any, columns: Values) -> Any:
+def _add_to_arrow(table: Any, columns: Values, types: Types) -> Any:
     """A table, whatever it was before."""
     arrow = sys.modules["pyarrow"]
+    known = {"BIGINT": arrow.int64(), "DOUBLE": arrow.float64(), "VARCHAR": arrow.string()}
     if hasattr(table, "to_table"):
         table = table.to_table()
     elif not hasattr(table, "append_column"):
-        if not hasattr(table, "to_batches"):
-            raise TableError(f"A {type(table).__name__} is read once: make a table of it before.")
         table = arrow.Table.from_batches(table.to_batches())
     for name, values in columns.items():
-        table = table.append_column(name, arrow.array(values))
+        table = table.append_column(name, arrow.array(values, known.get(types.get(name, ""))))
     return table
 
 
-def _add_to_dataset(dataset: Any, columns: Values) -> Any:
-    if not hasattr(dataset, "add_column") or not hasattr(dataset, "num_rows"):
-        raise TableError("A dataset that is streamed gets no columns: write it to a file.")
+def _add_to_dataset(dataset: Any, columns: Values, types: Types) -> Any:
+    value = sys.modules["datasets"].Value
+    known = {"BIGINT": "int64", "DOUBLE": "float64", "VARCHAR": "string"}
     for name, values in columns.items():
-        dataset = dataset.add_column(name, values)
+        kind = known.get(types.get(name, ""))
+        dataset = dataset.add_column(name, values, feature=value(kind) if kind else None)
     return dataset
 
 

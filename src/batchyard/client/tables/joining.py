@@ -77,7 +77,7 @@ def add_answers(
     for _, told in pairs:
         for name, value in told.items():
             columns.setdefault(name, []).append(value)
-    return add(source, columns)
+    return add(source, columns, pairs.types())
 
 
 class Pairs:
@@ -108,10 +108,14 @@ class Pairs:
 
     def __iter__(self) -> Iterator[Pair]:
         names = self._names = dict[str, str]()
+        is_same = False
         for row, told in self._by_position() if self._key is None else self._by_key():
             if not names:
                 names |= {one: _free(f"{self._prefix}{one}", row) for one in self._columns.names}
-            yield row, {names.get(one, one): value for one, value in told.items()}
+                is_same = all(one == own for one, own in names.items())
+            if not is_same:
+                told = {names.get(one, one): value for one, value in told.items()}
+            yield row, told
 
     def _by_position(self) -> Iterator[Pair]:
         for number, (row, told) in enumerate(zip_longest(self._table.rows(), self._told()), 1):

@@ -86,7 +86,7 @@ def table_of(source: Any, *, kind: str | None = None, table: str | None = None) 
     if hasattr(source, "read"):
         return _of_stream(source, kind)
     if (reader := frames.reader_of(source)) is not None:
-        return Table("frame", lambda: reader(source))
+        return Table("frame", lambda: reader(source), again=frames.reads_again(source))
     if isinstance(source, Mapping):
         raise TableError("A mapping is one row, or one split of many: give a list of rows, or one.")
     if not isinstance(source, Iterable):
