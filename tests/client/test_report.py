@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -53,12 +52,12 @@ def reported(source: Path, *words: object) -> Page:
     return read_page(done.stdout)
 
 
-@pytest.fixture
-def campaign(strict: Strict, tmp_path: Path) -> Iterator[Campaign]:
+@pytest.fixture(scope="module")
+def campaign(_strict: Strict, tmp_path_factory: pytest.TempPathFactory) -> Campaign:
     """A campaign of 60 reviews that has ended; a part of it was refused."""
-    source = tmp_path / "in.jsonl"
+    folder = tmp_path_factory.mktemp("report")
     told = {"role": "system", "content": "Label the review & answer in JSON."}
-    source.write_text(
+    (folder / "in.jsonl").write_text(
         "".join(
             line(
                 f"r{number}",
@@ -70,12 +69,13 @@ def campaign(strict: Strict, tmp_path: Path) -> Iterator[Campaign]:
             for number in range(60)
         )
     )
-    strict.sim.set("faults", "422:0.2")
-    asked = Settings(base_url=strict.server.url, poll_seconds=0.05, settle_seconds=0.01)
-    one = Campaign.prepare(tmp_path / "reviews", source, asked, "key", chance=Random("report"))
+    _strict.sim.set("faults", "422:0.2")
+    asked = Settings(base_url=_strict.server.url, poll_seconds=0.05, settle_seconds=0.01)
+    source, chance = folder / "in.jsonl", Random("report")
+    one = Campaign.prepare(folder / "reviews", source, asked, "key", chance=chance)
     one.run()
-    yield one
-    strict.sim.calm()
+    _strict.sim.calm()
+    return one
 
 
 def test_a_page_tells_of_a_campaign(campaign: Campaign) -> None:

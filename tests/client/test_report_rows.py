@@ -61,6 +61,19 @@ def test_models_are_compared(asked: Asked, tmp_path: Path) -> None:
     assert told == {one.model: one.correct for one in campaign.scores()}
 
 
+def test_free_texts_are_compared_too(asked: Asked, tmp_path: Path) -> None:
+    """Where there are no labels: as many are right as `scores()` says, and no matrix is drawn."""
+    cases = [{"text": f"{n}", "right": f"Answer {n}"} for n in range(6)]
+    campaign = batchyard.evaluate(cases, ["m1", "m2"], expected="right", **asked())
+    assert campaign.run()
+    page = read_page(campaign.report(tmp_path / "r.html").read_text())
+    correct = sum(one.correct for one in campaign.scores())
+    assert f"{correct} of 12 results have the gold label" in page.text
+    assert "Confusion matrix" not in page.text
+    with pytest.raises(ValueError, match="'wrong'"):
+        campaign.report(tmp_path / "r.html", gold="wrong")
+
+
 def test_a_campaign_under_way_has_no_report(asked: Asked, tmp_path: Path) -> None:
     """There is an error, and no page."""
     campaign = batchyard.classify(ROWS, LABELS, **asked(model="m1"))

@@ -59,6 +59,11 @@ class Agreement(Struct, frozen=True, kw_only=True):
     without_gold: int
 
     @property
+    def are_classes(self) -> bool:
+        """Whether labels come again and again, as classes do and free texts do not."""
+        return self.left_out == 0 and 2 * len(self.labels) <= max(4, self.compared)
+
+    @property
     def accuracy(self) -> float:
         """The part of all with a gold label, answered or not, that was given it."""
         return self.right / self.compared if self.compared else 0.0
@@ -76,7 +81,7 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
 
 class Comparing:
-    """Compares pair by pair; letter case and space around a label do not count."""
+    """Compares pair by pair; letter case, and quotes or a full stop around it, do not count."""
 
     def __init__(self) -> None:
         self._pairs: Counter[tuple[str, str | None]] = Counter()
@@ -132,7 +137,7 @@ class Comparing:
 
     def _known(self, label: str) -> str:
         stripped = label.strip()
-        folded = stripped.casefold()
+        folded = stripped.strip("\"'`.").strip().casefold()
         if folded not in self._spelled and len(self._spelled) < _PAIRS_MAX:
             self._spelled[folded] = stripped
         return folded

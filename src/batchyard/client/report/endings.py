@@ -26,7 +26,8 @@ _SHOWN_CHARACTERS = 600
 class Ended(Struct, frozen=True, kw_only=True, gc=False):
     """One that ended. `text` is the answer as it is shown, `question` what makes what was asked.
 
-    `fields` are what the answer says by name. `model` is there where models are to be compared.
+    `fields` are what the answer says by name; `given` is its label, where that is in no field.
+    `model` is there where models are to be compared.
     """
 
     custom_id: str
@@ -36,6 +37,7 @@ class Ended(Struct, frozen=True, kw_only=True, gc=False):
     text: str | None
     fields: Iterable[Named]
     question: Callable[[], str]
+    given: str | None = None
     gold: str | None = None
     model: str | None = None
 
@@ -56,6 +58,7 @@ class Endings:
         # The same results make the same report.
         chance = self._chance = Random(0)
         self._fields, self._label = Fields(closed, chance), label
+        self._is_named = label is not None
         self._comparing = Comparing() if compares else None
         self._by_model: dict[str, list[int]] = {}
         self._outcomes: Counter[str] = Counter()
@@ -69,6 +72,8 @@ class Endings:
         given = None
         if one.outcome == "succeeded":
             given = self._fields.add(one.fields, self._label)
+            if one.given is not None:
+                given, self._is_named = one.given, False
             if one.text is not None and (place := self._samples.place()) is not None:
                 self._samples.keep(place, _shown(one, one.text))
         else:
@@ -97,7 +102,7 @@ class Endings:
 
     def fields(self) -> tuple[Field, ...]:
         """What the answers say; LabelError where none has the label."""
-        return self._fields.told(self._label)
+        return self._fields.told(self._label if self._is_named else None)
 
     def agreement(self) -> Agreement | None:
         """How far labels and gold labels agree."""

@@ -213,6 +213,7 @@ def _ended(row: Rowed, sheet: Sheet, gold: Gold | None, column: str | None) -> E
         text=shown,
         fields=() if value is None else fields_in(value, sheet.reading.column),
         question=lambda: _as_text(row.row),
+        given=value if isinstance(value, str) else None,
         gold=right,
         model=str(row.row.get("model")) if compared else None,
     )

@@ -47,20 +47,20 @@ def agreement(facts: Facts) -> Html | None:
         f"{name_of(told.field)}: accuracy {part(told.right, told.compared)} "
         f"(95 % confidence: {part(low, 1)} to {part(high, 1)})"
     ]
-    if told.macro_f1 is not None:
+    if told.macro_f1 is not None and told.are_classes:
         lines.append(f", macro F1 {told.macro_f1:.3f}")
-    lines.append(". A result without an answer counts as wrong; letter case does not count.")
+    lines.append(". A result without an answer counts as wrong; letter case does not matter.")
     if told.without_gold:
         lines.append(f" {count(told.without_gold)} results have no gold label.")
-    if told.left_out:
-        lines.append(f" {count(told.left_out)} have labels too rare to show.")
+    if not told.are_classes:
+        lines.append(" There are too many labels to show them one by one.")
     return section(
         "agreement",
         "Agreement with gold labels",
         tag("p", "".join(lines)),
-        _matrix(told) if len(told.labels) <= _MATRIX_MAX else None,
         _models(facts),
-        _scores(told),
+        _matrix(facts, told) if told.are_classes and len(told.labels) <= _MATRIX_MAX else None,
+        _scores(told) if told.are_classes else None,
     )
 
 
@@ -92,6 +92,8 @@ def spending(facts: Facts) -> Html | None:
     ]
     paid = "–" if facts.cost is None else usd(facts.cost.usd)
     again = " Answers that did not last are counted too." if facts.again else ""
+    tried = facts.sources.get("canary")
+    again += f" The {count(tried)} that were tried at once before are not." if tried else ""
     priced = (
         "No price is known of these models."
         if facts.cost is None
@@ -174,7 +176,7 @@ def _field(field: Field, index: int) -> Html | None:
     )
 
 
-def _matrix(told: Agreement) -> Html:
+def _matrix(facts: Facts, told: Agreement) -> Html:
     unanswered = any(told.unanswered)
     heads = [tag("th", one, scope="col") for one in told.labels]
     if unanswered:
@@ -195,7 +197,8 @@ def _matrix(told: Agreement) -> Html:
             for column, number in enumerate(counts)
         ]
         rows.append(tag("tr", tag("th", label, scope="row", class_="said"), *cells))
-    caption = "Confusion matrix: gold labels down, given ones across"
+    of_all = " (all models)" if len(facts.scores) > 1 else ""
+    caption = f"Confusion matrix{of_all}: gold labels down, given ones across"
     corner = tag("th", "gold \\ given", scope="col")
     whole_table = tag(
         "table",
@@ -253,7 +256,11 @@ def _beside_estimate(facts: Facts, read: int, written: int) -> Html | None:
     cost = "–" if facts.cost is None else usd(facts.cost.usd)
     rows = [
         ("Input tokens", count(told.input_tokens), count(read)),
-        ("Output tokens", f"{count(low)} to {count(high)}", count(written)),
+        (
+            "Output tokens",
+            count(low) if low == high else f"{count(low)} to {count(high)}",
+            count(written),
+        ),
         ("Cost of the batches", span(*told.batch_usd) if priced else "–", cost),
         ("One by one", span(*told.realtime_usd) if priced else "–", _realtime(facts)),
     ]

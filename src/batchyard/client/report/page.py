@@ -91,7 +91,11 @@ def _figures(facts: Facts) -> Iterator[Html]:
         f"{count(succeeded)} of {count(facts.requests)}",
     )
     if (agreed := facts.agreement) is not None and agreed.compared:
-        f1 = "" if agreed.macro_f1 is None else f"macro F1 {agreed.macro_f1:.3f}"
+        f1 = (
+            ""
+            if agreed.macro_f1 is None or not agreed.are_classes
+            else f"macro F1 {agreed.macro_f1:.3f}"
+        )
         yield _figure("Accuracy", part(agreed.right, agreed.compared), f1)
     if facts.spending:
         read = sum(one.input_tokens for one in facts.spending)

@@ -89,9 +89,7 @@ def plan(facts: Facts) -> Html | None:
     return section(
         "plan",
         "Plan",
-        tag("p", f"{count(sum(facts.asked.endpoints.values()))} requests, {batches}. {rounds}")
-        if facts.asked
-        else None,
+        tag("p", f"{_requests(facts)}, {batches}. {rounds}"),
         table(
             "Batches, in the order of their submission",
             ("File", "Round", "Requests", "Input tokens, about", "Status", "Batch"),
@@ -216,6 +214,11 @@ def _fault_examples(facts: Facts) -> Iterator[Html]:
         )
 
 
+def _requests(facts: Facts) -> str:
+    number = sum(facts.asked.endpoints.values()) if facts.asked else 0
+    return "1 request" if number == 1 else f"{count(number)} requests"
+
+
 def _sources(facts: Facts) -> str:
     named = {
         "asked": "asked by themselves",
@@ -223,7 +226,11 @@ def _sources(facts: Facts) -> str:
         "cache": "answered by an earlier campaign",
         "canary": "answered by the sample that was tried at once before",
     }
-    told = [f"{count(number)} {named.get(name, name)}" for name, number in facts.sources.items()]
+    told = [
+        f"{count(facts.sources[name])} {how}"
+        for name, how in named.items()
+        if name in facts.sources
+    ]
     return f"{facts.requests:,} rows: {', '.join(told)}."
 
 
