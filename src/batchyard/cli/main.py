@@ -31,6 +31,7 @@ _VERBS = {
     "collect": "Look once after what was submitted, and fetch what has ended.",
     "report": "Write one HTML file that tells how it all went.",
     "resume": "Go on with what was stopped or killed.",
+    "clean": "Delete what a campaign has left at the server.",
     "cancel": "Cancel what was submitted, and keep what was answered.",
     "ls": "List campaigns in this folder, and batches at the target.",
     "results": "Write the results of a campaign or a batch.",
