@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from batchyard.client.campaign import Campaign
 from batchyard.client.cutting import Sizes
 from batchyard.client.intents import CampaignInUseError
+from batchyard.client.merging import CountsError
 from batchyard.client.provider import ProviderError
 from batchyard.client.results import Result
 from batchyard.client.settings import Progress, Settings
@@ -190,6 +193,10 @@ def test_a_chunk_that_never_fits_the_queue_is_split(
     """By the limit that the server names, also where it counts tokens otherwise than we do."""
     other.habits = Habits(queue=queue, limit=limit, says_full=says_full)
     campaign = begin(other, tmp_path)
+    if limit == 150:
+        # Whoever looks now and then remembers what was before.
+        while campaign.run(until="turn") is None:
+            pass
     assert outcomes(campaign) == ONCE
     assert set(other.asked.values()) == {1}
     assert [one.status for one in campaign.standing().chunks].count("completed") == chunks
@@ -246,6 +253,38 @@ def test_one_process_at_a_time_goes_on_with_a_campaign(other: StandIn, tmp_path:
         assert campaign.standing().requests == COUNT
 
     assert campaign.run(meanwhile, "turn") is None
+
+
+async def test_a_cell_of_a_notebook_can_be_stopped(other: StandIn, tmp_path: Path) -> None:
+    """Where a loop runs already, the campaign is in another thread, and ends there at once."""
+    main, left = threading.main_thread().ident, ["once"]
+    assert main is not None
+
+    def interrupt(_progress: Progress) -> None:
+        if left:
+            left.clear()
+            signal.pthread_kill(main, signal.SIGINT)
+
+    campaign = begin(other, tmp_path, poll_seconds=3_600.0)
+    # As a notebook has it; the loop of this test would take the first one for itself.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            campaign.run(interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert campaign.counts is None
+
+
+def test_outcomes_that_do_not_add_up_are_no_result(other: StandIn, tmp_path: Path) -> None:
+    """A chunk that lacks a request, as by a fault of ours: it raises, and writes nothing."""
+    campaign = begin(other, tmp_path)
+    campaign.run(until="submitted")
+    chunk = campaign.folder / "chunks" / "000001.jsonl"
+    chunk.write_bytes(chunk.read_bytes().partition(b"\n")[2])
+    with pytest.raises(CountsError, match="11 outcomes for 12 inputs"):
+        campaign.run()
+    assert not campaign.results_path.exists()
 
 
 def test_what_is_no_unicode_comes_through(other: StandIn, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ with the same one, also after SIGKILL. What stands, and will stay:
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -186,7 +186,7 @@ class Campaign:
         on_result: Callable[[Result], None] | None = None,
     ) -> Mapping[str, int] | None:
         """The same for code that is not async; works in a notebook too."""
-        return in_loop(lambda: asyncio.run(self.arun(on_progress, until, on_result=on_result)))
+        return in_loop(self.arun(on_progress, until, on_result=on_result))
 
     def __repr__(self) -> str:
         return f"<Campaign {told_of(self.standing())}>"
@@ -228,14 +228,27 @@ class Campaign:
         publish(self.folder / "cancelled", b"")
 
 
-def in_loop(work: Callable[[], T]) -> T:
+def in_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run what needs an event loop of its own, in another thread where this one has one."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return work()
+        return asyncio.run(work)
     with ThreadPoolExecutor(1) as elsewhere:
-        return elsewhere.submit(work).result()
+        begun: Future[Callable[[], object]] = Future()
+        try:
+            return elsewhere.submit(lambda: asyncio.run(_stoppable(work, begun))).result()
+        except KeyboardInterrupt:
+            # Whoever stops the cell of a notebook wants it to stop.
+            begun.result()()
+            raise
+
+
+async def _stoppable(work: Coroutine[Any, Any, T], begun: "Future[Callable[[], object]]") -> T:
+    """Do the work, and say how another thread can stop it."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    begun.set_result(lambda: loop.call_soon_threadsafe(task.cancel))
+    return await task
 
 
 def _chance() -> Random:

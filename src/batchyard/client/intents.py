@@ -30,7 +30,8 @@ class Chunk(Struct):
     `tries` counts creates that were begun; the last one is `open` while its end is not known.
     `status` is that of its batch, or `refused` where create was, or `dropped` where a cancelled
     campaign did not create it, or `split` where smaller chunks came in its place, or `lost` where
-    the server has it no longer. `collected`: its result files are here.
+    the server has it no longer. `collected`: its result files are here. `alone`: how often the
+    server's queue was full for it while nothing else of ours was in it.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Chunk(Struct):
     error_file_id: str | None = None
     errors: tuple[Trouble, ...] = ()
     collected: bool = False
+    alone: int = 0
 
     @property
     def name(self) -> str:
@@ -78,6 +80,7 @@ class Step(Struct, frozen=True, omit_defaults=True, kw_only=True):
     error_file_id: str | None = None
     errors: tuple[Trouble, ...] = ()
     counts: dict[str, int] | None = None
+    alone: bool = False
 
 
 _decoder = msgspec.json.Decoder(Step)
@@ -165,6 +168,7 @@ def _apply(chunk: Chunk, step: Step) -> None:
             # The queue was full: whatever there was of a batch has ended without a line.
             chunk.open, chunk.batch_id, chunk.status = False, None, "planned"
             chunk.errors = step.errors
+            chunk.alone += step.alone
         case "ended":
             chunk.open, chunk.status, chunk.errors = False, step.status, step.errors
             chunk.output_file_id, chunk.error_file_id = step.output_file_id, step.error_file_id

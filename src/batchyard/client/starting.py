@@ -1,6 +1,5 @@
 """Begins a campaign of rows: drafts, looks up, tries, prices, and submits."""
 
-import asyncio
 import itertools
 import os
 import secrets
@@ -185,9 +184,7 @@ class _Start:
         }
         if not lines:
             return {}
-        tried: dict[int, Tried] = in_loop(
-            lambda: asyncio.run(sing(lines, self._settings, self._key))
-        )
+        tried: dict[int, Tried] = in_loop(sing(lines, self._settings, self._key))
         self._show(told(tried))
         answers = {unit: one.body for unit, one in tried.items() if one.body is not None}
         if not answers:

@@ -1,7 +1,6 @@
 """Submits the chunks of a campaign under the quota, and never one of them twice."""
 
 import asyncio
-from collections import Counter
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -39,8 +38,6 @@ class Submitting:
         self._diary, self._patience = diary, patience
         # By chunk, how many had ended when the queue was full for it, and when it is tried again.
         self._full: dict[int, tuple[int, float]] = {}
-        # How often the queue was full for a chunk while nothing else of ours was in it.
-        self._alone: Counter[int] = Counter()
         # Batches that are past the check of the queue.
         self.accepted: set[str] = set()
         self.waiting_for = ""
@@ -101,20 +98,16 @@ class Submitting:
         be full of what others have submitted.
         """
         limit = trouble.limit
-        self._alone[chunk.number] += all(one is chunk for one in self._active)
-        if limit is not None and chunk.lines > 1 and self._is_too_large(chunk, limit):
+        alone = all(one is chunk for one in self._active)
+        if limit is not None and chunk.lines > 1 and _is_too_large(chunk, alone, limit):
             self._split(chunk, limit)
         elif limit is not None and chunk.lines == 1 and chunk.tokens > limit:
             self._refused(chunk, trouble)
         else:
-            self._diary.write(Step(did="waiting", chunk=chunk.number, errors=(trouble,)))
+            step = Step(did="waiting", chunk=chunk.number, errors=(trouble,), alone=alone)
+            self._diary.write(step)
             pause = min(_PAUSE_SECONDS_MAX, self._settings.poll_seconds * 2 ** min(chunk.tries, 16))
             self._full[chunk.number] = self._over, asyncio.get_running_loop().time() + pause
-
-    def _is_too_large(self, chunk: Chunk, limit: int) -> bool:
-        """Whether it will not fit an empty queue either; our count of tokens is a rough one."""
-        doubtful = self._alone[chunk.number] >= _TRIES and chunk.tokens > limit // 3
-        return chunk.tokens > limit or doubtful
 
     def _split(self, chunk: Chunk, limit: int) -> None:
         tokens = limit if chunk.tokens > limit else chunk.tokens // 2
@@ -212,3 +205,9 @@ class Submitting:
     def _refused(self, chunk: Chunk, trouble: Trouble) -> None:
         step = Step(did="ended", chunk=chunk.number, status="refused", errors=(trouble,))
         self._diary.write(step)
+
+
+def _is_too_large(chunk: Chunk, alone: bool, limit: int) -> bool:
+    """Whether it will not fit an empty queue either; our count of tokens is a rough one."""
+    doubtful = chunk.alone + alone >= _TRIES and chunk.tokens > limit // 3
+    return chunk.tokens > limit or doubtful
