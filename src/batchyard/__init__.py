@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         translate,
     )
     from batchyard.client.results import Result
+    from batchyard.client.rowwise import RowCampaign
     from batchyard.client.settings import Progress, Settings
     from batchyard.client.submit import asubmit, submit
 
@@ -24,6 +25,7 @@ __all__ = [
     "NoCampaignError",
     "Progress",
     "Result",
+    "RowCampaign",
     "Settings",
     "__version__",
     "asubmit",
@@ -46,6 +48,7 @@ _HOMES = {
     "NoCampaignError": "client.campaign",
     "Progress": "client.settings",
     "Result": "client.results",
+    "RowCampaign": "client.rowwise",
     "Settings": "client.settings",
     "asubmit": "client.submit",
     "classify": "client.oneliners",

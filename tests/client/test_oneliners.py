@@ -13,6 +13,7 @@ from batchyard.client.beginning import OtherInputError
 from batchyard.client.canary import CanaryError
 from batchyard.client.preview import OverBudgetError
 from batchyard.client.writing import DuplicateIdError
+from tests.cli.calling import call
 from tests.client.conftest import Strict
 
 LABELS = ["about the client", "about the server"]
@@ -111,6 +112,11 @@ def test_a_dry_run_shows_and_submits_nothing(
     assert (len(list(strict.openai.batches.list())), strict.sim.served().total()) == (before, 0)
     campaign = batchyard.classify(ROWS, labels, max_usd=50, **asked(model="m1", folder="c"))
     assert campaign.run()
+    tally, costs = campaign.tally(), [one["cost_usd"] for one in campaign.rows()]
+    dollars = (10 * tally.input_tokens + 1000 * tally.output_tokens) / 10**6
+    assert sum(costs) == pytest.approx(dollars)
+    assert costs[12] == 0
+    assert campaign.bill().usd == pytest.approx(dollars)
     with pytest.raises(OtherInputError):
         batchyard.classify(ROWS, ["d", "e"], **asked(model="m1", folder="c"))
 
@@ -256,6 +262,33 @@ def test_a_file_goes_in_and_another_comes_out(asked: Callable[..., dict[str, Any
     lines = campaign.to("out.csv").read_text().splitlines()
     assert lines[0].startswith("id,title,label,custom_id,outcome,error,source,")
     assert [line.split(",")[0] for line in lines[1:]] == ["007", "001"]
+
+
+def test_rows_without_a_text_are_not_asked(
+    strict: Strict, asked: Callable[..., dict[str, Any]]
+) -> None:
+    """They are in the table with their outcome, as all rows are."""
+    texts = ["one", "", "two", "  "]
+    for campaign in (
+        batchyard.embed(texts, **asked(model="m1")),
+        batchyard.classify(texts, LABELS, **asked(model="m1")),
+    ):
+        rows = list(campaign.rows())
+        assert [one["outcome"] for one in rows] == ["succeeded", "errored"] * 2
+        assert (rows[1]["error"], rows[1]["source"]) == ("The row has no text.", "none")
+        assert campaign.tally().sources == {"asked": 2, "none": 2}
+    empty = batchyard.classify(["", " "], LABELS, **asked(model="m1"))
+    assert empty.run() == {**dict.fromkeys(empty.counts or (), 0), "errored": 2}
+    assert strict.sim.served().total() == 3
+
+
+def test_a_folder_is_opened_with_what_it_asks(asked: Callable[..., dict[str, Any]]) -> None:
+    """Rows, answers and counts are there without the call that made them."""
+    campaign = batchyard.classify(["one", "two"], LABELS, **asked(model="m1"))
+    campaign.run()
+    again = batchyard.RowCampaign(campaign.folder)
+    assert list(again.rows()) == list(campaign.rows())
+    assert call("watch", campaign.folder).exit_code == 0
 
 
 def test_two_rows_may_not_have_one_name(asked: Callable[..., dict[str, Any]]) -> None:

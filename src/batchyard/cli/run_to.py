@@ -46,6 +46,7 @@ _SOURCES = {
     "same": "the same as another row",
     "cache": "answered in earlier campaigns",
     "canary": "tried first",
+    "none": "without a text",
 }
 
 
@@ -212,6 +213,10 @@ def _tell(campaign: Campaign, counts: Mapping[str, int], output: Path | None, ro
         if campaign.sheet.reading.expected:
             facts["scores"] = [to_builtins(one) for one in campaign.scores()]
             said += [_scored(one) for one in campaign.scores()]
+    if campaign.manifest.requests:
+        bill = campaign.bill()
+        facts["usd"] = bill.usd
+        said.append(str(bill))
     if road.report is not None:
         facts["report"] = str(road.report)
         said.append(f"report: {road.report}")

@@ -1,6 +1,7 @@
 """`batchyard submit`: a file of requests becomes a campaign, and its first batches."""
 
 import asyncio
+import importlib
 import json
 import os
 import secrets
@@ -21,11 +22,11 @@ from batchyard.client.cutting import InputError
 from batchyard.client.estimating import Lengths, estimate, weigh
 from batchyard.client.intents import CampaignInUseError
 from batchyard.client.merging import CountsError
+from batchyard.client.pricing import prices_of
 from batchyard.client.provider import ProviderError
 from batchyard.client.pursuit import Until
 from batchyard.client.reading import chunks_of, lines_of
 from batchyard.client.settings import Progress
-from batchyard.client.spending import prices_for
 from batchyard.client.submit import settings_at
 from batchyard.places.faults import reach_from
 
@@ -138,7 +139,7 @@ def _hold(source: Path, base_url: str, max_usd: float | None) -> None:
     if max_usd is None:
         return
     lots = weigh(lines_of(chunks_of(source)), Lengths())
-    found = estimate(lots, prices_for(base_url))
+    found = estimate(lots, prices_of(base_url))
     if found.unpriced:
         why = f"no price is known of {', '.join(found.unpriced)}"
     elif found.batch_usd[1] > max_usd:
@@ -151,8 +152,12 @@ def _hold(source: Path, base_url: str, max_usd: float | None) -> None:
 
 def open_campaign(folder: Path) -> Campaign:
     """The campaign in a folder, for the verbs that need one."""
+    kind: Any = Campaign
+    if (folder / "sheet.json").exists():
+        # What rows need is much to load, and few campaigns have them.
+        kind = importlib.import_module("batchyard.client.rowwise").RowCampaign
     try:
-        campaign = Campaign(folder, chance=_chance(), reach=reach_from(os.environ))
+        campaign: Campaign = kind(folder, chance=_chance(), reach=reach_from(os.environ))
     except NoCampaignError as error:
         raise click.ClickException(
             f"{folder} holds no campaign; `batchyard submit` begins one."

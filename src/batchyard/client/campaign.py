@@ -42,11 +42,11 @@ from batchyard.client.beginning import (
 )
 from batchyard.client.intents import Diary, publish
 from batchyard.client.outcomes import Check
-from batchyard.client.pricing import PriceOf
+from batchyard.client.pricing import PriceOf, prices_of
 from batchyard.client.pursuit import Pursuit, Until
 from batchyard.client.results import Result, read_results
 from batchyard.client.settings import Progress, Settings
-from batchyard.client.spending import Bill, bill_of, prices_for
+from batchyard.client.spending import Bill, bill_of
 from batchyard.client.standing import Standing, html_of, told_of
 from batchyard.places.faults import Reach, nothing
 
@@ -141,7 +141,7 @@ class Campaign:
 
     def bill(self, price_of: PriceOf | None = None) -> Bill:
         """What was spent so far, all attempts, beside what the input was estimated to cost."""
-        prices = price_of or prices_for(self.manifest.settings.base_url)
+        prices = price_of or prices_of(self.manifest.settings.base_url)
         return bill_of(self.folder, self.standing().chunks, prices)
 
     async def arun(

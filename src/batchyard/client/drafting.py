@@ -8,19 +8,35 @@ from typing import IO, Any
 import msgspec
 from msgspec import Raw, Struct
 
+from batchyard.client.distinct import Distinct
 from batchyard.client.requests import Request, custom_id_of, encode
 from batchyard.client.rows import Row, as_row, key_of
 from batchyard.client.tables.textfiles import plain
 from batchyard.client.writing import DuplicateIdError, Seen
 
-__all__ = ["KEY_BYTES", "Draft", "Drafted", "Key", "Unit", "draft", "key_of_request", "rows_in"]
+__all__ = [
+    "NOTHING",
+    "Draft",
+    "Drafted",
+    "Key",
+    "Unit",
+    "draft",
+    "key_of_request",
+    "keys_in",
+    "rows_in",
+]
 
 Key = str | list[str] | tuple[str, ...] | Callable[[Row], Any] | None
 KEY_BYTES = 16
+# What a row without a request has in its place.
+NOTHING = -1
 
 
 class Drafted(Struct, frozen=True, array_like=True, gc=False):
-    """A row: its custom_id, which distinct request answers it, and whether it is the first such."""
+    """A row: its custom_id, which distinct request answers it, and whether it is the first such.
+
+    A row that has nothing to ask has the request NOTHING.
+    """
 
     custom_id: str
     unit: int
@@ -38,12 +54,11 @@ class Unit(Struct, frozen=True, gc=False):
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """What rows have become: two files in a folder, and the keys of the requests, in order."""
+    """What rows have become: files in a folder, of rows, distinct requests, and their keys."""
 
     folder: Path
     rows: int
     units: int
-    keys: bytes
     identity: str
 
     @property
@@ -51,14 +66,14 @@ class Draft(Struct, frozen=True, kw_only=True):
         """The distinct requests, a line for each."""
         return self.folder / "requests.jsonl"
 
-    def key(self, unit: int) -> bytes:
-        """The key of a distinct request."""
-        return self.keys[unit * KEY_BYTES : (unit + 1) * KEY_BYTES]
+    def keys(self, first: int, last: int) -> list[bytes]:
+        """The keys of some distinct requests, up to the last but without it."""
+        return keys_in(self.folder, first, last)
 
 
 def draft(
     rows: Iterable[Any],
-    ask: Callable[[Row], Request],
+    ask: Callable[[Row], Request | None],
     folder: Path,
     *,
     custom_id: Key,
@@ -67,26 +82,32 @@ def draft(
 ) -> Draft:
     """Write `rows.jsonl` and `requests.jsonl` into a folder, in one pass over the rows.
 
-    Raises DuplicateIdError where two rows have the same custom_id.
+    Rows for which `ask` gives None have nothing to ask. Raises DuplicateIdError where two rows
+    have the same custom_id.
     """
     identity = hashlib.sha256(base_url.encode())
-    keys = bytearray()
-    known: dict[bytes, int] = {}
-    seen, count = Seen(), 0
-    with (folder / "rows.jsonl").open("wb") as kept, (folder / "requests.jsonl").open("wb") as out:
+    seen, count, units = Seen(), 0, 0
+    with (
+        (folder / "rows.jsonl").open("wb") as kept,
+        (folder / "requests.jsonl").open("wb") as out,
+        (folder / "keys").open("wb") as keys,
+        Distinct(folder) as known,
+    ):
         for count, given in enumerate(rows, 1):
             row = as_row(given)
             id = _id_of(row, custom_id, count)
             if custom_id is not None and not seen.add(id) and _stands(kept, folder, id):
                 raise DuplicateIdError(f"Row {count} has the custom_id '{id}' of an earlier row.")
             request = ask(row)
-            key = key_of_request(base_url, request.url, request.body)
-            unit = known.get(key) if dedupe else None
-            first = unit is None
-            if unit is None:
-                unit = len(keys) // KEY_BYTES
-                known[key] = unit
-                keys += key
+            unit, first = NOTHING, False
+            if request is not None:
+                key = key_of_request(base_url, request.url, request.body)
+                before = known.unit_of(key) if dedupe else None
+                first, unit = before is None, units if before is None else before
+            if request is not None and first:
+                known.add(key, unit)
+                keys.write(key)
+                units += 1
                 asked = Request(custom_id=id, url=request.url, body=request.body)
                 line = encode(asked) + b"\n"
                 out.write(line)
@@ -94,13 +115,15 @@ def draft(
             line = _encode((id, unit, first, row)) + b"\n"
             kept.write(line)
             identity.update(line)
-    return Draft(
-        folder=folder,
-        rows=count,
-        units=len(keys) // KEY_BYTES,
-        keys=bytes(keys),
-        identity=identity.hexdigest(),
-    )
+    return Draft(folder=folder, rows=count, units=units, identity=identity.hexdigest())
+
+
+def keys_in(folder: Path, first: int, last: int) -> list[bytes]:
+    """The keys of some distinct requests of a campaign."""
+    with (folder / "keys").open("rb") as file:
+        file.seek(first * KEY_BYTES)
+        text = file.read((last - first) * KEY_BYTES)
+    return [text[place : place + KEY_BYTES] for place in range(0, len(text), KEY_BYTES)]
 
 
 def rows_in(folder: Path) -> Iterator[Drafted]:

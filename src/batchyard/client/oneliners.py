@@ -124,10 +124,10 @@ def embed(
     options, own = _parted(terms)
     fill = _text_of(text)
 
-    def ask(row: Row) -> Request:
+    def ask(row: Row) -> Request | None:
         said = fill(row)
-        if not said:
-            raise ValueError(f"There is no text to embed in {dict(row)!r}.")
+        if not said.strip():
+            return None
         return requests.embeddings(_ID, model=model, input=said, **options)
 
     reading = Reading(kind="embed", column="embedding")
@@ -164,8 +164,11 @@ def evaluate(
             for model in models:
                 yield {**row, "model": model, "case": name}
 
-    def ask(row: Row) -> Request:
-        messages = _messages(instructions, fill(row))
+    def ask(row: Row) -> Request | None:
+        said = fill(row)
+        if not said.strip():
+            return None
+        messages = _messages(instructions, said)
         return requests.chat(_ID, model=row["model"], messages=messages, **options)
 
     own["id"] = ["case", "model"]
@@ -195,11 +198,14 @@ def _parted(terms: Mapping[str, Any]) -> tuple[dict[str, Any], Terms]:
 
 def _chat(
     model: str, instructions: str | None, text: Text, options: dict[str, Any]
-) -> Callable[[Row], Request]:
+) -> Callable[[Row], Request | None]:
     fill = _text_of(text)
 
-    def ask(row: Row) -> Request:
-        messages = _messages(instructions, fill(row))
+    def ask(row: Row) -> Request | None:
+        said = fill(row)
+        if not said.strip():
+            return None
+        messages = _messages(instructions, said)
         return requests.chat(_ID, model=model, messages=messages, **options)
 
     return ask

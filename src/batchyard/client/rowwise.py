@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from batchyard.client.answering import Reading
 from batchyard.client.campaign import Campaign, IncompleteError
-from batchyard.client.drafting import KEY_BYTES, Drafted, rows_in
+from batchyard.client.drafting import Drafted, keys_in, rows_in
 from batchyard.client.intents import publish
 from batchyard.client.outcomes import OUTCOMES, texts_of
+from batchyard.client.pricing import PriceOf, prices_of
 from batchyard.client.pursuit import Until
 from batchyard.client.results import Result
 from batchyard.client.schema import read_as
@@ -24,10 +25,11 @@ from batchyard.client.settings import Progress
 from batchyard.client.settling import Answer, Answers
 from batchyard.client.tables import Table, write_table
 from batchyard.places.remembered import AT_ONCE, ForgottenError, Remembered
+from batchyard.wire.money import PICODOLLARS, Spent
 
 __all__ = ["RowCampaign", "Sheet", "Tally"]
 
-_FACTS = ("custom_id", "outcome", "error", "source", "input_tokens", "output_tokens")
+_FACTS = ("custom_id", "outcome", "error", "source", "input_tokens", "output_tokens", "cost_usd")
 
 
 class Sheet(Struct, frozen=True, kw_only=True):
@@ -50,7 +52,8 @@ class Tally(Struct, frozen=True, kw_only=True):
 
     `labels` counts the rows of each, where there are labels to choose from. `asked` rows were asked
     in this campaign, `same` ones have the answer of an asked or known one, `cache` ones that of an
-    earlier campaign, `canary` ones that of the sample before it.
+    earlier campaign, `canary` ones that of the sample before it; `none` had no text to
+    ask about.
     """
 
     rows: int
@@ -75,6 +78,7 @@ class RowCampaign(Campaign):
         path = Path(folder) / "sheet.json"
         self.sheet = msgspec.json.decode(path.read_bytes(), type=Sheet)
         self._shape = shape
+        self._price_of: PriceOf | None = None
         if not self.sheet.packed:
             more.setdefault("check", lambda _id, text: self._read(text))
         super().__init__(folder, key, **more)
@@ -158,7 +162,6 @@ class RowCampaign(Campaign):
         if self.sheet.cache is None:
             yield lambda _unit, _body: None
             return
-        keys = (self.folder / "keys").read_bytes()
         kept: dict[bytes, bytes] = {}
         place = Remembered(Path(self.sheet.cache), time.time)
 
@@ -168,7 +171,8 @@ class RowCampaign(Campaign):
             kept.clear()
 
         def remember(unit: int, body: Any) -> None:
-            kept[keys[unit * KEY_BYTES : (unit + 1) * KEY_BYTES]] = msgspec.json.encode(body)
+            key = keys_in(self.folder, unit, unit + 1)[0]
+            kept[key] = msgspec.json.encode(body)
             if len(kept) == AT_ONCE:
                 flush()
 
@@ -202,7 +206,23 @@ class RowCampaign(Campaign):
             source=answer.source if one.first or answer.source != "asked" else "same",
             input_tokens=answer.input_tokens if one.first else 0,
             output_tokens=answer.output_tokens if one.first else 0,
+            cost_usd=self._cost(answer) if one.first else 0.0,
         )
+
+    def _cost(self, answer: Answer) -> float | None:
+        """Dollars in a batch; None where no price is known."""
+        if not answer.model:
+            return 0.0
+        if self._price_of is None:
+            self._price_of = prices_of(self.manifest.settings.base_url)
+        spent = Spent(
+            model=answer.model,
+            input_tokens=answer.input_tokens,
+            cached_tokens=answer.cached_tokens,
+            output_tokens=answer.output_tokens,
+            price=self._price_of(answer.model),
+        )
+        return None if spent.price is None else spent.picodollars / PICODOLLARS
 
     def _value(self, body: Any) -> Any:
         if self.sheet.packed:

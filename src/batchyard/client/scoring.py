@@ -17,7 +17,8 @@ _Z = 1.959964
 class Answered(Struct, frozen=True, kw_only=True):
     """A row and what became of it; `value` is None unless it succeeded.
 
-    `source` tells where the answer is from: see `Tally`. Tokens are what this row has cost.
+    `source` tells where the answer is from: see `Tally`. Tokens and dollars are what this row has
+    cost; dollars are None where no price is known.
     """
 
     custom_id: str
@@ -28,6 +29,7 @@ class Answered(Struct, frozen=True, kw_only=True):
     source: str = "asked"
     input_tokens: int = 0
     output_tokens: int = 0
+    cost_usd: float | None = 0.0
 
 
 class Score(Struct, frozen=True, kw_only=True):

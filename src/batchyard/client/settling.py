@@ -9,7 +9,7 @@ from typing import IO, Any, Self
 import msgspec
 from msgspec import Raw, Struct
 
-from batchyard.client.drafting import Draft, Unit
+from batchyard.client.drafting import NOTHING, Draft, Unit
 from batchyard.client.outcomes import LineOutcome
 from batchyard.client.packing import pack
 from batchyard.client.requests import encode
@@ -19,7 +19,7 @@ from batchyard.places.remembered import AT_ONCE
 __all__ = ["Answer", "Answers", "Kept", "Source", "settle", "units_in", "vector_body"]
 
 Find = Callable[[Sequence[bytes]], Mapping[bytes, bytes]]
-# How a row came to its answer: `same` is that of an earlier row that asked the same.
+# Where an answer is from; `same` is that of an earlier row that asked the same.
 Source = str
 
 
@@ -47,7 +47,9 @@ class Answer(Struct, frozen=True, kw_only=True, gc=False):
     body: Any = None
     code: str = ""
     message: str = ""
+    model: str = ""
     input_tokens: int = 0
+    cached_tokens: int = 0
     output_tokens: int = 0
 
 
@@ -86,14 +88,16 @@ def settle(
 
 def _unknown(draft: Draft, tried: Mapping[int, bytes], find: Find) -> Iterator[bytes]:
     known: Mapping[bytes, bytes] = {}
+    keys: Sequence[bytes] = ()
     with (draft.folder / "kept.jsonl").open("wb") as kept:
         for unit, line in enumerate(units_in(draft.requests_path)):
             if unit % AT_ONCE == 0:
                 last = min(unit + AT_ONCE, draft.units)
-                known = find([draft.key(one) for one in range(unit, last)])
+                keys = draft.keys(unit, last)
+                known = find(keys)
             body, source = tried.get(unit), "canary"
             if body is None:
-                body, source = known.get(draft.key(unit)), "cache"
+                body, source = known.get(keys[unit % AT_ONCE]), "cache"
             if body is None:
                 yield line
             else:
@@ -113,7 +117,9 @@ class Answers:
         self._result = lru_cache(maxsize=4)(self._read_result)
 
     def answer(self, unit: int) -> Answer:
-        """The answer of one distinct request."""
+        """The answer of one distinct request; where there was nothing to ask, that."""
+        if unit == NOTHING:
+            return _UNASKED
         if self._is_kept[unit]:
             found = _kept(_line_at(self._kept, self._places[unit]))
             body = msgspec.json.decode(found.body)
@@ -129,8 +135,10 @@ class Answers:
             body=body if result.succeeded else None,
             code=result.code,
             message=result.message,
+            model=str(body.get("model") or "") if isinstance(body, dict) else "",
             input_tokens=share + (rest if index == 0 else 0),
-            output_tokens=told[1],
+            cached_tokens=told[1],
+            output_tokens=told[2],
         )
 
     def __enter__(self) -> Self:
@@ -169,14 +177,16 @@ def _count_of(custom_id: str) -> int:
     return int(custom_id.rpartition("-")[2])
 
 
-def _usage(body: Any) -> tuple[int, int]:
-    """Tokens in and out, as chat and as responses tell them."""
+def _usage(body: Any) -> tuple[int, int, int]:
+    """Tokens in, those of them that were cached, and out, as chat and as responses tell them."""
     told = body.get("usage") if isinstance(body, dict) else None
     if not isinstance(told, dict):
-        return 0, 0
+        return 0, 0, 0
     read = told.get("prompt_tokens", told.get("input_tokens"))
     written = told.get("completion_tokens", told.get("output_tokens"))
-    return int(read or 0), int(written or 0)
+    details = told.get("prompt_tokens_details", told.get("input_tokens_details"))
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    return int(read or 0), int(cached or 0), int(written or 0)
 
 
 def _placed(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -191,6 +201,7 @@ def _line_at(file: IO[bytes], place: int) -> bytes:
     return file.readline()
 
 
+_UNASKED = Answer(outcome="errored", source="none", code="no_text", message="The row has no text.")
 _kept = msgspec.json.Decoder(Kept).decode
 _kept_unit = msgspec.json.Decoder(_KeptUnit).decode
 _named = msgspec.json.Decoder(_Named).decode

@@ -11,15 +11,13 @@ from batchyard.client.estimating import Estimate, Lengths, estimate, weigh
 from batchyard.client.intents import Chunk
 from batchyard.client.merging import lines_of
 from batchyard.client.outcomes import parts_of
-from batchyard.client.pricing import PriceOf, prices_at
+from batchyard.client.pricing import PriceOf
 from batchyard.client.reading import chunks_of
 from batchyard.client.reading import lines_of as numbered_lines_of
-from batchyard.client.targets import target_of_url
-from batchyard.config import read_settings
 from batchyard.wire.lines import read_answer
 from batchyard.wire.money import PICODOLLARS, Price, Spent
 
-__all__ = ["Bill", "Paid", "bill_of", "prices_for"]
+__all__ = ["Bill", "Paid", "bill_of"]
 
 
 class Paid(Struct, kw_only=True):
@@ -89,11 +87,6 @@ def bill_of(folder: Path, chunks: Iterable[Chunk], price_of: PriceOf) -> Bill:
         paid.usd = _dollars(paid, price_of(paid.model))
     lots = weigh(numbered_lines_of(chunks_of(folder / "input.jsonl")), Lengths())
     return Bill(estimate=estimate(lots, price_of), paid=tuple(found.values()))
-
-
-def prices_for(base_url: str) -> PriceOf:
-    """The prices at a server: the user's own, then those that are listed."""
-    return prices_at(target_of_url(base_url), read_settings(None, {}).price)
 
 
 def _answers(folder: Path, chunk: Chunk) -> Iterator[tuple[str, bytes]]:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 import secrets
 import shutil
 import sys
@@ -14,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any, TypedDict
+from zlib import crc32
 
 import msgspec
 
@@ -73,7 +75,7 @@ class Asking:
     """What is asked of rows, and how the answers are read."""
 
     rows: Any
-    ask: Callable[[Row], Request]
+    ask: Callable[[Row], Request | None]
     reading: Reading
     packed: bool = False
     shape: Any = None
@@ -142,7 +144,6 @@ class _Start:
             _begin_complete(folder, self._settings)
         else:
             Campaign.prepare(folder, itertools.chain([first], lines), self._settings)
-        (folder / "keys").write_bytes(drafted.keys)
         drafted.requests_path.unlink()
         sheet = Sheet(
             identity=identity,
@@ -176,11 +177,12 @@ class _Start:
         wanted = frozenset(chosen(drafted.units, self._terms.get("canary", 0)))
         if not wanted or self._terms.get("dry_run"):
             return {}
-        known = self._find([drafted.key(unit) for unit in wanted])
+        keys = {unit: drafted.keys(unit, unit + 1)[0] for unit in wanted}
+        known = self._find(list(keys.values()))
         lines = {
             unit: line
             for unit, line in enumerate(units_in(drafted.requests_path))
-            if unit in wanted and drafted.key(unit) not in known
+            if unit in wanted and keys[unit] not in known
         }
         if not lines:
             return {}
@@ -189,7 +191,7 @@ class _Start:
         answers = {unit: one.body for unit, one in tried.items() if one.body is not None}
         if not answers:
             raise CanaryError(next(iter(tried.values())).error)
-        self._keep({drafted.key(unit): body for unit, body in answers.items()})
+        self._keep({keys[unit]: body for unit, body in answers.items()})
         if not self._terms.get("confirm", _yes)():
             raise CanaryError("Stopped after the sample; its answers are kept for the next time.")
         return answers
@@ -235,11 +237,26 @@ def _is_there(folder: Path, identity: str) -> bool:
 def _building(parent: Path) -> Iterator[Path]:
     """A folder that is gone afterwards, unless it was given its name."""
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
+    ours = f".building-{crc32(platform.node().encode()):08x}-"
+    for left in parent.glob(f"{ours}*"):
+        if not _is_alive(int(left.name.removeprefix(ours).partition("-")[0])):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{ours}{os.getpid()}-", dir=parent))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether there is such a process on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _begin_complete(folder: Path, settings: Settings) -> None:

@@ -225,6 +225,7 @@ def _sources(facts: Facts) -> str:
         "same": "answered by a row that asks the same",
         "cache": "answered by an earlier campaign",
         "canary": "answered by the sample that was tried at once before",
+        "none": "not asked, as they have no text",
     }
     told = [
         f"{count(facts.sources[name])} {how}"
