@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchyard.client import build
+    from batchyard.client import build, tables
     from batchyard.client.campaign import Campaign, IncompleteError, NoCampaignError
     from batchyard.client.oneliners import (
         classify,
@@ -36,6 +36,7 @@ __all__ = [
     "extract",
     "generate",
     "submit",
+    "tables",
     "translate",
 ]
 
@@ -59,7 +60,7 @@ _HOMES = {
     "submit": "client.submit",
     "translate": "client.oneliners",
 }
-_MODULES = {"build": "client.build"}
+_MODULES = {"build": "client.build", "tables": "client.tables"}
 
 
 def __getattr__(name: str) -> Any:

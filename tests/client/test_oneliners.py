@@ -5,6 +5,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import polars
 import pytest
 from pydantic import BaseModel
 
@@ -52,6 +53,18 @@ def test_each_row_gets_its_label_and_the_same_is_asked_once(
     assert campaign.tally().sources == {"asked": 12, "same": 1}
     spent = sum(one["input_tokens"] for one in rows)
     assert spent == campaign.tally().input_tokens > 0 == rows[12]["input_tokens"]
+
+
+def test_a_frame_gets_its_labels_as_a_column(
+    strict: Strict, asked: Callable[..., dict[str, Any]]
+) -> None:
+    """What came as a frame goes back as one; its own columns stay as they are."""
+    frame = polars.DataFrame(ROWS, schema_overrides={"code": polars.Int16})
+    found = batchyard.classify(frame, LABELS, id="code", **asked(model="m1")).add_to(frame)
+    assert found.select(frame.columns).equals(frame)
+    assert set(found["label"]) <= set(LABELS)
+    assert found.schema["input_tokens"] == polars.Int64
+    assert strict.sim.served().total() == 12
 
 
 def test_the_same_call_again_is_the_same_campaign(

@@ -24,6 +24,7 @@ from batchyard.client.scoring import Answered, Score, scores_of
 from batchyard.client.settings import Progress
 from batchyard.client.settling import Answer, Answers
 from batchyard.client.tables import Table, write_table
+from batchyard.client.tables.joining import added
 from batchyard.places.remembered import AT_ONCE, ForgottenError, Remembered
 from batchyard.wire.money import PICODOLLARS, Spent
 
@@ -104,6 +105,17 @@ class RowCampaign(Campaign):
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Each row as it came, with columns of its answer beside its own."""
+        for row, told in self._pairs():
+            yield row | told
+
+    def add_to(self, source: Any) -> Any:
+        """The source of the rows, as the same kind of thing, with columns of the answers added.
+
+        That is for frames and datasets, whose own columns stay as they are; else a list of rows.
+        """
+        return added(source, self._pairs(), lambda: self.sheet.types)
+
+    def _pairs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         names: dict[str, str] | None = None
         for one in self.answers():
             told = dict.fromkeys(self.sheet.reading.names)
@@ -111,7 +123,7 @@ class RowCampaign(Campaign):
             told |= {name: getattr(one, name) for name in _FACTS}
             if names is None:
                 names = {name: _free(name, one.row) for name in told}
-            yield one.row | {names.get(name, name): value for name, value in told.items()}
+            yield one.row, {names.get(name, name): value for name, value in told.items()}
 
     def to(self, place: str | PathLike[str], **how: Any) -> Path:
         """Write the rows with their answers to a file, of the kind that its suffix says.

@@ -1,7 +1,7 @@
 """Rows and their results side by side, in the order of the rows."""
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import zip_longest
@@ -22,7 +22,7 @@ from batchyard.client.tables.errors import TableError
 from batchyard.client.tables.sources import Table, table_of
 from batchyard.wire.lines import split_object
 
-__all__ = ["Key", "Pairs", "add_answers", "join"]
+__all__ = ["Key", "Pairs", "add_answers", "added", "join"]
 
 Row = dict[str, Any]
 Key = str | Sequence[str] | Callable[[Row], Any] | None
@@ -70,14 +70,19 @@ def add_answers(
     as they are; else a list of rows.
     """
     pairs = Pairs(table_of(source), results, key=key, shape=shape, price_of=price_of, prefix=prefix)
+    return added(source, pairs, pairs.types)
+
+
+def added(source: Any, pairs: Iterable[Pair], types: Callable[[], dict[str, str]]) -> Any:
+    """The same kind of thing as the source, with what is beside its rows added."""
     add = frames.adder_of(source)
     if add is None:
-        return list(pairs.rows())
+        return [{**row, **told} for row, told in pairs]
     columns: dict[str, list[Any]] = {}
     for _, told in pairs:
         for name, value in told.items():
             columns.setdefault(name, []).append(value)
-    return add(source, columns, pairs.types())
+    return add(source, columns, types())
 
 
 class Pairs:
@@ -94,11 +99,6 @@ class Pairs:
     def rows(self) -> Iterator[Row]:
         """The rows, each with the columns of its answer."""
         for row, told in self:
-            if not told.keys().isdisjoint(row):
-                name = next(name for name in told if name in row)
-                raise TableError(
-                    f"A row has a column '{name}' that the first has not: give a prefix."
-                )
             yield {**row, **told}
 
     def types(self) -> dict[str, str]:
@@ -115,6 +115,11 @@ class Pairs:
                 is_same = all(one == own for one, own in names.items())
             if not is_same:
                 told = {names.get(one, one): value for one, value in told.items()}
+            if not told.keys().isdisjoint(row):
+                name = next(name for name in told if name in row)
+                raise TableError(
+                    f"A row has a column '{name}' that the first has not: give a prefix."
+                )
             yield row, told
 
     def _by_position(self) -> Iterator[Pair]:
