@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 
 from batchyard.flow import keeping, recording, shift
 from batchyard.places.store import (
@@ -46,6 +46,16 @@ def burial_leaves_the_epoch(patch: pytest.MonkeyPatch) -> None:
         connection.execute(update(shards).where(shards.c.worker.in_(ids)).values(worker=None))
 
     patch.setattr(workers, "_forsake", forsake)
+
+
+def any_free_shard_is_taken_back(patch: pytest.MonkeyPatch) -> None:
+    """A worker that was given up goes on, though others have had its shard since."""
+
+    def lapsed(batch_id: str, position: int, _epoch: int) -> Any:
+        mine = (shards.c.batch_id == batch_id, shards.c.position == position)
+        return and_(*mine, shards.c.worker.is_(None))
+
+    patch.setattr(leases, "lapsed", lapsed)
 
 
 def a_failed_piece_is_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -141,6 +151,7 @@ PLANTED: list[Patch] = [
     an_end_is_not_told,
     record_ignores_the_lease,
     burial_leaves_the_epoch,
+    any_free_shard_is_taken_back,
     a_failed_piece_is_forgotten,
     counts_are_added_twice,
     a_second_result_replaces_nothing_but_is_written,

@@ -27,6 +27,11 @@ class HeldLease(HeldShard):
         # Set when its batch ends: until then its lines at the upstream may come back.
         self.abort_at: float | None = None
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Which shard it is: of which batch, and where in it."""
+        return self.lease.batch_id, self.lease.position
+
 
 class Ledger:
     """The segments of one worker: per batch one for answers and one for errors.
@@ -55,7 +60,7 @@ class Ledger:
                 for one in appended:
                     one.accept()
                 break
-            gone = [held for held in rest if (held.lease.batch_id, held.lease.position) in refused]
+            gone = [held for held in rest if held.place in refused]
             lost += gone
             for held in gone:
                 del rest[held]

@@ -62,6 +62,11 @@ class Part:
         self.answered = 0
         self.remaining = 0
 
+    @property
+    def lines(self) -> list[bytes]:
+        """All of its results."""
+        return self.output_lines + self.error_lines
+
 
 class HeldShard:
     """A shard in this worker's hands: which of its lines have their answer.

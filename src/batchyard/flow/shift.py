@@ -136,11 +136,14 @@ class Shift:
         if clock.steady() < self._renewed_until - self._rules.lease_seconds * 2 / 3:
             return
         if self._renewed_until == 0.0 or not await run(self._prolong):
-            if self._held:
-                # Others took us for dead and have what we held: what is in flight is theirs now.
-                log.warning("worker_was_given_up", worker=self.worker, shards=len(self._held))
-                self._abandon(list(self._held))
-            await run(self._sign_on)
+            held = list(self._held)
+            lost = await run(self._sign_on, [one.lease for one in held])
+            if held:
+                # Others took us for dead: what they have leased since is theirs now.
+                log.warning(
+                    "worker_was_given_up", worker=self.worker, shards=len(held), lost=len(lost)
+                )
+                self._abandon([one for one in held if one.place in lost])
         # A worker that was frozen must not send before it has looked at its lease.
         left = self._renewed_until - clock.steady()
         self._lanes.gate.until = asyncio.get_running_loop().time() + left
@@ -151,9 +154,10 @@ class Shift:
         self._renewed_until = self._tools.clock.steady() + self._rules.lease_seconds
         return self._tools.work.renew(self.worker, self._renewed_until)
 
-    def _sign_on(self) -> None:
+    def _sign_on(self, leases: Sequence[Lease]) -> set[tuple[str, int]]:
         self._renewed_until = self._tools.clock.steady() + self._rules.lease_seconds
         self._tools.work.sign_on(self.worker, self._renewed_until)
+        return self._tools.work.take_back(self.worker, leases)
 
     def _abandon(self, leases: list[HeldLease]) -> None:
         lost = set(leases)
@@ -236,7 +240,7 @@ class Shift:
         await self._recorder.drained()
         still = [held for held in leases if held in self._held]
         self._held -= set(still)
-        keys = [(held.lease.batch_id, held.lease.position) for held in still]
+        keys = [held.place for held in still]
         await self._tools.hot.run(self._tools.work.release, self.worker, keys)
         self._rung = True
         self._wake.set()
@@ -319,7 +323,8 @@ class Shift:
         now = int(self._tools.clock.wall())
         lost = await self._tools.hot.run(self._ledger.keep, leases, now)
         if lost:
-            log.warning("leases_lost", worker=self.worker, shards=len(lost))
+            results = sum(len(leases[one].lines) for one in lost)
+            log.warning("leases_lost", worker=self.worker, shards=len(lost), results=results)
             self._abandon(lost)
         done = [held for held in leases if held.remaining == 0 and held not in lost]
         self._held -= set(done)

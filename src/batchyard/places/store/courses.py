@@ -143,12 +143,17 @@ class Courses:
         return moved
 
     def begin_finalizing(self, course: Course, now: int) -> bool:
-        """Close a running batch to further results."""
+        """Close a running batch to further results.
+
+        False where one has come since its course was read, or may still come.
+        """
+        counted = and_(batches.c.completed == course.completed, batches.c.failed == course.failed)
         with self._store.writing() as connection:
             return _moved(
                 connection,
                 update(batches)
                 .where(batches.c.id == course.id, batches.c.status == "in_progress")
+                .where(counted, ~_IS_HELD)
                 .values(status="finalizing", finalizing_at=now),
             )
 

@@ -2,12 +2,23 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.opening import Store
-from batchyard.places.store.pieces import holds, record
-from batchyard.places.store.rows import Lease, Recording, Waiting
+from batchyard.places.store.pieces import holds, lapsed, record
+from batchyard.places.store.rows import Lease, Recording, ShardMark, Waiting
 from batchyard.places.store.schema import batches, shards, workers
 
 __all__ = ["Leases"]
@@ -75,8 +86,26 @@ class Leases:
                     update(shards)
                     .where(shards.c.batch_id == batch_id, shards.c.position == position)
                     .where(shards.c.worker == worker)
-                    .values(worker=None)
+                    .values(worker=None, epoch=shards.c.epoch + 1)
                 )
+
+    def take_back(self, worker: str, leases: Iterable[Lease]) -> set[tuple[str, int]]:
+        """Go on with leases that were taken from a worker; tells which of them are lost to it.
+
+        What nobody else has leased since is as it was left, and is this lease again.
+        """
+        lost = set()
+        with self._store.writing() as connection:
+            for lease in leases:
+                mine = lapsed(lease.batch_id, lease.position, lease.epoch)
+                taken = connection.execute(
+                    update(shards)
+                    .where(mine, shards.c.remaining > 0)
+                    .values(worker=worker, epoch=lease.epoch)
+                )
+                if not taken.rowcount:
+                    lost.add((lease.batch_id, lease.position))
+        return lost
 
     def halted(self, batch_ids: Iterable[str]) -> dict[str, bool]:
         """Which of these batches give out nothing more: True where one ends, False in a pause."""
@@ -90,18 +119,29 @@ class Leases:
             return {row.id: bool(row.ending) for row in rows}
 
     def record(self, worker: str, piece: Recording) -> set[tuple[str, int]]:
-        """Record a piece, or nothing: then the shards are told whose lease is lost."""
+        """Record a piece, or nothing: then the shards are told whose lease is lost.
+
+        What comes late, from a worker that was given up, counts as long as nobody else was given
+        its shard: it is paid for.
+        """
         with self._store.writing() as connection:
             lost = {
                 (mark.batch_id, mark.position)
                 for mark in piece.shards
-                if not holds(connection, worker, mark.batch_id, mark.position, mark.epoch)
+                if not _may_write(connection, worker, mark)
             }
             if not lost:
                 record(connection, piece)
             self._reach("record.before_commit")
         self._reach("record.after_commit")
         return lost
+
+
+def _may_write(connection: Connection, worker: str, mark: ShardMark) -> bool:
+    lease = (mark.batch_id, mark.position, mark.epoch)
+    if holds(connection, worker, *lease):
+        return True
+    return connection.execute(select(shards.c.position).where(lapsed(*lease))).first() is not None
 
 
 _LEASE_OF_BATCH = [

@@ -3,19 +3,34 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, case, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, insert, select, update
 
 from batchyard.places.store.rows import BatchTally, Recording, SegmentMark
 from batchyard.places.store.schema import batches, segments, shards
 from batchyard.places.store.usage import TALLIED, add_usage, halt_over_budget
 
-__all__ = ["holds", "record"]
+__all__ = ["holds", "lapsed", "record"]
 
 
 def holds(connection: Connection, worker: str, batch_id: str, position: int, epoch: int) -> bool:
     """Whether a worker has this very lease."""
     found = connection.execute(_HOLDER, {"the_batch": batch_id, "the_position": position}).first()
     return found is not None and (found.worker, found.epoch) == (worker, epoch)
+
+
+def lapsed(batch_id: str, position: int, epoch: int) -> ColumnElement[bool]:
+    """Whether a lease was ended for its holder, and the batch runs and has given it to nobody.
+
+    Each lease and each end of one is an epoch of its own.
+    """
+    runs = select(batches.c.id).where(batches.c.id == batch_id, batches.c.status == "in_progress")
+    return and_(
+        shards.c.batch_id == batch_id,
+        shards.c.position == position,
+        shards.c.worker.is_(None),
+        shards.c.epoch == epoch + 1,
+        runs.exists(),
+    )
 
 
 _HOLDER = select(shards.c.worker, shards.c.epoch).where(

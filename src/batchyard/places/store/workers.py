@@ -55,9 +55,14 @@ class Workers:
                 _forsake(connection, ids)
 
     def bury_all(self) -> None:
-        """Free what any worker held, for a server that starts alone; no line made it end."""
+        """Free what any worker held, for a server that starts alone; no line made it end.
+
+        None may go on with a lease of before, for what no row names is swept from the disk now.
+        """
         with self._store.writing() as connection:
-            _forsake(connection, list(connection.execute(select(workers.c.id)).scalars()))
+            ids = list(connection.execute(select(workers.c.id)).scalars())
+            _forsake(connection, ids)
+            connection.execute(update(shards).values(epoch=shards.c.epoch + 2))
 
     def first_death_due(self) -> float | None:
         """When the next worker is given up unless it renews; on the steady clock."""
@@ -67,7 +72,7 @@ class Workers:
     def sign_off(self, worker: str) -> None:
         """Give back all a worker holds, without counting it as a loss."""
         with self._store.writing() as connection:
-            connection.execute(update(shards).where(shards.c.worker == worker).values(worker=None))
+            _free_shards(connection, [worker])
             free_courses(connection, batches.c.steward == worker)
             forget_lanes(connection, [worker])
             connection.execute(delete(workers).where(workers.c.id == worker))
@@ -96,11 +101,16 @@ def _count_losses(connection: Connection, ids: Sequence[str]) -> None:
 
 def _forsake(connection: Connection, ids: Sequence[str]) -> None:
     """Free all that these workers held, and strike them off."""
-    held = shards.c.worker.in_(ids)
-    connection.execute(update(shards).where(held).values(worker=None, epoch=shards.c.epoch + 1))
+    _free_shards(connection, ids)
     free_courses(connection, batches.c.steward.in_(ids))
     forget_lanes(connection, ids)
     connection.execute(delete(workers).where(workers.c.id.in_(ids)))
+
+
+def _free_shards(connection: Connection, ids: Sequence[str]) -> None:
+    """End the leases of these workers."""
+    held = shards.c.worker.in_(ids)
+    connection.execute(update(shards).where(held).values(worker=None, epoch=shards.c.epoch + 1))
 
 
 def free_courses(connection: Connection, which: Any) -> None:
