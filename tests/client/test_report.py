@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 
 from batchyard.client.campaign import Campaign
+from batchyard.client.report.writing import facts_of
 from batchyard.client.settings import Settings
 from tests.cli.calling import call
 from tests.client.conftest import Strict
@@ -145,6 +146,33 @@ def test_what_models_say_is_text(tmp_path: Path) -> None:
     assert not {name for name, _ in page.tags} & {"script", "img"}
     assert page.text.count("<script>alert(1)</script>") > 4
     assert not re.search("[\x00\u202e]", page.text)
+
+
+def test_a_page_stays_small(tmp_path: Path) -> None:
+    """However long ids, codes, models, fields and texts are, and however many there are."""
+    endless = "<long>" * 5_000
+    path = written(
+        tmp_path / "out.jsonl",
+        *(answer(f"{n}{endless}", f"{n}{endless}", model=f"{n}{endless}") for n in range(150)),
+        *(answer(f"f{n}", json.dumps({f"{n}{endless}": 1, f"g{n}": n})) for n in range(150)),
+        *(
+            {"custom_id": f"e{n}", "response": None, "error": {"code": f"{n}{endless}"}}
+            for n in range(150)
+        ),
+    )
+    done = call("report", path, "-o", "-")
+    assert read_page(done.stdout).numbers("outcomes")["All"] == 450
+    assert len(done.stdout) < 400_000
+
+
+def test_prices_are_asked_for_of_models_alone(tmp_path: Path) -> None:
+    """What cannot be a model's name is asked for nowhere, and of many models only the first few."""
+    models = ["m1", "m1", "", "two\x00words", "\ud800", *(f"x{n}" for n in range(50))]
+    path = written(tmp_path / "out.jsonl", *(answer("a", "yes", model=one) for one in models))
+    asked: list[str] = []
+    facts = facts_of(path, price_of=asked.append)
+    assert (asked[0], len(facts.spending)) == ("m1", 54)
+    assert len(asked) < 12 and all(one.isalnum() for one in asked)
 
 
 def test_gold_labels_come_from_a_table(tmp_path: Path) -> None:

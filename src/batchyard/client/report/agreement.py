@@ -10,6 +10,8 @@ __all__ = ["Agreement", "Comparing", "Score"]
 
 _PAIRS_MAX = 2_000
 _LABELS_MAX = 40
+# Longer ones are the same where their beginnings are.
+_LABEL_CHARACTERS = 400
 
 
 class Score(Struct, frozen=True, kw_only=True):
@@ -136,7 +138,7 @@ class Comparing:
         )
 
     def _known(self, label: str) -> str:
-        stripped = label.strip()
+        stripped = label.strip()[:_LABEL_CHARACTERS]
         folded = stripped.strip("\"'`.").strip().casefold()
         if folded not in self._spelled and len(self._spelled) < _PAIRS_MAX:
             self._spelled[folded] = stripped

@@ -27,6 +27,7 @@ __all__ = [
 WHOLE = ""
 Named = tuple[str, str | float | bool]
 _LABEL_CHARACTERS = 80
+_NAME_CHARACTERS = 120
 _FIELDS_MAX = 40
 _LISTED_MAX = 20
 _SECONDS_MAX = 1e7
@@ -179,6 +180,8 @@ def _called(choice: Any) -> str | None:
 def _walk(inside: dict[str, Any], before: str, found: list[Named]) -> None:
     for name, value in inside.items():
         name = before + name
+        if len(name) > _NAME_CHARACTERS:
+            continue
         kind = type(value)
         if kind is str:
             if len(value) <= _LABEL_CHARACTERS:

@@ -21,6 +21,7 @@ _FAULTS_MAX = 40
 _FAULT_SAMPLES = 3
 _MODELS_MAX = 100
 _SHOWN_CHARACTERS = 600
+_CODE_CHARACTERS = 200
 
 
 class Ended(Struct, frozen=True, kw_only=True, gc=False):
@@ -123,13 +124,14 @@ class Endings:
             yield Fault(outcome=outcome, code=code, count=kind.count, samples=samples)
 
     def _blame(self, one: Ended) -> None:
-        kind = self._kinds.get((one.outcome, one.code))
+        code = one.code[:_CODE_CHARACTERS]
+        kind = self._kinds.get((one.outcome, code))
         if kind is None:
             if len(self._kinds) >= _FAULTS_MAX:
                 self.other_faults += 1
                 return
             kind = _Kind(0, Sample(_FAULT_SAMPLES, self._chance))
-            self._kinds[one.outcome, one.code] = kind
+            self._kinds[one.outcome, code] = kind
         kind.count += 1
         if (place := kind.sample.place()) is not None:
             kind.sample.keep(place, _shown(one, one.message))

@@ -15,6 +15,9 @@ from batchyard.wire.money import PICODOLLARS, Spent
 __all__ = ["Expenses"]
 
 _MODELS_MAX = 100
+# A price is asked for of so many models at most, and only of what can be the name of one.
+_PRICED_MAX = 12
+_NAME_CHARACTERS = 200
 
 
 class _Paid(Struct):
@@ -39,7 +42,7 @@ class Expenses:
     def pay(self, answer: Answer, body: bytes, model: str) -> None:
         """Count the tokens of an answer; `model` was asked, where the answer names none."""
         told = read_answer(body) or AnswerFacts()
-        model = answer.model_name or model
+        model = (answer.model_name or model)[:_NAME_CHARACTERS]
         if model not in self._paid and len(self._paid) >= _MODELS_MAX:
             model = "(other models)"
         paid = self._paid.get(model)
@@ -63,13 +66,14 @@ class Expenses:
     def spent(self, price_of: PriceOf) -> Iterator[tuple[Spending, Spent]]:
         """The tokens of each model, those with the most answers first, and what they cost."""
         ranked = sorted(self._paid.items(), key=lambda pair: (-pair[1].answers, pair[0]))
-        for model, paid in ranked:
+        for rank, (model, paid) in enumerate(ranked):
+            is_name = bool(model) and model.isascii() and model.isprintable()
             spent = Spent(
                 model=model,
                 input_tokens=paid.input_tokens,
                 cached_tokens=paid.cached_tokens,
                 output_tokens=paid.output_tokens,
-                price=price_of(model) if model else None,
+                price=price_of(model) if is_name and rank < _PRICED_MAX else None,
             )
             spending = Spending(
                 model=model,

@@ -79,7 +79,7 @@ def plan(facts: Facts) -> Html | None:
             join(
                 one.status,
                 tag("br") if one.trouble else None,
-                tag("span", one.trouble[:300], class_="soft said") if one.trouble else None,
+                tag("span", one.trouble, class_="soft said") if one.trouble else None,
             ),
             tag("span", one.batch_id or "–", class_="id"),
         )

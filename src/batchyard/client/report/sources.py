@@ -160,8 +160,8 @@ def plan_of(folder: Path) -> Plan:
             requests=one.lines,
             tokens=one.tokens,
             status=one.status,
-            batch_id=one.batch_id,
-            trouble=f"{one.errors[0].code}: {one.errors[0].message}" if one.errors else "",
+            batch_id=one.batch_id[:200] if one.batch_id else None,
+            trouble=f"{one.errors[0].code}: {one.errors[0].message}"[:300] if one.errors else "",
         )
         for one in diary.chunks[:_PLANNED_MAX]
     )
