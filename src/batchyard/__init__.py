@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batchyard.client import build, tables
     from batchyard.client.campaign import Campaign, IncompleteError, NoCampaignError
+    from batchyard.client.files import check, diff, fix, merge, stats
     from batchyard.client.oneliners import (
         classify,
         embed,
@@ -30,11 +31,16 @@ __all__ = [
     "__version__",
     "asubmit",
     "build",
+    "check",
     "classify",
+    "diff",
     "embed",
     "evaluate",
     "extract",
+    "fix",
     "generate",
+    "merge",
+    "stats",
     "submit",
     "tables",
     "translate",
@@ -52,11 +58,16 @@ _HOMES = {
     "RowCampaign": "client.rowwise",
     "Settings": "client.settings",
     "asubmit": "client.submit",
+    "check": "client.files",
     "classify": "client.oneliners",
+    "diff": "client.files",
     "embed": "client.oneliners",
     "evaluate": "client.oneliners",
     "extract": "client.oneliners",
+    "fix": "client.files",
     "generate": "client.oneliners",
+    "merge": "client.files",
+    "stats": "client.files",
     "submit": "client.submit",
     "translate": "client.oneliners",
 }

@@ -1,18 +1,14 @@
 """`batchyard merge`: several files of results become one, with one line for each request."""
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
-import msgspec
 
 from batchyard.cli.meant import results_meant
 from batchyard.cli.options import AS_JSON, OUTPUT, tell_json
 from batchyard.cli.output import published
-from batchyard.client.answers import id_of
-from batchyard.client.merging import Ledger, lines_of
-from batchyard.client.results import result_of
+from batchyard.client.files import InputIdsError, merge_to
 
 __all__ = ["merge"]
 
@@ -47,48 +43,16 @@ def merge(
     With -o, --json writes the counts to stdout.
     """
     paths = [results_meant(word) for word in words]
-    ids = list(_named(paths)) if asked is None else _asked(asked)
-    ledger = Ledger(Path(), ids, accept_cut_off=accept_cut_off)
-    for path in paths:
-        ledger.add_file(path)
-    ledger.add_missing()
-    counts = ledger.counts()
-    with published(output) as out:
-        out.writelines(ledger.lines())
-    ledger.close()
-    told = counts | {"duplicates": ledger.duplicates, "strangers": ledger.strangers}
+    try:
+        with published(output) as out:
+            merged = merge_to(out, paths, asked, accept_cut_off=accept_cut_off)
+    except InputIdsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(_INVALID)
+    extra = {"duplicates": merged.duplicates, "strangers": merged.strangers}
+    told = {**merged.outcomes, **extra}
     if as_json and output is not None:
-        tell_json({"file": str(output), "requests": len(ids), **told})
+        tell_json({"file": str(output), "requests": merged.requests, **told})
     shown = ", ".join(f"{name}: {often:,}" for name, often in told.items() if often)
-    click.echo(f"{output or 'merged'}: {len(ids):,} requests; {shown}", err=True)
-    sys.exit(_SOME_FAILED if strict and counts["succeeded"] < len(ids) else 0)
-
-
-def _named(paths: Iterable[Path]) -> dict[str, None]:
-    """The ids that the files name, in the order in which they first do."""
-    ids: dict[str, None] = {}
-    for path in paths:
-        for _, line in lines_of(path):
-            found = result_of(line)
-            if found is not None:
-                ids[found.custom_id] = None
-    return ids
-
-
-def _asked(path: Path) -> list[str]:
-    """The ids of a file of requests; each must be there once."""
-    ids: dict[str, None] = {}
-    for _, line in lines_of(path):
-        try:
-            id = id_of(line)
-        except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
-            _refuse(f"{path}: '{line[:60].decode(errors='replace')}' has no custom_id")
-        if id in ids:
-            _refuse(f"{path}: the custom_id '{id}' stands twice")
-        ids[id] = None
-    return list(ids)
-
-
-def _refuse(text: str) -> None:
-    click.echo(f"{text}; see `batchyard check`.", err=True)
-    sys.exit(_INVALID)
+    click.echo(f"{output or 'merged'}: {merged.requests:,} requests; {shown}", err=True)
+    sys.exit(_SOME_FAILED if strict and merged.outcomes["succeeded"] < merged.requests else 0)

@@ -1,0 +1,173 @@
+"""Files of requests and of results from Python: what the verbs of the command do, as functions."""
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO, NoReturn
+
+import msgspec
+from msgspec import Struct
+
+from batchyard.client.answers import id_of
+from batchyard.client.checking import Report
+from batchyard.client.checking import check as check_chunks
+from batchyard.client.comparing import Difference, compare
+from batchyard.client.counting import RequestStats, ResultStats, count
+from batchyard.client.fixing import Change
+from batchyard.client.fixing import fix as fix_chunks
+from batchyard.client.intents import publish
+from batchyard.client.merging import Ledger
+from batchyard.client.merging import lines_of as placed_lines_of
+from batchyard.client.reading import chunks_of, lines_of
+from batchyard.client.results import result_of
+from batchyard.client.targets import TARGETS, Target
+
+__all__ = ["InputIdsError", "Merged", "check", "diff", "fix", "merge", "merge_to", "stats"]
+
+AnyPath = str | os.PathLike[str]
+
+
+class InputIdsError(ValueError):
+    """A file of requests has a line without a custom_id, or one custom_id twice."""
+
+
+class Merged(Struct, frozen=True, kw_only=True):
+    """What a merge has made: requests by outcome, repeated result lines, and those of nobody."""
+
+    requests: int
+    outcomes: dict[str, int]
+    duplicates: int
+    strangers: int
+
+
+def check(
+    path: AnyPath,
+    target: str = "openai",
+    *,
+    endpoint: str | None = None,
+    models: Collection[str] | None = None,
+    enqueued_tokens_max: int | None = None,
+) -> Report:
+    """All that is wrong with a file for a target, which serves only `models` where they are given.
+
+    The report has `errors`, for which the target would refuse the file, and `warnings`.
+    """
+    return check_chunks(
+        partial(chunks_of, Path(path)),
+        _target(target),
+        endpoint=endpoint,
+        known_model=models.__contains__ if models is not None else None,
+        enqueued_tokens_max=enqueued_tokens_max,
+    )
+
+
+def fix(
+    path: AnyPath, output: AnyPath, target: str = "openai", *, url: str | None = None
+) -> list[Change]:
+    """Repair what can be repaired into another file, whole or not at all; returns every change."""
+    told: list[Change] = []
+
+    def parts() -> Iterator[bytes]:
+        for line, changes in fix_chunks(partial(chunks_of, Path(path)), _target(target), url=url):
+            told.extend(changes)
+            if line is not None:
+                yield line + b"\n"
+
+    publish(_free(output), parts())
+    return told
+
+
+def stats(path: AnyPath) -> RequestStats | ResultStats:
+    """What is in a file of requests or of results, in numbers."""
+    return count(lines_of(chunks_of(Path(path))))
+
+
+def diff(before: AnyPath, after: AnyPath, field: str | None = None) -> Iterator[Difference]:
+    """Each request of two files of results, and whether its answer is the same."""
+    return compare(Path(before), Path(after), field)
+
+
+def merge(
+    results: Iterable[AnyPath],
+    output: AnyPath,
+    *,
+    input: AnyPath | None = None,
+    accept_cut_off: bool = False,
+) -> Merged:
+    """Merge files of results, in the order in which they came, into one line for each request.
+
+    With `input`, for each request of that file, in its order. See `batchyard merge`.
+    """
+    beside = _free(output).with_name(f"{Path(output).name}.partial")
+    paths = [Path(one) for one in results]
+    asked = None if input is None else Path(input)
+    try:
+        with beside.open("wb") as out:
+            merged = merge_to(out, paths, asked, accept_cut_off=accept_cut_off)
+        beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)
+    return merged
+
+
+def merge_to(
+    out: IO[bytes], paths: Collection[Path], asked: Path | None, *, accept_cut_off: bool
+) -> Merged:
+    """The same into an open file. Raises InputIdsError for requests that cannot be told apart."""
+    ids = _ids_named(paths) if asked is None else _ids_asked(asked)
+    ledger = Ledger(Path(), ids, accept_cut_off=accept_cut_off)
+    for path in paths:
+        ledger.add_file(path)
+    ledger.add_missing()
+    outcomes = ledger.counts()
+    out.writelines(ledger.lines())
+    ledger.close()
+    return Merged(
+        requests=len(ids),
+        outcomes=outcomes,
+        duplicates=ledger.duplicates,
+        strangers=ledger.strangers,
+    )
+
+
+def _ids_named(paths: Iterable[Path]) -> list[str]:
+    """The ids that files of results name, in the order in which they first do."""
+    ids: dict[str, None] = {}
+    for path in paths:
+        for _, line in placed_lines_of(path):
+            found = result_of(line)
+            if found is not None:
+                ids[found.custom_id] = None
+    return list(ids)
+
+
+def _ids_asked(path: Path) -> list[str]:
+    """The ids of a file of requests; each must be there once."""
+    ids: dict[str, None] = {}
+    for number, line in lines_of(chunks_of(path)):
+        try:
+            id = id_of(line)
+        except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
+            _refuse(f"{path}, line {number}: there is no custom_id")
+        if id in ids:
+            _refuse(f"{path}, line {number}: the custom_id '{id}' stands twice")
+        ids[id] = None
+    return list(ids)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise InputIdsError(f"{text}; see `batchyard check`.")
+
+
+def _target(name: str) -> Target:
+    if name not in TARGETS:
+        raise ValueError(f"There is no target '{name}'; there are {', '.join(TARGETS)}.")
+    return TARGETS[name]
+
+
+def _free(output: AnyPath) -> Path:
+    path = Path(output)
+    if path.exists():
+        raise FileExistsError(f"{path} exists already; remove it or choose another output.")
+    return path
