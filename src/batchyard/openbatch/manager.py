@@ -27,7 +27,7 @@ class BatchJobManager:
 
     def __init__(self, ensure_ascii: bool = True) -> None:
         self.ensure_ascii = ensure_ascii
-        self._files: dict[Path, Appending] = {}
+        self._files: dict[Target, Appending] = {}
 
     def add_templated_instances(
         self,
@@ -87,7 +87,10 @@ class BatchJobManager:
             raise ValueError(f"Unsupported request type: {type(request)}")
         elif request.input is None:
             raise ValueError("Embeddings request must define an input.")
-        path = Path(save_file_path)
-        if path not in self._files:
-            self._files[path] = Appending(path)
-        self._files[path].add(custom_id, request.url, request.to_dict(), self.ensure_ascii)
+        file = self._files.get(save_file_path)
+        if file is None:
+            # The same file may be called by a text and by a path.
+            path = Path(save_file_path)
+            file = self._files.get(path) or Appending(path)
+            self._files[path] = self._files[save_file_path] = file
+        file.add(custom_id, request.url, request.to_dict(), self.ensure_ascii)

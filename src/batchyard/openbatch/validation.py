@@ -9,13 +9,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchyard.rules.limits import STRICT
-from batchyard.rules.validate import Scan, explain
+from batchyard.client.reading import chunks_of
+from batchyard.rules.limits import STRICT, Limits
+from batchyard.rules.validate import Digest, Scan, explain, study
 from batchyard.wire.objects import BatchError
 
 __all__ = ["BatchFileValidator", "ValidationResult", "quick_validate", "validate_batch_file"]
 
-_CHUNK_BYTES = 1 << 20
 _UNREADABLE = "invalid_json_line"
 
 
@@ -64,34 +64,21 @@ class BatchFileValidator:
             requests_max=STRICT.requests_max if self.check_request_count else sys.maxsize,
             mixed_models=self.allow_mixed_endpoints,
         )
-        scan = Scan(limits)
-        physical, last = 0, b""
-        for last in _chunks(path):
-            scan.feed(last)
-            physical += last.count(b"\n")
-        digest = scan.finish()
-        urls = sorted(digest.urls)
-        # The batch's endpoint is that of most lines.
-        endpoint = max(urls, key=lambda url: digest.urls[url], default=None)
-        found = explain(
-            lambda: _chunks(path),
-            endpoint=None if self.allow_mixed_endpoints else endpoint,
-            limits=limits,
-            known_model=lambda _model: True,
-        )
+        heard = _Heard(path)
+        digest, found = _studied(heard, limits, mixed=self.allow_mixed_endpoints)
         # A line has one error at most.
         no_new_id = sum(one.param == "custom_id" or one.code == _UNREADABLE for one in found)
         if not self.check_custom_id_uniqueness:
             found = tuple(one for one in found if one.code != "duplicate_custom_id")
         warned = [] if path.suffix == ".jsonl" else [_odd_name(path)]
-        blank = physical + (not last.endswith(b"\n")) - digest.lines
-        if last and blank:
+        blank = heard.physical - digest.lines
+        if blank:
             warned.append(f"Empty lines, which will be ignored: {blank:,}")
         stats = {
             "file_size_mb": round(digest.bytes / (1 << 20), 2),
             "total_requests": digest.lines,
             "unique_custom_ids": digest.lines - no_new_id,
-            "endpoints_used": urls,
+            "endpoints_used": sorted(digest.urls),
         }
         return ValidationResult(not found, [_told(one) for one in found], warned, stats)
 
@@ -114,10 +101,40 @@ def quick_validate(file_path: str | PathLike[str]) -> bool:
     return validate_batch_file(file_path).is_valid
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as source:
-        while chunk := source.read(_CHUNK_BYTES):
-            yield chunk
+class _Heard:
+    """The bytes of a file, of which the lines are counted when it is read first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.physical = 0
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes."""
+        counted, last = self.physical > 0, b""
+        for last in chunks_of(self._path):
+            self.physical += 0 if counted else last.count(b"\n")
+            yield last
+        self.physical += 0 if counted else bool(last) and not last.endswith(b"\n")
+
+
+def _studied(
+    heard: _Heard, limits: Limits, *, mixed: bool
+) -> tuple[Digest, tuple[BatchError, ...]]:
+    """What a file asks for and what is wrong with it; its endpoint is that of most lines."""
+    digest, found = study(heard.chunks, endpoint=None, limits=limits, known_model=_any_model)
+    if found or len(digest.urls) > 1:
+        scan = Scan(limits)
+        for chunk in heard.chunks():
+            scan.feed(chunk)
+        digest = scan.finish()
+        most = max(sorted(digest.urls), key=lambda url: digest.urls[url], default=None)
+        endpoint = None if mixed else most
+        found = explain(heard.chunks, endpoint=endpoint, limits=limits, known_model=_any_model)
+    return digest, found
+
+
+def _any_model(_model: str) -> bool:
+    return True
 
 
 def _odd_name(path: Path) -> str:

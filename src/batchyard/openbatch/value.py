@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Self
 
 __all__ = ["Value"]
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 
 class Value:
     """Attributes by name; those needed must be given, others have a default or are extra."""
@@ -57,6 +59,9 @@ class Value:
 
 
 def _plain(value: Any) -> Any:
+    # Nearly all values are just these, and there are millions.
+    if type(value) in _PLAIN:
+        return value
     if hasattr(value, "model_dump"):
         return value.model_dump(exclude_none=True)
     if isinstance(value, Mapping):
