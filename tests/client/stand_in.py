@@ -33,6 +33,8 @@ class Habits:
         # So many creates work and are not answered; so many calls before are answered with 500.
         self.lost_creates = 0
         self.broken_calls = 0
+        # How often a file is looked at before a batch can be made of it.
+        self.slow_files = 0
         # Batches that it does not know for so many looks.
         self.forgets: dict[str, int] = {}
         # An error that every create has.
@@ -120,6 +122,10 @@ class StandIn:
         if path == "/batches":
             listed = [self._shown(one) for one in reversed(self.batches)]
             return 200, listed if self.habits.bare_list else {"data": listed, "has_more": False}
+        found = re.fullmatch(r"/files/([^/]+)", path)
+        if found:
+            self._looks[found[1]] += 1
+            return 200, self._file(found[1])
         found = re.fullmatch(r"/files/([^/]+)/content", path)
         if found:
             return 200, self.files[found[1]]
@@ -141,12 +147,18 @@ class StandIn:
         content = body.split(b"\r\n\r\n", 2)[2].rsplit(b"\r\n--", 1)[0]
         id = f"file-{len(self.files)}"
         self.files[id] = content
-        return 200, {"id": id, "object": "file"}
+        return 200, self._file(id)
+
+    def _file(self, id: str) -> dict[str, Any]:
+        ready = self._looks[id] >= self.habits.slow_files
+        return {"id": id, "object": "file", "status": "processed" if ready else "Pending"}
 
     def _create(self, asked: dict[str, Any]) -> tuple[int, Any] | None:
         if self.habits.refuses is not None:
             status, code = self.habits.refuses
             return status, {"error": {"code": code, "message": "no"}}
+        if self._looks[asked["input_file_id"]] < self.habits.slow_files:
+            return 400, {"error": {"code": "invalid_input", "message": "The file is not ready."}}
         lines = [json.loads(one) for one in self.files[asked["input_file_id"]].splitlines()]
         enqueued = sum(len(one["lines"]) for one in self.batches if not one["over"])
         full = self.habits.queue is not None and enqueued + len(lines) > self.habits.queue

@@ -78,6 +78,7 @@ ONCE = {f"c{n}": ("succeeded", 1) for n in range(COUNT)}
         {"lost_creates": 2, "drops_metadata": True},
         {"lost_creates": 2, "queue": 4, "upper": True},
         {"lost_creates": 2, "queue": 4, "drops_metadata": True},
+        {"slow_files": 2},
         {"forgets": {"batch_1": 3, "batch_2": 1}},
     ],
     ids=lambda one: ",".join(one) or "openai",
@@ -209,6 +210,21 @@ def test_a_request_that_alone_is_too_large_for_the_queue_is_refused(
     other.habits = Habits(queue=0, limit=5)
     found = outcomes(begin(other, tmp_path))
     assert found == {f"c{n}": ("errored", 1) for n in range(COUNT)}
+
+
+def test_an_outage_is_waited_out(other: StandIn, tmp_path: Path) -> None:
+    """A server that has answered once is given more time than a wrong address."""
+    campaign = begin(other, tmp_path, faults_max=2)
+    heard: list[str] = []
+
+    def fall(now: Progress) -> None:
+        if now.submitted and not other.asked["down"]:
+            other.asked["down"] = 1
+            other.habits.broken_calls = 7
+        heard.append(now.waiting_for)
+
+    assert campaign.run(fall) is not None
+    assert heard.count("500: <html>try later</html>") == 7
 
 
 def test_a_batch_that_the_server_has_lost_is_missing(other: StandIn, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ with the same one, also after SIGKILL. What stands, and will stay:
   that with settings that fit the target, and submits. `batchyard.asubmit` is the same for async.
 - `source` is a path of a batch file, or any iterable of requests of `batchyard.build`, of dicts,
   or of lines.
-- `check(custom_id, text)` raises ValueError where an answer is not as it should be: its outcome is
-  `invalid_output`, and it is asked again with that error shown. What the request's own JSON Schema
-  says is checked without it.
+- `check(custom_id, text)` raises ValueError (or fails an `assert`) where an answer is not as it
+  should be: its outcome is `invalid_output`, and it is asked again with that error shown. What the
+  request's own JSON Schema says is checked without it.
 - `run(on_progress, until, on_result=)` and `arun` go on; they return the counts by outcome
   (`succeeded, errored, expired, cancelled, invalid_output, missing`), which add up to the inputs.
 - `counts`, `standing()`, `results()`, `results_path`, `bill()`, `report()` and `cancel()` ask no

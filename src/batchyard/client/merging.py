@@ -172,7 +172,7 @@ class Ledger:
         try:
             if self._check is not None:
                 self._check(custom_id, text)
-        except ValueError as error:
+        except (ValueError, AssertionError) as error:
             return "invalid_value", str(error)
         return None
 

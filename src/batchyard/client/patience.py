@@ -11,32 +11,52 @@ from batchyard.client.settings import Settings
 __all__ = ["Patience"]
 
 _BACKOFF_SECONDS_MAX = 120.0
+# A server that has answered once is waited for so much longer: by then it is no wrong address.
+_KNOWN = 10
 # Who is looked at no more often than this is somebody else's, and is spared.
 _HOSTED_SECONDS = 60.0
 T = TypeVar("T")
 
 
 class Patience:
-    """Waits as a campaign's settings say, never all campaigns at the same moment."""
+    """Waits as a campaign's settings say, never all campaigns at the same moment.
 
-    def __init__(self, settings: Settings, chance: Random) -> None:
-        self._settings, self._chance = settings, chance
+    `tell` hears of each failure that is waited out.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        chance: Random,
+        tell: Callable[[ProviderError], object] = lambda _error: None,
+    ) -> None:
+        self._settings, self._chance, self._tell = settings, chance, tell
+        self._has_answered = False
 
     async def bear(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call that may be made twice, again while its failure may pass."""
         number = 0
         while True:
             try:
-                return await call()
+                answer = await call()
             except ProviderError as error:
                 number += 1
-                if not error.transient or number >= self._settings.faults_max:
+                if self.ends(error, number):
                     raise
+                self._tell(error)
+            else:
+                self._has_answered = True
+                return answer
             await self.back_off(number)
+
+    def ends(self, error: ProviderError, number: int) -> bool:
+        """Whether a call that has failed so often is not made again."""
+        most = self._settings.faults_max * (_KNOWN if self._has_answered else 1)
+        return not error.transient or number >= most
 
     async def back_off(self, number: int) -> None:
         """Wait before the next try, longer each time."""
-        seconds = self._settings.poll_seconds / 10 * 2**number
+        seconds = self._settings.poll_seconds / 10 * 2 ** min(number, 32)
         await self.wait(min(_BACKOFF_SECONDS_MAX, seconds))
 
     async def look_again(self, looked: int) -> None:

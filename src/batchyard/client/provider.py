@@ -115,6 +115,10 @@ class Provider:
 
     async def upload(self, name: str, content: bytes, key: str) -> str:
         """Upload a batch file and return its id."""
+        return (await self.uploaded(name, content, key))[0]
+
+    async def uploaded(self, name: str, content: bytes, key: str) -> tuple[str, str]:
+        """The same, with the status of the file in small letters."""
         boundary = f"batchyard{key.replace('-', '')}"
         parts = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n'
@@ -125,7 +129,12 @@ class Provider:
         body = b"%b%b\r\n--%b--\r\n" % (parts.encode(), content, boundary.encode())
         kind = f"multipart/form-data; boundary={boundary}"
         found = _object(await self._call("POST", "/files", body, key, kind))
-        return str(found["id"])
+        return str(found["id"]), str(found.get("status")).lower()
+
+    async def file_status(self, file_id: str) -> str:
+        """The status of a file, in small letters."""
+        found = _object(await self._call("GET", f"/files/{file_id}"))
+        return str(found.get("status")).lower()
 
     async def create(
         self, file_id: str, endpoint: str, window: str, metadata: Mapping[str, str], key: str

@@ -44,8 +44,9 @@ class Pursuit:
         ids = requests_of(folder / "input.jsonl")
         self._ledger = Ledger(folder, ids, accept_cut_off=settings.accept_cut_off, check=check)
         self._untold = set(range(len(ids))) if on_result is not None else set()
-        self._patience = Patience(settings, chance)
+        self._patience = Patience(settings, chance, self._tell_of)
         self._submitting = Submitting(id, folder, settings, diary, patience=self._patience)
+        self._on_progress: Callable[[Progress], None] | None = None
         self._asked_to_end: set[int] = set()
         self._seen: dict[int, BatchState] = {}
         self._not_there: Counter[str] = Counter()
@@ -57,20 +58,16 @@ class Pursuit:
         on_progress: Callable[[Progress], None] | None,
     ) -> Mapping[str, int] | None:
         """Go on; the counts once complete, None where it ended before."""
+        self._on_progress = on_progress
         try:
             for chunk in self._diary.chunks:
                 if chunk.collected:
                     self._take_in(chunk)
-            return await self._go(key, until, on_progress)
+            return await self._go(key, until)
         finally:
             self._ledger.close()
 
-    async def _go(
-        self,
-        key: str | None,
-        until: Until,
-        on_progress: Callable[[Progress], None] | None,
-    ) -> Mapping[str, int] | None:
+    async def _go(self, key: str | None, until: Until) -> Mapping[str, int] | None:
         if not self._diary.chunks:
             self._plan(cut_lines=(line for _, line in lines_of(self._folder / "input.jsonl")))
         async with _open(self._settings, key) as provider:
@@ -78,13 +75,11 @@ class Pursuit:
             while True:
                 cancelled = self._is_cancelled
                 moved = await self._submitting.submit(provider, self._reach, cancelled=cancelled)
-                if on_progress is not None:
-                    on_progress(self._progress())
+                self._tell_progress(self._submitting.waiting_for)
                 if until == "submitted":
                     return None
                 moved = await self._look(provider) or moved
-                if on_progress is not None:
-                    on_progress(self._progress())
+                self._tell_progress(self._submitting.waiting_for)
                 if all(one.collected for one in self._diary.chunks):
                     counts = self._end_of_round()
                     if counts is not None:
@@ -247,7 +242,15 @@ class Pursuit:
                 }
         return found
 
-    def _progress(self) -> Progress:
+    def _tell_of(self, error: ProviderError) -> None:
+        """A call has failed, and is made again in a while."""
+        self._tell_progress(str(error) or f"status {error.status}")
+
+    def _tell_progress(self, waiting_for: str) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._progress(waiting_for))
+
+    def _progress(self, waiting_for: str) -> Progress:
         chunks = [
             one
             for one in self._diary.chunks
@@ -264,7 +267,7 @@ class Pursuit:
             ended=sum(one.is_over for one in chunks),
             requests=sum(one.lines for one in chunks),
             done=done,
-            waiting_for=self._submitting.waiting_for,
+            waiting_for=waiting_for,
         )
 
 

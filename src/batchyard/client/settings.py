@@ -21,6 +21,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     `rounds_max`: how often a request is asked at most. A request whose answer was cut off is
     asked again with `cap_factor` times the room, up to `cap_max` tokens; with `accept_cut_off`
     such an answer is a success.
+    `faults_max`: how often a call is made at most that brings no answer; ten times as often once
+    the server has answered, which is for some hours.
     `settle_seconds`: how long a batch may take to appear in the server's list after its create.
     """
 

@@ -18,6 +18,8 @@ __all__ = ["CAMPAIGN_KEY", "CHUNK_KEY", "Submitting"]
 # What our batches carry in their metadata, by which one is found whose id was never heard.
 CAMPAIGN_KEY, CHUNK_KEY = "batchyard_campaign", "batchyard_chunk"
 _REFUSALS = frozenset({400, 404, 413, 422})
+# A file of which no batch can be made yet; Azure's are looked through first.
+_NOT_YET = frozenset({"notrunning", "pending", "running"})
 _PAUSE_SECONDS_MAX = 1_800.0
 # So often a queue is said to be full before it is believed that it never has room.
 _TRIES = 3
@@ -137,9 +139,12 @@ class Submitting:
         name = f"{chunk.name}.jsonl"
         content = (self._folder / "chunks" / name).read_bytes()
         reach("campaign.before_upload")
-        file_id = await self._patience.bear(
-            lambda: provider.upload(name, content, f"{self._id}-{chunk.name}")
+        file_id, status = await self._patience.bear(
+            lambda: provider.uploaded(name, content, f"{self._id}-{chunk.name}")
         )
+        while status in _NOT_YET:
+            await self._patience.wait(self._settings.poll_seconds)
+            status = await self._patience.bear(lambda: provider.file_status(file_id))
         reach("campaign.after_upload")
         self._diary.write(Step(did="uploaded", chunk=chunk.number, file_id=file_id))
 
@@ -160,7 +165,7 @@ class Submitting:
                 if error.status in _REFUSALS and not error.trouble.is_bill:
                     self._refused(chunk, error.trouble)
                     return
-                if not error.transient or number >= self._settings.faults_max:
+                if self._patience.ends(error, number):
                     raise
                 await self._patience.back_off(number)
                 if await self._recover(provider, chunk):
