@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import BashComplete
 
+from batchyard.cli import completing
 from batchyard.cli.main import main
 from tests.acceptance.processes import request_lines
 from tests.cli.calling import call
@@ -25,13 +26,15 @@ def test_verbs_options_and_profiles_are_completed(home: Home) -> None:
     assert "create" in completed("keys", "c")
     assert completed("results", "--ok") == ["--ok-only"]
     call("config", "set", "prod", "--url", "http://x/v1")
-    assert completed("ls", "--to", "pr") == ["prod"]
+    assert completed("ls", "--to", "pr") == completed("config", "use", "pr") == ["prod"]
 
 
 def test_ids_are_completed_and_kept_for_a_while(
     home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Batches at the target, asked for once in some seconds; campaigns; `@last`."""
+    monkeypatch.setattr(completing, "_PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(completing, "_FRESH_SECONDS", 3_600.0)
     id = home.ended(request_lines(1))
     assert completed("status", "@") == ["@last"]
     assert id in completed("status", "batch_")

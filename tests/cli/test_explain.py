@@ -22,5 +22,6 @@ def test_without_a_code_all_are_listed() -> None:
 
 def test_an_unknown_code_has_a_guess() -> None:
     """Exit code 1, and what may be meant."""
-    done = call("explain", "duplicate_id")
-    assert (done.exit_code, "duplicate_custom_id" in done.stderr) == (1, True)
+    for code, meant in (("duplicate_id", "duplicate_custom_id"), ("tokn", "token_limit_exceeded")):
+        done = call("explain", code)
+        assert (done.exit_code, meant in done.stderr) == (1, True)

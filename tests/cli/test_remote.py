@@ -136,6 +136,7 @@ def test_results_so_far(home: Home) -> None:
 def test_retry_makes_a_batch_of_what_failed(home: Home, mixed: str) -> None:
     """Our server makes it; `@last` is the new one; again at once is the same one."""
     (made,) = told("retry", mixed)
+    assert made["metadata"] == {"batchyard_retry_of": mixed}
     failed = home.openai.batches.retrieve(mixed).request_counts
     assert failed is not None
     assert told("status", "@last")[0]["id"] == made["id"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from batchyard.cli.aims import profiles_here
+from batchyard.cli.aims import later, profiles_here
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.client.profiles import (
     BUILT_IN,
@@ -20,6 +20,8 @@ from batchyard.client.profiles import (
 )
 
 __all__ = ["config"]
+
+_name = click.argument("name", shell_complete=later("profile_names"))
 
 
 @click.group()
@@ -48,7 +50,7 @@ def show(*, as_json: bool) -> None:
 
 
 @config.command(name="set")
-@click.argument("name")
+@_name
 @click.option("--url", metavar="URL", help="Base URL, usually ending in /v1.")
 @click.option("--key-env", metavar="VARIABLE", help="The key stands in this variable.")
 @click.option(
@@ -99,7 +101,7 @@ def set_(
 
 
 @config.command()
-@click.argument("name")
+@_name
 @AS_JSON
 def use(*, name: str, as_json: bool) -> None:
     """Use the profile NAME where no `--to` is given."""
@@ -115,7 +117,7 @@ def use(*, name: str, as_json: bool) -> None:
 
 
 @config.command(short_help="Forget a profile.")
-@click.argument("name")
+@_name
 @AS_JSON
 def rm(*, name: str, as_json: bool) -> None:
     """Forget the profile NAME, and the key if it was kept there."""

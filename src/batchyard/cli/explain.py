@@ -1,6 +1,5 @@
 """`batchyard explain`: what an error's code means, and what to do."""
 
-import difflib
 import sys
 
 import click
@@ -23,7 +22,7 @@ def explain(*, codes: tuple[str, ...], as_json: bool) -> None:
         if found is not None:
             _show(code, found, as_json=as_json, brief=not codes)
     for code in unknown:
-        close = near(code) or difflib.get_close_matches(code, CODES, n=3)
+        close = near(code)
         hint = f" Do you mean {' or '.join(close[:3])}?" if close else ""
         click.echo(f"Nobody here knows the code '{code}'.{hint}", err=True)
     if unknown:

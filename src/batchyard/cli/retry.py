@@ -12,7 +12,7 @@ from batchyard.cli.aims import TO, WHAT, aim_at, note_last, state_here
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import campaign_meant, key_of, talk
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
-from batchyard.client.again import RETRY_OF, ask_again, lines_to_ask, linked
+from batchyard.client.again import RETRY_OF, ask_again, lines_to_ask, link_to, linked
 from batchyard.client.answers import campaign_lines, ending_of, lines_of
 from batchyard.client.campaign import Campaign
 from batchyard.client.finding import UnclearError, find_batch
@@ -59,7 +59,7 @@ async def _retry_batch(remote: Remote, word: str, codes: tuple[str, ...]) -> dic
         raise UnclearError(f"{id} is {batch['status']}; wait until it has ended, or cancel it.")
     if batch["status"] == "failed":
         raise UnclearError(f"None of {id} was asked. See: batchyard errors {id}")
-    asked: dict[str, Any] = {"codes": list(codes)} if codes else {}
+    asked: dict[str, Any] = {"metadata": link_to(batch)} | ({"codes": list(codes)} if codes else {})
     made = await remote.retry(id, asked, f"retry-{secrets.token_hex(16)}")
     if made is not None:
         return made

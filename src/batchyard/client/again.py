@@ -6,8 +6,10 @@ from typing import Any
 
 from batchyard.client.answers import batch_lines, ending_of, id_of
 from batchyard.client.remote import Remote
+from batchyard.client.submitting import CAMPAIGN_KEY, CHUNK_KEY
+from batchyard.rules.limits import METADATA_KEYS_MAX
 
-__all__ = ["RETRY_OF", "ask_again", "lines_to_ask", "linked"]
+__all__ = ["RETRY_OF", "ask_again", "lines_to_ask", "link_to", "linked"]
 
 # What a retry carries in its metadata.
 RETRY_OF = "batchyard_retry_of"
@@ -47,15 +49,28 @@ async def linked(remote: Remote, id: str) -> dict[str, Any] | None:
     return None
 
 
+def link_to(batch: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata of a retry: those of the old batch and its id.
+
+    A campaign looks for its batches by theirs, and a retry is none of them.
+    """
+    old = batch.get("metadata")
+    kept = {**old} if isinstance(old, dict) else {}
+    for name in (CAMPAIGN_KEY, CHUNK_KEY):
+        kept.pop(name, None)
+    if len(kept) < METADATA_KEYS_MAX:
+        kept[RETRY_OF] = str(batch["id"])
+    return kept
+
+
 async def ask_again(
     remote: Remote, batch: Mapping[str, Any], lines: list[bytes], key: str
 ) -> dict[str, Any]:
     """Submit these requests as a new batch, linked to the old one by its metadata."""
     id = str(batch["id"])
     file_id = await remote.upload(f"{id}_retry.jsonl", b"".join(lines), f"{key}-file")
-    metadata = {**(batch.get("metadata") or {}), RETRY_OF: id}
     # Some servers do not say what a batch was for; its lines do.
     endpoint = batch.get("endpoint") or json.loads(lines[0])["url"]
     window = str(batch.get("completion_window") or "24h")
-    made = await remote.create(file_id, str(endpoint), window, metadata, key)
+    made = await remote.create(file_id, str(endpoint), window, link_to(batch), key)
     return await remote.batch(made.id)

@@ -1,6 +1,7 @@
 """Every code of an error or a reason: what it means, and what to do about it."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from msgspec import Struct
 
@@ -182,6 +183,10 @@ _table(
 _table(
     _LINE,
     {
+        "invalid_request_error": (
+            "The model's server has refused the request as wrong; its message says why.",
+            "Change the request; asking the same again brings the same.",
+        ),
         "rate_limit_exceeded": (
             "Too many requests or tokens in a minute.",
             "Ask those again later: batchyard retry.",
@@ -328,6 +333,7 @@ _ALSO = {
     "engine_overloaded": "service_unavailable",
     "timeout": "request_timeout",
     "billing_hard_limit_reached": "billing_hard_limit",
+    "400": "invalid_request_error",
     "401": "invalid_api_key",
     "408": "request_timeout",
     "429": "rate_limit_exceeded",
@@ -346,5 +352,11 @@ def explain(code: str) -> Explained | None:
 
 
 def near(word: str) -> list[str]:
-    """Codes in which a word stands."""
-    return [code for code in CODES if word.lower() in code]
+    """Codes that may be meant by a word: those in which it stands, or one that is like it."""
+    word = word.lower()
+    found = [code for code in CODES if word in code] or get_close_matches(word, CODES)
+    if found:
+        return found
+    parts = {part for code in CODES for part in code.split("_")}
+    like = get_close_matches(word, sorted(parts), n=1)
+    return [code for code in CODES if like and like[0] in code.split("_")]
