@@ -84,5 +84,15 @@ def test_results_before_the_end(stand_in: StandIn) -> None:
     """Others keep them until the end: exit code 7, and nothing on stdout."""
     Path("in.jsonl").write_bytes(request_lines(2))
     call("submit", "in.jsonl", "--poll", "0.01")
-    done = call("results", stand_in.batches[-1]["id"])
+    id = stand_in.batches[-1]["id"]
+    assert "its server does not say why" in call("why", id).stdout
+    done = call("results", id)
+    assert (done.exit_code, done.stdout) == (7, "")
+
+
+def test_errors_before_the_end(stand_in: StandIn) -> None:
+    """The same for errors."""
+    Path("in.jsonl").write_bytes(request_lines(2))
+    call("submit", "in.jsonl", "--poll", "0.01")
+    done = call("errors", stand_in.batches[-1]["id"])
     assert (done.exit_code, done.stdout) == (7, "")

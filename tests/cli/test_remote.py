@@ -1,14 +1,15 @@
 """Verbs that look at a Batch API: ls, status, why, errors, results, retry."""
 
 import json
+import signal
 import sys
 from pathlib import Path
-from subprocess import run
+from subprocess import PIPE, Popen, run
 from typing import Any
 
 import pytest
 
-from tests.acceptance.processes import batch_of, ended, request_lines, until
+from tests.acceptance.processes import batch_of, command, ended, request_lines, until
 from tests.cli.calling import call
 from tests.cli.conftest import Home
 
@@ -219,8 +220,8 @@ def test_strict_takes_no_failures(home: Home, mixed: str) -> None:
 def test_a_closed_pipe_is_no_traceback(mixed: str) -> None:
     """Piped into `head`, no verb says anything of it."""
     for words in ("results @ --join", "explain"):
-        command = f"{sys.executable} -m batchyard {words.replace('@', mixed)} | head -c 1"
-        done = run(command, shell=True, capture_output=True, text=True, check=False)
+        script = f"{sys.executable} -m batchyard {words.replace('@', mixed)} | head -c 1"
+        done = run(script, shell=True, capture_output=True, text=True, check=False)
         assert (len(done.stdout), done.stderr) == (1, ""), words
 
 
@@ -232,3 +233,19 @@ def test_terminals_obey_nobody_else(home: Home, tmp_path: Path) -> None:
     shown = call("errors", path).stdout
     assert "\x1b" not in shown
     assert "\\x1b[2J" in shown
+
+
+def test_a_stop_cancels_nothing(home: Home) -> None:
+    """Ctrl-C while a batch is watched is exit code 130; the batch goes on."""
+    home.sim.set("faults", "hang:1")
+    batch = batch_of(home.openai, request_lines(2))
+    watching = Popen([*command("watch", batch.id)], stderr=PIPE, text=True)
+    assert watching.stderr is not None
+    assert batch.id in watching.stderr.readline()
+    watching.send_signal(signal.SIGINT)
+    said = watching.communicate()[1]
+    assert (watching.returncode, "goes on" in said, "Traceback" in said) == (130, True, False)
+    assert told("errors", batch.id) == []
+    assert told("status", batch.id)[0]["status"] in ("validating", "in_progress")
+    home.openai.batches.cancel(batch.id)
+    ended(home.openai, batch)

@@ -1,5 +1,6 @@
 """`batchyard errors`: what went wrong, by code, with samples and with what to do."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from batchyard.client.answers import (
     lines_of,
 )
 from batchyard.client.finding import find_batch
-from batchyard.client.remote import Remote
+from batchyard.client.provider import ENDED, ProviderError
+from batchyard.client.remote import UNKNOWN_ROUTE, Remote
 from batchyard.rules.codes import explain
 
 __all__ = ["errors"]
 
+_NOT_YET = 7
 _MESSAGE_CHARACTERS_MAX = 300
 
 
@@ -74,12 +77,29 @@ async def _ask(remote: Remote, word: str, faults: Faults) -> None:
     batch = await find_batch(remote, word, state_here())
     for one in _refusals(batch):
         faults.add(one)
+    if batch["status"] not in ENDED:
+        await _so_far(remote, batch, faults)
+        return
     failed = batch["request_counts"]["failed"]
     # Where the error file names them all, the answers need not be fetched.
     for kind in ("error", "output"):
         if kind == "error" or faults.total < failed:
             async for line in batch_lines(remote, batch, kind):
                 _add(faults, (line,))
+
+
+async def _so_far(remote: Remote, batch: dict[str, Any], faults: Faults) -> None:
+    try:
+        async for line in batch_lines(remote, batch):
+            _add(faults, (line,))
+    except ProviderError as error:
+        if error.status not in UNKNOWN_ROUTE:
+            raise
+        click.echo(
+            f"{batch['id']} is {batch['status']}; its server keeps errors until the end.", err=True
+        )
+        sys.exit(_NOT_YET)
+    click.echo(f"{batch['id']} is {batch['status']}; this is so far", err=True)
 
 
 def _refusals(batch: dict[str, Any]) -> list[Ending]:

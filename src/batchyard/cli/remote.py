@@ -63,6 +63,7 @@ def talk(
     except UnclearError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
+        click.echo("\nStopped. What is at the server goes on.", err=True)
         sys.exit(_INTERRUPTED)
 
 

@@ -24,13 +24,12 @@ from batchyard.client.answers import (
 )
 from batchyard.client.finding import find_batch
 from batchyard.client.provider import ENDED, ProviderError
-from batchyard.client.remote import Remote
+from batchyard.client.remote import UNKNOWN_ROUTE, Remote
 from batchyard.wire.objects import to_json
 
 __all__ = ["results"]
 
 _NOT_YET = 7
-_UNKNOWN_ROUTE = (404, 405)
 Write = Callable[[bytes], None]
 
 
@@ -114,7 +113,7 @@ async def _ask(remote: Remote, word: str, write: Write, *, join: bool) -> bool:
             async for request in remote.lines(str(batch["input_file_id"])):
                 write(joining.join(request))
     except ProviderError as error:
-        if ended or error.status not in _UNKNOWN_ROUTE:
+        if ended or error.status not in UNKNOWN_ROUTE:
             raise
         click.echo(
             f"{batch['id']} is {batch['status']}; its server keeps results until the end.", err=True

@@ -12,6 +12,7 @@ from batchyard.cli.aims import TO, aim_at, aim_for, later
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import batch_at, campaign_meant
 from batchyard.cli.submit import open_campaign
+from batchyard.client.provider import ENDED
 
 __all__ = ["why"]
 
@@ -69,6 +70,10 @@ def _line(shown: dict[str, Any], now: float) -> str:
         since = reason.get("since")
         ago = "" if since is None else f" (for {_span(now - since)})"
         parts.append(f"{reason['code']}: {reason['message']}{ago}")
+    if not extras and shown["status"] not in ENDED:
+        parts.append("its server does not say why")
+        if shown.get("expires_at"):
+            parts.append(f"its window ends in {_span(shown['expires_at'] - now)}")
     if extras.get("eta_at") is not None:
         verdict = str(extras.get("verdict", "")).replace("_", " ")
         parts.append(f"done in {_span(extras['eta_at'] - now)}, {verdict}")

@@ -11,14 +11,15 @@ from batchyard.client.profiles import Destination
 from batchyard.client.provider import Provider, ProviderError, Trouble, status_of
 from batchyard.places.connection import Answer
 
-__all__ = ["Remote", "batch_of", "models_of", "said_by"]
+__all__ = ["UNKNOWN_ROUTE", "Remote", "batch_of", "models_of", "said_by"]
 
 _PIECE_BYTES = 16 << 20
 _PAGE = 100
 _BOM = b"\xef\xbb\xbf"
 _RESULTS_PAGE = 10_000
 _RANGE = re.compile(rb"bytes [0-9]+-([0-9]+)/([0-9]+)")
-_UNKNOWN_ROUTE = (404, 405)
+# How a server says that it has no such call.
+UNKNOWN_ROUTE = (404, 405)
 
 
 class Remote(Provider):
@@ -72,7 +73,7 @@ class Remote(Provider):
             body = msgspec.json.encode(asked)
             found = await self.exchange("POST", f"/batches/{_safe(id)}/retry", body, key)
         except ProviderError as error:
-            if error.status in _UNKNOWN_ROUTE:
+            if error.status in UNKNOWN_ROUTE:
                 return None
             raise
         return batch_of(_object(found))
