@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from batchyard.cli.main import main
 from tests.cli.calling import call
+from tests.client.lines import line
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +83,15 @@ def test_an_unknown_name_is_told() -> None:
     done = call("config", "use", "prdo")
     assert done.exit_code == 1
     assert "openai" in done.stderr
+
+
+def test_files_are_checked_for_a_profile(home: Path) -> None:
+    """The target is told by the URL; where it tells nothing, only the form counts."""
+    path = home / "in.jsonl"
+    path.write_text(line("a"))
+    call("config", "set", "fast", "--url", "https://api.groq.com/openai/v1")
+    call("config", "set", "own", "--url", "http://gpu:8080/v1")
+    for name, target in (("fast", "groq"), ("own", "any"), ("https://api.openai.com/v1", "openai")):
+        done = call("check", path, "--for", name)
+        assert (done.exit_code, f"for {target};" in done.stderr) == (0, True)
+    assert call("check", path, "--for", "nobody").exit_code == 2

@@ -1,12 +1,14 @@
 """Arguments and options that verbs have alike."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-from batchyard.client.targets import TARGETS
+from batchyard.client.profiles import ProfileError, config_file, read_profiles
+from batchyard.client.targets import TARGETS, target_of_url
 from batchyard.wire.objects import to_json
 
 __all__ = [
@@ -26,14 +28,33 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 SOURCE = click.argument("source", metavar="IN.jsonl", type=_FILE)
 SOURCES = click.argument("sources", metavar="IN.jsonl...", type=_FILE, nargs=-1, required=True)
+
+
+class _TargetName(click.Choice[str]):
+    """A target by its name, or the one that a profile or a URL belongs to."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in TARGETS:
+            return value
+        try:
+            known = read_profiles(config_file(os.environ)).profile
+        except ProfileError as error:
+            self.fail(str(error), param, ctx)
+        url = known[value].url if value in known else value
+        if "://" not in url:
+            return super().convert(value, param, ctx)
+        target = target_of_url(url)
+        return target.name if target is not None else "any"
+
+
 TARGET = click.option(
     "--for",
     "--to",
     "target",
-    type=click.Choice(list(TARGETS)),
+    type=_TargetName(list(TARGETS)),
     default="openai",
     show_default=True,
-    help="Whose limits and rules count.",
+    help="Whose limits and rules count; also by a profile or a URL.",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
 
