@@ -203,6 +203,10 @@ def test_a_campaign_that_is_not_there(home: Home) -> None:
         assert (done.exit_code, "There is no campaign" in done.stderr) == (1, True)
     for verb in ("collect", "resume"):
         assert call(verb, "batch_x").exit_code == 2
+    Path("empty").mkdir()
+    for verb in ("watch", "status", "errors", "results", "retry", "why", "resume"):
+        done = call(verb, "empty")
+        assert (done.exit_code, "empty holds no campaign" in done.stderr) == (1, True)
 
 
 def test_strict_takes_no_failures(home: Home, mixed: str) -> None:

@@ -68,15 +68,23 @@ def talk(
 
 
 def campaign_meant(word: str) -> Path | None:
-    """The folder of the campaign that a word means; None where it means a batch."""
-    if Path(word).is_dir():
-        return Path(word)
-    if ("/" in word or word.endswith(".campaign")) and not Path(word).exists():
+    """The folder of the campaign that a word means; None where it means a batch or a file."""
+    path = Path(word)
+    if path.is_dir():
+        return _held(path)
+    if ("/" in word or word.endswith(".campaign")) and not path.exists():
         raise click.ClickException(f"There is no campaign {word}; see `batchyard ls --here`.")
     try:
-        return find_folder(word, state_here(), Path())
+        found = find_folder(word, state_here(), Path())
     except UnclearError as error:
         raise click.ClickException(str(error)) from error
+    return found and _held(found)
+
+
+def _held(folder: Path) -> Path:
+    if not (folder / "campaign.json").exists():
+        raise click.ClickException(f"{folder} holds no campaign; `batchyard submit` begins one.")
+    return folder
 
 
 def _folder(_ctx: click.Context, _param: click.Parameter, word: str) -> Path:
