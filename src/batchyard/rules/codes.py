@@ -283,6 +283,10 @@ _table(
             "The answer was cut off by the most tokens it may have.",
             "Raise `max_completion_tokens`; a campaign does so by itself, up to a bound.",
         ),
+        "no_text": (
+            "The row of the table has no text, so nothing was asked.",
+            "Fill in the column, or leave the row out.",
+        ),
         "invalid_json": (
             "The answer is not the JSON that was asked for.",
             "A campaign asks again; a schema with `strict` prevents most of them.",
