@@ -4,17 +4,19 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from batchyard.cli.aims import aim_for, later, state_here
 from batchyard.cli.options import clean
-from batchyard.client.campaign import Campaign
 from batchyard.client.finding import UnclearError, find_batch, find_folder
 from batchyard.client.profiles import Destination
 from batchyard.client.provider import ProviderError
 from batchyard.client.remote import Remote
+
+if TYPE_CHECKING:
+    from batchyard.client.campaign import Campaign
 
 __all__ = ["DIR", "batch_at", "campaign_meant", "fail", "key_of", "talk"]
 
@@ -22,7 +24,7 @@ _NO_ACCESS, _INTERRUPTED = 4, 130
 T = TypeVar("T")
 
 
-def key_of(campaign: Campaign) -> str | None:
+def key_of(campaign: "Campaign") -> str | None:
     """The key for where a campaign was begun."""
     settings = campaign.manifest.settings
     return aim_for(settings.base_url, settings.target).key
