@@ -71,6 +71,7 @@ def test_a_destination_hides_its_key() -> None:
     assert found.key == "very-secret"
     assert "very-secret" not in repr(found)
     assert "PROD_KEY" in repr(found)
+    assert "very-secret" not in repr(Profiles(profile={"x": Profile(url="u", key="very-secret")}))
 
 
 def test_profiles_are_kept(tmp_path: Path) -> None:

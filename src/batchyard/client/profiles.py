@@ -38,12 +38,18 @@ class ProfileError(ValueError):
 
 
 class Profile(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One Batch API, and where its key is found: in the environment, in a file, or here."""
+    """One Batch API, and where its key is found: in the environment, in a file, or here.
+
+    How it is shown has no key in it.
+    """
 
     url: str
     key_env: str | None = None
     key_file: str | None = None
     key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Profile({self.url!r}, key from {self.key_from})"
 
     @property
     def key_from(self) -> str:
