@@ -211,6 +211,7 @@ def tell_counts(
         click.echo(str(bill), err=True)
         click.echo(", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
         click.echo(campaign.results_path)
+        click.echo(f"A page that tells of it: batchyard report {campaign.folder}", err=True)
     if not counts["succeeded"]:
         sys.exit(_ENDED_BADLY)
     if strict and counts["succeeded"] < sum(counts.values()):
