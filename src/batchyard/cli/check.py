@@ -9,7 +9,7 @@ import click
 
 from batchyard.cli.findings import as_github, as_text
 from batchyard.cli.fix import Told, repair
-from batchyard.cli.options import SOURCES, TARGET, amount
+from batchyard.cli.options import SOURCES, TARGET, amount, clean
 from batchyard.cli.output import published
 from batchyard.client.checking import Report
 from batchyard.client.checking import check as check_file
@@ -116,7 +116,7 @@ def _show(source: Path, report: Report, form: str, fixed: Counter[str] | None) -
     counts = [f"{len(report.errors):,} error{'' if len(report.errors) == 1 else 's'}"]
     if report.warnings:
         counts.append(f"{len(report.warnings):,} warning{'' if len(report.warnings) == 1 else 's'}")
-    models = ", ".join(f"'{model}'" for model in report.models if model)
+    models = clean(", ".join(f"'{model}'" for model in report.models if model))
     click.echo(
         f"{source}: {' and '.join(counts)} for {report.target}; {report.requests:,} requests, "
         f"{report.bytes:,} bytes, about {report.input_tokens:,} input tokens"

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from batchyard.cli.meant import results_meant
+from batchyard.cli.options import clean
 from batchyard.client.comparing import Difference, compare
 from batchyard.wire.objects import to_json
 
@@ -54,18 +55,18 @@ def diff(
 
 def _lines(one: Difference) -> Iterable[str]:
     """A difference for people; of objects only what differs."""
+    name = clean(one.custom_id)
     if one.change == "only_before":
-        return [f"{one.custom_id}: only before: {_short(one.before)}"]
+        return [f"{name}: only before: {_short(one.before)}"]
     if one.change == "only_after":
-        return [f"{one.custom_id}: only after: {_short(one.after)}"]
+        return [f"{name}: only after: {_short(one.after)}"]
     if isinstance(one.before, dict) and isinstance(one.after, dict):
         return [
-            f"{one.custom_id}: {name}: {_short(one.before.get(name))} → "
-            f"{_short(one.after.get(name))}"
-            for name in {**one.before, **one.after}
-            if one.before.get(name) != one.after.get(name)
+            f"{name}: {clean(key)}: {_short(one.before.get(key))} → {_short(one.after.get(key))}"
+            for key in {**one.before, **one.after}
+            if one.before.get(key) != one.after.get(key)
         ]
-    return [f"{one.custom_id}: {_short(one.before)} → {_short(one.after)}"]
+    return [f"{name}: {_short(one.before)} → {_short(one.after)}"]
 
 
 def _table(pairs: Counter[tuple[str, str]], *, as_json: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from msgspec import UNSET
 
-from batchyard.cli.options import OUTPUT, SOURCE
+from batchyard.cli.options import OUTPUT, SOURCE, clean
 from batchyard.cli.output import noted, published
 from batchyard.client.editing import Edit, EditError, value_of
 from batchyard.client.editing import edit as edit_lines
@@ -49,7 +49,7 @@ def edit(
     except EditError as error:
         if error.line is None:
             raise click.UsageError(str(error)) from error
-        click.echo(f"{source}:{error.line}: error: {error}", err=True)
+        click.echo(f"{source}:{error.line}: error: {clean(error)}", err=True)
         sys.exit(_INVALID)
     except ParameterError as error:
         raise click.UsageError(str(error)) from error

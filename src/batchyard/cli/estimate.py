@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from batchyard.cli.options import SOURCE, TARGET
+from batchyard.cli.options import SOURCE, TARGET, clean
 from batchyard.cli.progress import lasting
 from batchyard.client.estimating import BY_BYTES, Estimate, Lengths, weigh
 from batchyard.client.estimating import estimate as price_lots
@@ -71,7 +71,7 @@ def estimate(
     _warn(found)
     if max_usd is not None and (found.unpriced or found.batch_usd[1] > max_usd):
         why = (
-            f"no price is known of {', '.join(found.unpriced)}"
+            f"no price is known of {clean(', '.join(found.unpriced))}"
             if found.unpriced
             else f"up to {_usd(found.batch_usd[1])} is more"
         )
@@ -105,7 +105,7 @@ def _prices(target: Target, config: Path | None) -> Callable[[str], Price | None
 def _show(found: Estimate) -> None:
     for row in found.models:
         told = [
-            f"{row.model or '(no model)'}: {row.requests:,} requests",
+            f"{clean(row.model) or '(no model)'}: {row.requests:,} requests",
             f"{row.input_tokens:,} input tokens",
             f"{row.output_tokens[0]:,} to {row.output_tokens[1]:,} output tokens",
         ]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from batchyard.cli.options import clean
 from batchyard.client.checking import Finding
 
 __all__ = ["as_github", "as_text"]
@@ -17,7 +18,7 @@ def as_text(source: Path, found: Iterable[Finding]) -> Iterable[str]:
     for one in found:
         place = f"{source}:{one.line}" if one.line is not None else str(source)
         more = f" ({one.lines:,} lines)" if one.lines > 1 else ""
-        yield f"{place}: {one.severity} {one.code}: {one.message}{more}"
+        yield f"{place}: {one.severity} {one.code}: {clean(one.message)}{more}"
         if one.quote:
             yield f"    {one.quote}"
         if one.fix:

@@ -9,7 +9,7 @@ from typing import IO
 import click
 
 from batchyard.cli.findings import as_text
-from batchyard.cli.options import SOURCE, TARGET
+from batchyard.cli.options import SOURCE, TARGET, clean
 from batchyard.cli.output import published
 from batchyard.client.checking import check
 from batchyard.client.fixing import Change
@@ -83,7 +83,8 @@ class Told:
         elif self.counts[change.code] <= _TOLD_MAX:
             place = f"{self._source}:{change.line}" if change.line else str(self._source)
             after = f"now {change.after}" if change.after else "removed"
-            click.echo(f"{place}: {change.code}: {change.before}: {after}", err=self._err)
+            told = clean(f"{change.code}: {change.before}: {after}")
+            click.echo(f"{place}: {told}", err=self._err)
 
     def end(self) -> None:
         """Say how many were not told."""

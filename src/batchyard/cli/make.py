@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import click
 
-from batchyard.cli.options import OUTPUT
+from batchyard.cli.options import OUTPUT, clean
 from batchyard.cli.output import noted, published
 from batchyard.cli.road import labels_of, shape_of, template_of, text_of
 from batchyard.client.editing import value_of
@@ -83,7 +83,7 @@ def make(
                 lines += 1
     except MakeError as error:
         place = f"{source}, row {error.row}: " if error.row else f"{source}: "
-        click.echo(f"{place}{error}", err=True)
+        click.echo(f"{place}{clean(error)}", err=True)
         sys.exit(_INVALID)
     except (TableError, MissingExtraError) as error:
         raise click.ClickException(str(error)) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from batchyard.cli.meant import results_meant
-from batchyard.cli.options import AS_JSON, OUTPUT, tell_json
+from batchyard.cli.options import AS_JSON, OUTPUT, clean, tell_json
 from batchyard.cli.output import published
 from batchyard.client.files import InputIdsError, merge_to
 
@@ -47,7 +47,7 @@ def merge(
         with published(output) as out:
             merged = merge_to(out, paths, asked, accept_cut_off=accept_cut_off)
     except InputIdsError as error:
-        click.echo(str(error), err=True)
+        click.echo(clean(error), err=True)
         sys.exit(_INVALID)
     extra = {"duplicates": merged.duplicates, "strangers": merged.strangers}
     told = {**merged.outcomes, **extra}
