@@ -201,8 +201,10 @@ def _finalize(desk: Desk, course: Course, now: int) -> bool:
     missing = desk.work.unanswered(course.id)
     settlement = settle(course.status, unanswered=sum(shard.remaining for shard in missing))
     segments = desk.work.segments(course.id)
+    if wrong := _miscounted(course, segments, sum(shard.remaining for shard in missing)):
+        log.error("batch_miscounted", batch=course.id, why=wrong)
+        return desk.work.stop(course, BatchErrors((_miscount(course.id, wrong),)), now)
     tail = _tail(desk, course, missing, settlement, now) if missing else None
-    _recount(course, segments, sum(shard.remaining for shard in missing))
     kept = {
         "output_file_id": [mark for mark in segments if mark.kind == "output"],
         "error_file_id": [mark for mark in segments if mark.kind == "error"]
@@ -257,14 +259,29 @@ def _custom_ids(desk: Desk, content: Content, shard: Unanswered) -> Sequence[str
     return [None] * shard.lines
 
 
-def _recount(course: Course, segments: list[SegmentMark], unanswered: int) -> None:
-    """Hold the counts against the recorded lines; a batch that disagrees is not published."""
+def _miscounted(course: Course, segments: list[SegmentMark], unanswered: int) -> str | None:
+    """How counts and recorded lines disagree: a broken promise, and no file is made of it."""
     lines = {"output": 0, "error": 0}
     for mark in segments:
         lines[mark.kind] += mark.lines
     counted = (course.completed, course.failed, course.total)
     found = (lines["output"], lines["error"], lines["output"] + lines["error"] + unanswered)
-    assert counted == found, f"{course.id}: counted {counted}, but recorded {found}"
+    if counted == found:
+        return None
+    return f"counted {_in_words(counted)}, but recorded {_in_words(found)}"
+
+
+def _in_words(counts: tuple[int, int, int]) -> str:
+    completed, failed, total = counts
+    return f"{completed:,} completed and {failed:,} failed of {total:,}"
+
+
+def _miscount(batch_id: str, wrong: str) -> BatchError:
+    return BatchError(
+        code="server_error",
+        message=f"The results cannot be vouched for: {wrong}. No files were made of them; what was "
+        f"recorded can be read from /v1/batches/{batch_id}/results.",
+    )
 
 
 def _result_file(

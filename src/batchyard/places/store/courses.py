@@ -99,6 +99,30 @@ class Courses:
                 tell(connection, "batch.failed", batch_id, now)
         return moved
 
+    def stop(self, course: Course, errors: BatchErrors, now: int) -> bool:
+        """End a batch whose counts cannot be vouched for; the rows of what it has are kept.
+
+        False where they are no longer those of the course.
+        """
+        counted = and_(batches.c.completed == course.completed, batches.c.failed == course.failed)
+        with self._store.writing() as connection:
+            moved = _moved(
+                connection,
+                update(batches)
+                .where(batches.c.id == course.id, batches.c.status == course.status, counted)
+                .values(
+                    status="failed",
+                    failed_at=now,
+                    errors=msgspec.json.encode(errors),
+                    steward=None,
+                ),
+            )
+            if moved:
+                release(connection, course.id)
+                admit_waiting(connection, course.project_id, now)
+                tell(connection, "batch.failed", course.id, now)
+        return moved
+
     def populate(
         self,
         course: Course,

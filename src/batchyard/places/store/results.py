@@ -87,17 +87,18 @@ def _one(connection: Connection, project_id: str, batch_id: str) -> Any:
 
 
 def _results(connection: Connection, batch: Any, now: int) -> Results:
-    if batch.status in TERMINAL:
-        return _of_files(connection, batch, now)
     rows = connection.execute(
         select(segments).where(segments.c.batch_id == batch.id).order_by(segments.c.blob)
     ).all()
+    # One that was stopped has ended without files, and keeps what it had.
+    if batch.status in TERMINAL and not rows:
+        return _of_files(connection, batch, now)
     lines: dict[Kind, int] = {"output": 0, "error": 0}
     for row in rows:
         lines[row.kind] += row.lines
     return Results(
         status=batch.status,
-        ended=False,
+        ended=batch.status in TERMINAL,
         kept=tuple(Kept(row.kind, row.blob, row.size_bytes) for row in rows),
         lines=lines,
         gone={},
