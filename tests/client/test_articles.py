@@ -311,3 +311,18 @@ def test_translate_describe_and_evaluate(terms: Terms) -> None:
     cases = [{"text": "Is 2 even?", "expected": "yes"}, {"text": "Is 3 even?", "expected": "no"}]
     judged = batchyard.evaluate(cases, ["m1", "m2"], labels=["yes", "no"], settings=QUICK)
     assert [one.cases for one in judged.scores()] == [2, 2]
+
+
+def test_leave_nothing_behind(strict: Strict, terms: Terms) -> None:
+    """The files of a job that is over are deleted at the server; its results stay here."""
+    Path("in.jsonl").write_text(chats("a", "b"))
+    campaign = batchyard.submit("in.jsonl", **QUICK)
+    campaign.run()
+    (chunk,) = campaign.standing().chunks
+    assert chunk.file_id is not None
+    assert chunk.output_file_id is not None
+    assert call("clean", "in.campaign", "--yes").exit_code == 0
+    left = {one.id for one in strict.openai.files.list(purpose="batch")}
+    left |= {one.id for one in strict.openai.files.list(purpose="batch_output")}
+    assert not left & {chunk.file_id, chunk.output_file_id}
+    assert [one.succeeded for one in campaign.results()] == [True, True]
