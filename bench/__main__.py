@@ -28,6 +28,7 @@ _SCENARIOS: dict[str, Callable[[Setting], Iterator[Section]]] = {
     "builder": toolkit.builder,
     "checker": toolkit.checker,
     "merger": toolkit.merger,
+    "tables": toolkit.tables,
     "million": runs.million,
 }
 _ONLY_FULL = ("million",)

@@ -1,4 +1,4 @@
-"""Scenarios of the toolkit: building files, checking them, merging results."""
+"""Scenarios of the toolkit: building files, checking them, merging results, tables."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from bench.measure import YARD_CORE, Cost, python, run
 from bench.report import Figure, Section
 from bench.setting import Setting
 
-__all__ = ["builder", "checker", "merger"]
+__all__ = ["builder", "checker", "merger", "tables"]
 
 _OURS, _OPENBATCH = "bench.building", "bench.alternatives.with_openbatch"
 _WHAT = {
@@ -95,6 +95,30 @@ def merger(setting: Setting) -> Iterator[Section]:
             Figure("Bytes written", [size / one.seconds / 1e6 for one in costs], "MB/s"),
             Figure("Most memory held", _held(costs), "MB"),
         ],
+    )
+
+
+def tables(setting: Setting) -> Iterator[Section]:
+    """A million rows to each kind of table, back again, and beside a million results."""
+    folder = setting.folder / "tables"
+    run(python("-m", "bench.tabling", "prepare", str(_MERGED), str(folder)))
+    figures: list[Figure] = []
+    for kind in ("csv", "jsonl", "parquet", "sqlite", "duckdb"):
+        for verb, what in (("write", "written"), ("read", "read"), ("join", "with answers")):
+            # A database has one table more each time.
+            times = 1 if kind in ("sqlite", "duckdb") else setting.repeat
+            command = python("-m", "bench.tabling", verb, str(_MERGED), str(folder), kind)
+            costs = [run(command, core=YARD_CORE) for _ in range(times)]
+            assert {int(one.output) for one in costs} == {_MERGED}
+            rates = [_MERGED / one.seconds for one in costs]
+            figures.append(Figure(f"{kind}, {what}: rows", rates, "/s"))
+            figures.append(Figure(f"{kind}, {what}: most memory held", _held(costs), "MB"))
+    shutil.rmtree(folder)
+    yield Section(
+        f"Tables of {_MERGED:,} rows",
+        "Four columns of about 100 bytes; with answers, from each kind of table to the same, "
+        "beside the results of a campaign. openbatch has none of it.",
+        figures,
     )
 
 

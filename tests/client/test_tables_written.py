@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -119,6 +120,22 @@ def test_a_database_gets_a_table_beside_its_others(tmp_path: Path) -> None:
         with pytest.raises(TableError, match="name one"):
             list(rows_of(path))
         assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("name", ["a ?#b.sqlite", "a ?#b.duckdb"])
+def test_rows_may_come_from_the_database_they_go_to(tmp_path: Path, name: str) -> None:
+    """Also while it is open; many more than fit a cache; and a table may take its own place."""
+    path = tmp_path / name
+    write_table(({"n": n, "text": "x" * 500} for n in range(10_000)), path, table="first")
+    connect: Any = sqlite3.connect if name.endswith("sqlite") else duckdb.connect
+    with closing(connect(str(path))) as other:
+        assert write_table(rows_of(path, table="first"), path, table="second") == 10_000
+        copied = table_of(path, table="second")
+        assert write_table(copied, path, table="second", replace=True) == 10_000
+        told = other.execute("select count(*), sum(n) from second").fetchone()
+        assert told == (10_000, sum(range(10_000)))
+    assert [row["n"] for row in rows_of(path, table="second")] == list(range(10_000))
+    assert [one.name for one in tmp_path.iterdir()] == [name]
 
 
 def test_sqlite_holds_what_it_has_no_kind_for_as_text(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Tables of databases, by whatever SQLAlchemy can reach: rows of a query, and tables written."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Executable, create_engine, inspect, select, text
+from sqlalchemy import URL, Executable, create_engine, inspect, select, text
 from sqlalchemy import table as table_named
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import quoted_name
@@ -23,13 +24,14 @@ def query_rows(query: Query) -> Iterator[Row]:
     return _rows(query.url, text(query.statement).bindparams(**query.parameters))
 
 
-def table_rows(url: str, table: str | None) -> Iterator[Row]:
-    """The rows of a table; without a name, of the only one."""
-    name = quoted_name(_chosen(url, table), quote=True)
-    return _rows(url, select(text("*")).select_from(table_named(name)))
+def table_rows(url: str | Path, table: str | None) -> Iterator[Row]:
+    """The rows of a table, or of the only one; a path is that of a file of SQLite's."""
+    place = URL.create("sqlite", database=str(url)) if isinstance(url, Path) else url
+    name = quoted_name(_chosen(place, table), quote=True)
+    return _rows(place, select(text("*")).select_from(table_named(name)))
 
 
-def _rows(url: str, statement: Executable) -> Iterator[Row]:
+def _rows(url: str | URL, statement: Executable) -> Iterator[Row]:
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect().execution_options(yield_per=_ROWS) as connection:
         found = connection.execute(statement)
@@ -41,7 +43,7 @@ def _rows(url: str, statement: Executable) -> Iterator[Row]:
             yield dict(zip(names, values, strict=True))
 
 
-def _chosen(url: str, table: str | None) -> str:
+def _chosen(url: str | URL, table: str | None) -> str:
     if table is not None:
         return table
     engine = create_engine(url, poolclass=NullPool)

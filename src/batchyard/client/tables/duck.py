@@ -92,4 +92,10 @@ def _connect(file: str | None, threads: int | None = None) -> duckdb.DuckDBPyCon
     if threads is not None:
         # Each more holds groups of rows of its own, and who only reads on waits for Python.
         config["threads"] = threads
-    return duckdb.connect(file or ":memory:", read_only=file is not None, config=config)
+    if file is None:
+        return duckdb.connect(config=config)
+    try:
+        return duckdb.connect(file, read_only=True, config=config)
+    except duckdb.ConnectionException:
+        # This process has the file open already, in its own way.
+        return duckdb.connect(file)

@@ -29,13 +29,11 @@ _AS_TEXT = re.compile(r"\b(?:BLOB|JSON)\b")
 
 def write_parquet(rows: Iterable[Row], path: Path, types: Types) -> int:
     """Write a Parquet file; `types` tells, after the last row, those that are known."""
-    with spooled(rows, path) as spool, _connect(":memory:", path) as connection:
+    with spooled(rows, path) as spool:
         statement, parameters = _selected(spool, types())
-        connection.execute(
-            f"copy ({statement}) to {_text(path)} "
-            f"(format parquet, compression zstd, row_group_size {_group_rows(spool)})",
-            parameters,
-        )
+        how = f"format parquet, compression zstd, row_group_size {_group_rows(spool)}"
+        with _connect(":memory:", path) as connection:
+            connection.execute(f"copy ({statement}) to {_text(path)} ({how})", parameters)
         return spool.rows
 
 
@@ -49,9 +47,12 @@ def write_duckdb(
         ).fetchall()
     if there and not replace:
         raise TableError(f"{path.name} has a table '{table}' already: replace it, or name another.")
-    with spooled(rows, path) as spool, _connect(os.fspath(path), path) as connection:
+    with spooled(rows, path) as spool:
+        # Rows and types may be of this very file, which is open in one way only.
         statement, parameters = _selected(spool, types())
-        connection.execute(f"create or replace table {quoted(table)} as {statement}", parameters)
+        made = f"create or replace table {quoted(table)} as {statement}"
+        with _connect(os.fspath(path), path) as connection:
+            connection.execute(made, parameters)
         return spool.rows
 
 
@@ -90,7 +91,11 @@ def _connect(file: str, beside: Path) -> duckdb.DuckDBPyConnection:
         "threads": 1,
         "temp_directory": os.fspath(beside.with_name(f".{beside.name}.{os.getpid()}.swap")),
     }
-    return duckdb.connect(file, config=config)
+    try:
+        return duckdb.connect(file, config=config)
+    except duckdb.ConnectionException:
+        # This process has the file open already, in its own way.
+        return duckdb.connect(file)
 
 
 def _text(path: Path) -> str:

@@ -141,7 +141,7 @@ def _of_name(name: str, kind: str | None, table: str | None) -> Table:
             kind, lambda: duck.table_rows(path, table), types=lambda: duck.table_types(path, table)
         )
     if kind == "sqlite":
-        return Table(kind, lambda: extra("databases").table_rows(f"sqlite:///{path}", table))
+        return Table(kind, lambda: extra("databases").table_rows(path, table))
     raise TableError(f"'{kind}' is no kind of table; there are {_kinds()}.")
 
 
