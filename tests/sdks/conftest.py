@@ -21,14 +21,20 @@ class Doors(NamedTuple):
 
 @pytest.fixture(scope="session")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
-    """Servers that all clients share."""
+    """Servers that all clients share; the model `thinker` takes a minute for an answer."""
     sim = Sim(tmp_path_factory.mktemp("sim"))
-    server = Server(tmp_path_factory.mktemp("yard"), [sim.url], webhook_hosts=["127.0.0.1"])
+    idle = Sim(tmp_path_factory.mktemp("idle"), "--latency", "fixed:60", models="thinker")
+    server = Server(
+        tmp_path_factory.mktemp("yard"),
+        [sim.url, idle.url],
+        webhook_hosts=["127.0.0.1"],
+        cancel_grace_seconds=0.1,
+    )
     slow = Server(tmp_path_factory.mktemp("slow"), [sim.url], requests_per_minute=1)
     server.start()
     slow.start()
     yield Doors(server.url, "key", limited_key(server.data), slow.url)
-    for one in (server, slow, sim):
+    for one in (server, slow, sim, idle):
         one.close()
 
 

@@ -224,7 +224,11 @@ def drive_broken(client: Any, words: dict[str, str]) -> None:
     )
     assert failed.status == "failed"
     assert {1, 2} == {error.line for error in failed.errors.data}
-    cancelled = client.batches.cancel(client.batches.create(**words, completion_window="24h").id)
+    # Of a model that takes a minute, so that none ends before its cancel comes.
+    thought = LINES.replace(b'"m1"', b'"thinker"')
+    slow = client.files.create(file=("slow.jsonl", thought), purpose="batch")
+    running = client.batches.create(**words | {"input_file_id": slow.id}, completion_window="24h")
+    cancelled = client.batches.cancel(running.id)
     assert cancelled.status in ("cancelling", "cancelled")
     assert ended(client, cancelled.id).status == "cancelled"
 

@@ -116,7 +116,11 @@ async function driveBatches() {
   assert.equal(output.trimEnd().split("\n").length, 40);
   assert.equal((await all(client.batches.list({ limit: 2 })))[0].id, batch.id);
   await refused(client.batches.cancel(batch.id), OpenAI.ConflictError, 409);
-  const cancelled = await client.batches.cancel((await client.batches.create(asked)).id);
+  // Of a model that takes a minute, so that none ends before its cancel comes.
+  const thought = await toFile(Buffer.from(lines.replaceAll('"m1"', '"thinker"')), "slow.jsonl");
+  const slow = await client.files.create({ file: thought, purpose: "batch" });
+  const running = await client.batches.create({ ...asked, input_file_id: slow.id });
+  const cancelled = await client.batches.cancel(running.id);
   assert.equal((await ended(cancelled.id)).status, "cancelled");
   await refused(client.batches.retrieve("batch_none"), OpenAI.NotFoundError, 404);
 }
