@@ -1,6 +1,7 @@
 """One-liners against our own server, in strict, before a simulated upstream."""
 
 from collections.abc import Callable
+from datetime import date
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from batchyard.client.preview import OverBudgetError
 from batchyard.client.writing import DuplicateIdError
 from tests.cli.calling import call
 from tests.client.conftest import Strict
+from tests.client.stand_in import StandIn
 
 LABELS = ["about the client", "about the server"]
 ROWS = [{"code": one.value, "text": one.phrase} for one in HTTPStatus]
@@ -302,6 +304,40 @@ def test_a_folder_is_opened_with_what_it_asks(asked: Callable[..., dict[str, Any
     again = batchyard.RowCampaign(campaign.folder)
     assert list(again.rows()) == list(campaign.rows())
     assert call("watch", campaign.folder).exit_code == 0
+
+
+def test_a_frame_gets_its_answers_as_columns(asked: Callable[..., dict[str, Any]]) -> None:
+    """It stays what it was, with the types it had; a file of it has them too."""
+    days = [date(2026, 11, 21), None]
+    frame = polars.DataFrame({"day": days, "error": ["late", "broken"]})
+    campaign = batchyard.classify(frame, LABELS, text="error", **asked(model="m1"))
+    labelled = campaign.add_to(frame)
+    assert labelled["day"].to_list() == days
+    assert labelled["error"].to_list() == ["late", "broken"]
+    assert set(labelled["label"]) <= set(LABELS)
+    assert labelled["answer_error"].dtype == polars.String
+    found = polars.read_parquet(campaign.to("out.parquet"))
+    assert found["day"].to_list() == days
+    assert [str(found[name].dtype) for name in ("answer_error", "cost_usd")] == [
+        "String",
+        "Float64",
+    ]
+
+
+def test_what_is_no_label_is_asked_again_and_then_told(
+    asked: Callable[..., dict[str, Any]],
+) -> None:
+    """A server that answers `yes` to everything, whatever the schema says."""
+    other = StandIn()
+    terms = asked(model="m1", to=other.url)
+    refused = batchyard.classify(["one", "two"], LABELS, **terms)
+    assert refused.run() == {**dict.fromkeys(refused.counts or (), 0), "invalid_output": 2}
+    assert {len(one.attempts) for one in refused.results()} == {3}
+    assert all(one.value is None and one.error for one in refused.answers())
+    terms["response_format"] = {"type": "text"}
+    taken = batchyard.classify(["one", "two"], ["Yes", "No"], **terms)
+    assert [one.value for one in taken.answers()] == ["Yes", "Yes"]
+    other.close()
 
 
 def test_two_rows_may_not_have_one_name(asked: Callable[..., dict[str, Any]]) -> None:

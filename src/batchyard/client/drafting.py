@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,8 @@ __all__ = [
 
 Key = str | list[str] | tuple[str, ...] | Callable[[Row], Any] | None
 KEY_BYTES = 16
+_LOOKED_AT = 1_000
+_TYPES = {date: "DATE", datetime: "TIMESTAMP", time: "TIME"}
 # What a row without a request has in its place.
 NOTHING = -1
 
@@ -60,6 +63,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     rows: int
     units: int
     identity: str
+    types: dict[str, str]
 
     @property
     def requests_path(self) -> Path:
@@ -87,6 +91,7 @@ def draft(
     """
     identity = hashlib.sha256(base_url.encode())
     seen, count, units = Seen(), 0, 0
+    kinds = _Kinds()
     with (
         (folder / "rows.jsonl").open("wb") as kept,
         (folder / "requests.jsonl").open("wb") as out,
@@ -95,6 +100,7 @@ def draft(
     ):
         for count, given in enumerate(rows, 1):
             row = as_row(given)
+            kinds.see(row)
             id = _id_of(row, custom_id, count)
             if custom_id is not None and not seen.add(id) and _stands(kept, folder, id):
                 raise DuplicateIdError(f"Row {count} has the custom_id '{id}' of an earlier row.")
@@ -115,7 +121,8 @@ def draft(
             line = _encode((id, unit, first, row)) + b"\n"
             kept.write(line)
             identity.update(line)
-    return Draft(folder=folder, rows=count, units=units, identity=identity.hexdigest())
+    whole = identity.hexdigest()
+    return Draft(folder=folder, rows=count, units=units, identity=whole, types=kinds.types)
 
 
 def keys_in(folder: Path, first: int, last: int) -> list[bytes]:
@@ -139,6 +146,29 @@ def key_of_request(base_url: str, url: str, body: Any) -> bytes:
     whole = hashlib.blake2b(f"{base_url}\n{url}\n".encode(), digest_size=KEY_BYTES)
     whole.update(_sorted(body))
     return whole.digest()
+
+
+class _Kinds:
+    """Columns of dates and times, which JSON tells as texts, so that a table has them again."""
+
+    def __init__(self) -> None:
+        self.types: dict[str, str] = {}
+        self._others: set[str] = set()
+        self._seen = 0
+
+    def see(self, row: Row) -> None:
+        """Take in a row; a column that has anything else too is none of them."""
+        self._seen += 1
+        for name in row if self._seen <= _LOOKED_AT else list(self.types):
+            value = row.get(name)
+            if value is None or name in self._others:
+                continue
+            kind = _TYPES.get(type(value), "")
+            if kind == "TIMESTAMP" and value.tzinfo is not None:
+                kind = "TIMESTAMP WITH TIME ZONE"
+            if not kind or self.types.setdefault(name, kind) != kind:
+                self._others.add(name)
+                self.types.pop(name, None)
 
 
 def _id_of(row: Row, key: Key, number: int) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.client.answering import Reading
-from batchyard.client.campaign import Campaign, IncompleteError
+from batchyard.client.campaign import Campaign, IncompleteError, NoCampaignError
 from batchyard.client.drafting import Drafted, keys_in, rows_in
 from batchyard.client.intents import publish
 from batchyard.client.outcomes import OUTCOMES, texts_of
@@ -30,7 +30,16 @@ from batchyard.wire.money import PICODOLLARS, Spent
 
 __all__ = ["RowCampaign", "Sheet", "Tally"]
 
-_FACTS = ("custom_id", "outcome", "error", "source", "input_tokens", "output_tokens", "cost_usd")
+# Beside the answer itself, with DuckDB's types.
+_FACTS = {
+    "custom_id": "VARCHAR",
+    "outcome": "VARCHAR",
+    "error": "VARCHAR",
+    "source": "VARCHAR",
+    "input_tokens": "BIGINT",
+    "output_tokens": "BIGINT",
+    "cost_usd": "DOUBLE",
+}
 
 
 class Sheet(Struct, frozen=True, kw_only=True):
@@ -77,6 +86,8 @@ class RowCampaign(Campaign):
         **more: Any,
     ) -> None:
         path = Path(folder) / "sheet.json"
+        if not path.exists():
+            raise NoCampaignError(f"{folder} holds no campaign of rows.")
         self.sheet = msgspec.json.decode(path.read_bytes(), type=Sheet)
         self._shape = shape
         self._price_of: PriceOf | None = None
@@ -113,7 +124,7 @@ class RowCampaign(Campaign):
 
         That is for frames and datasets, whose own columns stay as they are; else a list of rows.
         """
-        return added(source, self._pairs(), lambda: self.sheet.types)
+        return added(source, self._pairs(), self._types)
 
     def _pairs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         names: dict[str, str] | None = None
@@ -130,8 +141,14 @@ class RowCampaign(Campaign):
 
         `how` is for `batchyard.client.tables.write_table`, as `table="labels"` in a database.
         """
-        write_table(Table("answers", self.rows, types=lambda: self.sheet.types), place, **how)
+        write_table(Table("answers", self.rows, types=self._types), place, **how)
         return Path(place)
+
+    def _types(self) -> dict[str, str]:
+        """DuckDB's types of the columns, as far as they are known."""
+        rows = (msgspec.json.decode(one.row) for one in rows_in(self.folder))
+        first: dict[str, Any] = next(rows, {})
+        return self.sheet.types | {_free(name, first): kind for name, kind in _FACTS.items()}
 
     def tally(self) -> Tally:
         """How all rows ended and where their answers are from; IncompleteError before the end."""

@@ -151,7 +151,7 @@ class _Start:
             units=drafted.units,
             reading=self._asking.reading,
             packed=self._asking.packed,
-            types=self._table.types(),
+            types=drafted.types | self._table.types(),
             cache=None if self._cache is None else str(self._cache),
         )
         publish(folder / "sheet.json", msgspec.json.encode(sheet))
