@@ -177,6 +177,14 @@ def test_faults_of_the_way_have_exit_codes(home: Home, monkeypatch: pytest.Monke
     assert call("ls", "--to", "nowhere").exit_code == 2
 
 
+def test_without_a_target_nobody_is_asked(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has set up nothing sees the campaigns here, and how to set one up."""
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    done = call("ls")
+    assert (done.exit_code, done.stdout, "batchyard config" in done.stderr) == (0, "", True)
+
+
 def test_nothing_is_last_at_first(home: Home) -> None:
     """`@last` before anything was submitted says so."""
     done = call("status", "@last")

@@ -1,5 +1,6 @@
 """`batchyard ls`: campaigns in this folder, and batches at the target."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from batchyard.cli.aims import TO, aim
+from batchyard.cli.aims import TO, aim, profiles_here
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import talk
 from batchyard.client.campaign import Campaign
@@ -42,12 +43,21 @@ def ls(*, to: str | None, active: bool, here: bool, limit: int, as_json: bool) -
         _show(told, active=active, as_json=as_json)
     if here:
         return
+    destination = aim(to)
+    if to is None and not destination.key and not _is_chosen():
+        click.echo("No target is set up: batchyard config, or --to.", err=True)
+        return
 
     async def work(remote: Remote) -> None:
         async for one in remote.newest_batches(limit):
             _show(_batch(one), active=active, as_json=as_json)
 
-    talk(aim(to), work)
+    talk(destination, work)
+
+
+def _is_chosen() -> bool:
+    """Whether somebody has said where to; else it would be OpenAI, without a key."""
+    return bool(os.environ.get("OPENAI_BASE_URL") or profiles_here().use)
 
 
 def _campaign(folder: Path) -> dict[str, Any]:
