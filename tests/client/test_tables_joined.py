@@ -94,6 +94,25 @@ def test_each_row_has_its_answer_beside_it(tmp_path: Path) -> None:
     assert [row["answer"] for row in joined[2:]] == ["lone \ud800", ""]
 
 
+def test_what_has_no_text_is_told_as_json(tmp_path: Path) -> None:
+    """Calls of tools are not lost; texts of other endpoints are texts."""
+    calls = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    bodies: list[dict[str, Any]] = [
+        {"choices": [{"message": calls}]},
+        {"output": [{"type": "message", "content": [{"type": "output_text", "text": "said"}]}]},
+        {"choices": [{"text": "completed"}]},
+        {"choices": []},
+    ]
+    lines = [
+        {"custom_id": f"r{one}", "response": {"status_code": 200, "body": body}}
+        for one, body in enumerate(bodies)
+    ]
+    joined = list(join(ROWS, campaign(tmp_path / "results.jsonl", lines)))
+    assert json.loads(joined[0]["answer"]) == calls
+    assert [row["answer"] for row in joined[1:3]] == ["said", "completed"]
+    assert json.loads(joined[3]["answer"]) == {"choices": []}
+
+
 @pytest.mark.parametrize("count", [3, 5])
 def test_results_of_other_rows_are_refused(tmp_path: Path, count: int) -> None:
     """Too few or too many results for the rows raise, and no file comes to be."""

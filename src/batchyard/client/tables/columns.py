@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from batchyard.client.answering import flat, flat_names
 from batchyard.client.outcomes import texts_of
@@ -55,7 +56,7 @@ class Columns:
     def of(self, result: Result, part: int = 0, parts: int = 1) -> dict[str, Any]:
         """The columns of a result, or of one of the parts of a line that has many."""
         told = self._empty.copy()
-        body = result.body
+        body = (self._name == "answer" and _plain_body(result)) or result.body
         outcome, error = str(result.outcome), _error_of(result)
         if result.succeeded:
             try:
@@ -84,7 +85,7 @@ class Columns:
     def _answer(self, body: Any, part: int) -> dict[str, Any]:
         if self._shape is None:
             return {self._name: _READ[self._name](body, part)}
-        text = next(texts_of(body), None)
+        text = _first_text(body)
         if text is None:
             raise ValueError("The answer has no text.")
         value = _plain(read_as(self._shape, text))
@@ -95,8 +96,9 @@ class Columns:
         if facts is None or not facts.total_tokens:
             return None
         price = None
-        if self._price_of is not None and isinstance(body, dict):
-            price = self._price_of(str(body.get("model", "")))
+        if self._price_of is not None:
+            model = body.get("model", "") if isinstance(body, dict) else getattr(body, "model", "")
+            price = self._price_of(str(model))
         return Spent(
             model="",
             input_tokens=_share(facts.input_tokens, part, parts),
@@ -104,6 +106,38 @@ class Columns:
             output_tokens=_share(facts.output_tokens, part, parts),
             price=price,
         )
+
+
+class _Message(Struct, gc=False):
+    content: str
+
+
+class _Choice(Struct, gc=False):
+    message: _Message
+
+
+class _Chat(Struct, gc=False):
+    choices: list[_Choice]
+    model: str = ""
+
+
+class _Response(Struct, gc=False):
+    body: _Chat
+
+
+def _plain_body(result: Result) -> _Chat | None:
+    """The body of a chat completion that is nothing but text, as most are."""
+    try:
+        body = _plainly(result.response).body
+    except msgspec.DecodeError:
+        return None
+    return body if body.choices else None
+
+
+def _first_text(body: Any) -> str | None:
+    if isinstance(body, _Chat):
+        return body.choices[0].message.content
+    return next(texts_of(body), None)
 
 
 def _free(name: str, others: Container[str]) -> str:
@@ -129,7 +163,7 @@ def _kind_of(body: Any) -> str:
 
 def _text(body: Any, _part: int) -> str | None:
     """The text; what has none, as calls of tools, is told as JSON."""
-    text = next(texts_of(body), None)
+    text = _first_text(body)
     if text is not None or not isinstance(body, dict):
         return text
     choices = body.get("choices")
@@ -182,3 +216,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return value
     return msgspec.to_builtins(value, builtin_types=_TYPED)
+
+
+_plainly = msgspec.json.Decoder(_Response).decode
