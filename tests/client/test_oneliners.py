@@ -130,6 +130,12 @@ def test_a_dry_run_shows_and_submits_nothing(
     tally, costs = campaign.tally(), [one["cost_usd"] for one in campaign.rows()]
     dollars = (10 * tally.input_tokens + 1000 * tally.output_tokens) / 10**6
     assert sum(costs) == pytest.approx(dollars)
+    terms = asked(model="m1", id="code", folder="c", dry_run=True, show=shown.append)
+    with pytest.raises(OtherInputError):
+        batchyard.classify(ROWS, labels, **terms)
+    terms.pop("id")
+    batchyard.classify(ROWS, labels, **terms)
+    assert shown[-1].startswith("These rows are under way already: <Campaign")
     assert costs[12] == 0
     assert campaign.bill().usd == pytest.approx(dollars)
     with pytest.raises(OtherInputError):

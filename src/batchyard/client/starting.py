@@ -108,12 +108,15 @@ class _Start:
             identity = self._identity(drafted)
             folder = parent / f"{self._asking.reading.kind}-{identity[:12]}"
             folder = folder if given is None else Path(given)
-            if not _is_there(folder, identity):
+            begun = _is_there(folder, identity)
+            if not begun:
                 self._prepare(drafted, identity)
                 building.rename(folder)
         campaign = self._open(folder)
         if not self._terms.get("dry_run"):
             campaign.run(until="submitted")
+        elif begun:
+            self._show(f"These rows are under way already: {campaign!r}")
         return campaign
 
     def _draft(self, building: Path) -> Draft:
