@@ -2,14 +2,17 @@
 
 import os
 import re
+import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from random import Random
 
 import openai
+import psutil
 import pytest
 from openai import OpenAI
 from openai.types import Batch
@@ -253,6 +256,20 @@ def test_sigterm_does_not_wait_for_a_hanging_upstream(sim: Sim, serve: Serve) ->
     check(client, batch, sim, kills=0)
 
 
+def freeze(server: Server) -> psutil.Process:
+    """Stop a worker for a while, though not in the middle of a write, which would stop them all."""
+    worker = server.worker()
+    while True:
+        worker.suspend()
+        with closing(sqlite3.connect(server.data / "batchyard.sqlite", timeout=1.0)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                worker.resume()
+            else:
+                return worker
+
+
 def test_a_frozen_worker_is_replaced_and_harmless(sim: Sim, serve: Serve) -> None:
     """A worker that stood still beyond its lease neither loses nor doubles anything."""
     sim.set("latency", "fixed:0.05")
@@ -260,8 +277,7 @@ def test_a_frozen_worker_is_replaced_and_harmless(sim: Sim, serve: Serve) -> Non
     client = server.start()
     batch = batch_of(client, request_lines(LINES))
     until(lambda: has_some(client, batch))
-    frozen = server.worker()
-    frozen.suspend()
+    frozen = freeze(server)
     until(lambda: client.batches.retrieve(batch.id).status in ENDED)
     frozen.resume()
     check(client, batch, sim, kills=1)
@@ -274,8 +290,7 @@ def test_a_lone_frozen_worker_goes_on_when_it_thaws(sim: Sim, serve: Serve) -> N
     client = server.start()
     batch = batch_of(client, request_lines(LINES))
     until(lambda: has_some(client, batch))
-    frozen = server.worker()
-    frozen.suspend()
+    frozen = freeze(server)
     server.pass_by(1.0)
     frozen.resume()
     check(client, batch, sim, kills=1)
