@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from batchyard import build
-from batchyard.client.checking import check as check_file
-from batchyard.client.reading import chunks_of
-from batchyard.client.targets import TARGETS
+from batchyard.client.apis.targets import TARGETS
+from batchyard.client.examining.checking import check as check_file
+from batchyard.client.examining.reading import chunks_of
 from bench.wanted import FILLER, Verdict
 
 __all__ = ["KINDS"]

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchyard.client.cutting import requests_of
-from batchyard.client.intents import Chunk
-from batchyard.client.merging import Ledger
+from batchyard.client.campaigns.cutting import requests_of
+from batchyard.client.campaigns.intents import Chunk
+from batchyard.client.campaigns.merging import Ledger
 from bench.inputs import ENDPOINT, write_lines
 
 _CHUNK_LINES = 50_000

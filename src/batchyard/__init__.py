@@ -4,10 +4,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchyard.client import build, tables
-    from batchyard.client.campaign import Campaign, IncompleteError, NoCampaignError
+    from batchyard.client import tables
+    from batchyard.client.building import build
+    from batchyard.client.campaigns.campaign import Campaign, IncompleteError, NoCampaignError
+    from batchyard.client.campaigns.settings import Progress, Settings
+    from batchyard.client.campaigns.submit import asubmit, submit
     from batchyard.client.files import check, diff, fix, merge, stats
-    from batchyard.client.oneliners import (
+    from batchyard.client.results.results import Result
+    from batchyard.client.tabular.oneliners import (
         classify,
         embed,
         evaluate,
@@ -15,10 +19,7 @@ if TYPE_CHECKING:
         generate,
         translate,
     )
-    from batchyard.client.results import Result
-    from batchyard.client.rowwise import RowCampaign
-    from batchyard.client.settings import Progress, Settings
-    from batchyard.client.submit import asubmit, submit
+    from batchyard.client.tabular.rowwise import RowCampaign
 
 __all__ = [
     "Campaign",
@@ -50,28 +51,28 @@ __version__ = "0.1.0"
 
 # Where the public names live; each is loaded when it is asked for first.
 _HOMES = {
-    "Campaign": "client.campaign",
-    "IncompleteError": "client.campaign",
-    "NoCampaignError": "client.campaign",
-    "Progress": "client.settings",
-    "Result": "client.results",
-    "RowCampaign": "client.rowwise",
-    "Settings": "client.settings",
-    "asubmit": "client.submit",
+    "Campaign": "client.campaigns.campaign",
+    "IncompleteError": "client.campaigns.campaign",
+    "NoCampaignError": "client.campaigns.campaign",
+    "Progress": "client.campaigns.settings",
+    "Result": "client.results.results",
+    "RowCampaign": "client.tabular.rowwise",
+    "Settings": "client.campaigns.settings",
+    "asubmit": "client.campaigns.submit",
     "check": "client.files",
-    "classify": "client.oneliners",
+    "classify": "client.tabular.oneliners",
     "diff": "client.files",
-    "embed": "client.oneliners",
-    "evaluate": "client.oneliners",
-    "extract": "client.oneliners",
+    "embed": "client.tabular.oneliners",
+    "evaluate": "client.tabular.oneliners",
+    "extract": "client.tabular.oneliners",
     "fix": "client.files",
-    "generate": "client.oneliners",
+    "generate": "client.tabular.oneliners",
     "merge": "client.files",
     "stats": "client.files",
-    "submit": "client.submit",
-    "translate": "client.oneliners",
+    "submit": "client.campaigns.submit",
+    "translate": "client.tabular.oneliners",
 }
-_MODULES = {"build": "client.build", "tables": "client.tables"}
+_MODULES = {"build": "client.building.build", "tables": "client.tables"}
 
 
 def __getattr__(name: str) -> Any:

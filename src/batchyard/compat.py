@@ -9,8 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
-from batchyard.client.provider import ENDED, status_of
-from batchyard.client.reading import BOM
+from batchyard.client.apis.provider import ENDED, status_of
+from batchyard.client.examining.reading import BOM
 
 try:
     import openai

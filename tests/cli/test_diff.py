@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.cli.aims import state_here
-from batchyard.client.recent import Recent, remember
+from batchyard.client.apis.recent import Recent, remember
 from tests.cli.calling import call
 from tests.client.lines import answer_line, fault_line
 

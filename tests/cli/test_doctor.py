@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.client.diagnosis import _clock
+from batchyard.client.apis.diagnosis import _clock
 from tests.cli.calling import call
 from tests.cli.conftest import Home
 

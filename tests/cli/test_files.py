@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.client import remote
+from batchyard.client.apis import remote
 from tests.acceptance.processes import request_lines
 from tests.cli.calling import call
 from tests.cli.conftest import Home

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from batchyard.client.answering import Reading, ReadingError, flat_names
-from batchyard.client.scoring import interval
+from batchyard.client.results.answering import Reading, ReadingError, flat_names
+from batchyard.client.tabular.scoring import interval
 
 CHOICE = Reading(kind="classify", column="label", labels=("Yes", "No"))
 CHOICES = Reading(kind="classify", column="labels", labels=("Yes", "No"), multiple=True)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchyard.client.campaign import Campaign, OtherInputError
-from batchyard.client.cutting import Sizes
-from batchyard.client.settings import Progress, Settings
+from batchyard.client.campaigns.campaign import Campaign, OtherInputError
+from batchyard.client.campaigns.cutting import Sizes
+from batchyard.client.campaigns.settings import Progress, Settings
 from batchyard.rules.limits import STRICT
 from tests.acceptance.processes import request_lines
 from tests.client.conftest import Strict

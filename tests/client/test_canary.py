@@ -2,8 +2,8 @@
 
 import json
 
-from batchyard.client.canary import chosen, sing, told
-from batchyard.client.settings import Settings
+from batchyard.client.campaigns.settings import Settings
+from batchyard.client.tabular.canary import chosen, sing, told
 from tests.acceptance.processes import request_lines
 from tests.client.conftest import Strict
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from batchyard.client.checking import Report, check
-from batchyard.client.targets import TARGETS, status_of, target_of_url
+from batchyard.client.apis.targets import TARGETS, status_of, target_of_url
+from batchyard.client.examining.checking import Report, check
 from batchyard.rules.limits import STRICT
 from batchyard.rules.validate import explain
 from tests.client.lines import CHAT, EMBEDDINGS, RESPONSES, chunked, line

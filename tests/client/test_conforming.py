@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.client.conforming import fault_of, shape_of
+from batchyard.client.results.conforming import fault_of, shape_of
 
 SCHEMA = {
     "type": "object",

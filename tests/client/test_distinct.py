@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from batchyard.client.distinct import Distinct
+from batchyard.client.tabular.distinct import Distinct
 
 
 def test_what_memory_does_not_hold_is_found(tmp_path: Path) -> None:

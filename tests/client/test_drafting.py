@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from batchyard.client.drafting import NOTHING, draft, rows_in
-from batchyard.client.requests import Request, chat
+from batchyard.client.building.requests import Request, chat
+from batchyard.client.tabular.drafting import NOTHING, draft, rows_in
 
 NOON = datetime(2026, 11, 21, 12)
 

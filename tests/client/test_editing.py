@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from batchyard.client.editing import Edit, EditError, edit, value_of
-from batchyard.client.parameters import ParameterError, UnknownParameterWarning
+from batchyard.client.building.parameters import ParameterError, UnknownParameterWarning
+from batchyard.client.examining.editing import Edit, EditError, edit, value_of
 from tests.client.lines import RESPONSES, line
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from batchyard.client.estimating import BY_BYTES, Lengths, Lot, estimate, weigh
-from batchyard.client.reading import lines_of
+from batchyard.client.examining.estimating import BY_BYTES, Lengths, Lot, estimate, weigh
+from batchyard.client.examining.reading import lines_of
 from batchyard.rules.limits import STRICT
 from batchyard.rules.validate import Scan
 from batchyard.wire.money import Price, picodollars

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from batchyard.client.checking import check
-from batchyard.client.fixing import Change, fix
-from batchyard.client.targets import TARGETS
+from batchyard.client.apis.targets import TARGETS
+from batchyard.client.examining.checking import check
+from batchyard.client.examining.fixing import Change, fix
 from tests.client.lines import CHAT, EMBEDDINGS, RESPONSES, chunked, line
 
 OPENAI = TARGETS["openai"]

@@ -16,10 +16,10 @@ import msgspec
 import pytest
 from openai import OpenAI
 
-from batchyard.client.campaign import Campaign
-from batchyard.client.cutting import Sizes
-from batchyard.client.settings import Settings
-from batchyard.client.submitting import CAMPAIGN_KEY, CHUNK_KEY
+from batchyard.client.campaigns.campaign import Campaign
+from batchyard.client.campaigns.cutting import Sizes
+from batchyard.client.campaigns.settings import Settings
+from batchyard.client.campaigns.submitting import CAMPAIGN_KEY, CHUNK_KEY
 from tests.client.conftest import Strict
 from tests.client.points import CAMPAIGN_POINTS
 from tests.client.stand_in import Habits, StandIn

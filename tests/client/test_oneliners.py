@@ -11,10 +11,10 @@ import pytest
 from pydantic import BaseModel
 
 import batchyard
-from batchyard.client.beginning import OtherInputError
-from batchyard.client.canary import CanaryError
-from batchyard.client.preview import OverBudgetError
-from batchyard.client.writing import DuplicateIdError
+from batchyard.client.building.writing import DuplicateIdError
+from batchyard.client.campaigns.beginning import OtherInputError
+from batchyard.client.tabular.canary import CanaryError
+from batchyard.client.tabular.preview import OverBudgetError
 from tests.cli.calling import call
 from tests.client.conftest import Strict
 from tests.client.stand_in import StandIn

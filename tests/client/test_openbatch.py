@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from batchyard.client.build import DuplicateIdError, ParameterError, UnknownParameterWarning
+from batchyard.client.building.build import (
+    DuplicateIdError,
+    ParameterError,
+    UnknownParameterWarning,
+)
 from batchyard.openbatch import (
     BatchCollector,
     BatchJobManager,

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from batchyard.client.campaign import Campaign
-from batchyard.client.cutting import Sizes
-from batchyard.client.intents import CampaignInUseError
-from batchyard.client.merging import CountsError
-from batchyard.client.provider import ProviderError
-from batchyard.client.results import Result
-from batchyard.client.settings import Progress, Settings
+from batchyard.client.apis.provider import ProviderError
+from batchyard.client.campaigns.campaign import Campaign
+from batchyard.client.campaigns.cutting import Sizes
+from batchyard.client.campaigns.intents import CampaignInUseError
+from batchyard.client.campaigns.merging import CountsError
+from batchyard.client.campaigns.settings import Progress, Settings
+from batchyard.client.results.results import Result
 from tests.acceptance.processes import request_lines
 from tests.client.stand_in import Habits, StandIn
 

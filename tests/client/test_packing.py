@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.client.build import PackError, Request, pack, unpack
+from batchyard.client.building.build import PackError, Request, pack, unpack
 
 
 def answered(request: Request, vectors: list[Any]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from random import Random
 
-from batchyard.client.patience import Patience
-from batchyard.client.settings import Settings
+from batchyard.client.campaigns.patience import Patience
+from batchyard.client.campaigns.settings import Settings
 
 
 class Told(Patience):

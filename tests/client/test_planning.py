@@ -4,10 +4,10 @@ from random import Random
 
 import pytest
 
-from batchyard.client.checking import check
-from batchyard.client.planning import Bounds, Chunk, Misfit, bounds_of, plan, waves
-from batchyard.client.reading import lines_of
-from batchyard.client.targets import TARGETS
+from batchyard.client.apis.targets import TARGETS
+from batchyard.client.examining.checking import check
+from batchyard.client.examining.planning import Bounds, Chunk, Misfit, bounds_of, plan, waves
+from batchyard.client.examining.reading import lines_of
 from tests.client.lines import CHAT, EMBEDDINGS, chunked, line
 
 

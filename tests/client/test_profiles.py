@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.client.profiles import (
+from batchyard.client.apis.profiles import (
     Profile,
     ProfileError,
     Profiles,

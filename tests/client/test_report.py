@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from batchyard.client.campaign import Campaign
+from batchyard.client.campaigns.campaign import Campaign
+from batchyard.client.campaigns.settings import Settings
 from batchyard.client.report.writing import facts_of
-from batchyard.client.settings import Settings
 from tests.cli.calling import call
 from tests.client.conftest import Strict
 from tests.client.lines import line

@@ -8,8 +8,8 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from batchyard.client import build
-from batchyard.client.build import ParameterError, UnknownParameterWarning
+from batchyard.client.building import build
+from batchyard.client.building.build import ParameterError, UnknownParameterWarning
 from batchyard.rules.limits import STRICT
 from batchyard.rules.lines import Sound, examine
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.client.results import facts_of, is_result, read_results, result_of
+from batchyard.client.results.results import facts_of, is_result, read_results, result_of
 from tests.client.lines import answer_line, fault_line, line
 
 CAMPAIGN = {

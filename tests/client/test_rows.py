@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import pytest
 from pydantic import BaseModel
 
-from batchyard.client import build
-from batchyard.client.build import ParameterError
+from batchyard.client.building import build
+from batchyard.client.building.build import ParameterError
 
 
 class Review(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import pytest
 from pydantic import BaseModel, Field
 
-from batchyard.client.build import SchemaError, format_of, read_as, strictly
+from batchyard.client.building.build import SchemaError, format_of, read_as, strictly
 
 PERMITTED = {
     *("type", "properties", "required", "additionalProperties", "items", "anyOf", "$ref", "$defs"),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import batchyard
-from batchyard.client.beginning import OtherInputError
-from batchyard.client.cutting import InputError
-from batchyard.client.submit import folder_of, settings_for
+from batchyard.client.campaigns.beginning import OtherInputError
+from batchyard.client.campaigns.cutting import InputError
+from batchyard.client.campaigns.submit import folder_of, settings_for
 from tests.client.stand_in import StandIn
 
 LINE = b'{"custom_id":"d","method":"POST","url":"/v1/chat/completions","body":{"model":"m"}}'

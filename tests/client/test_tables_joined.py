@@ -10,7 +10,7 @@ import polars
 import pytest
 from pydantic import BaseModel
 
-from batchyard.client import build
+from batchyard.client.building import build
 from batchyard.client.tables import TableError, add_answers, join, rows_of, table_of, write_table
 from batchyard.wire.money import Price, picodollars
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.client.build import Template, TemplateError
+from batchyard.client.building.build import Template, TemplateError
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_is_filled_in_is_never_read_as_a_template(before: str, value: str) 
 @pytest.mark.skipif(importlib.util.find_spec("jinja2") is None, reason="the extra is missing")
 def test_jinja_fills_in_a_sandbox() -> None:
     """Jinja's templates work the same way, and reach nothing but the row."""
-    jinja: Any = importlib.import_module("batchyard.client.jinja")
+    jinja: Any = importlib.import_module("batchyard.client.building.jinja")
     template = jinja.JinjaTemplate("{% for a in tags %}{{ a }};{% endfor %}")
     assert template.render({"tags": [1, 2]}) == "1;2;"
     with pytest.raises(TemplateError, match="'x' is undefined"):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.client.build import DuplicateIdError, RequestFile, chat
-from batchyard.client.writing import Seen
+from batchyard.client.building.build import DuplicateIdError, RequestFile, chat
+from batchyard.client.building.writing import Seen
 
 
 def ids(path: Path) -> list[str]:

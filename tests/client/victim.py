@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from batchyard.client.campaign import Campaign
-from batchyard.client.settings import Settings
+from batchyard.client.campaigns.campaign import Campaign
+from batchyard.client.campaigns.settings import Settings
 from batchyard.places.faults import reach_from
 
 

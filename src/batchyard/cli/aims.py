@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from batchyard.client.profiles import (
+from batchyard.client.apis.profiles import (
     Destination,
     ProfileError,
     Profiles,
@@ -18,7 +18,7 @@ from batchyard.client.profiles import (
     read_profiles,
     state_folder,
 )
-from batchyard.client.recent import LAST, Recent, recall, remember
+from batchyard.client.apis.recent import LAST, Recent, recall, remember
 
 __all__ = [
     "TO",

@@ -9,7 +9,7 @@ from batchyard.cli.lone import cancel_batch
 from batchyard.cli.options import AS_JSON
 from batchyard.cli.remote import campaign_meant
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
-from batchyard.client.intents import CampaignInUseError, Diary
+from batchyard.client.campaigns.intents import CampaignInUseError, Diary
 
 __all__ = ["cancel"]
 

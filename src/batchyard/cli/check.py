@@ -11,10 +11,10 @@ from batchyard.cli.findings import as_github, as_text
 from batchyard.cli.fix import Told, repair
 from batchyard.cli.options import SOURCES, TARGET, amount, clean
 from batchyard.cli.output import published
-from batchyard.client.checking import Report
-from batchyard.client.checking import check as check_file
-from batchyard.client.reading import chunks_of
-from batchyard.client.targets import TARGETS, Target
+from batchyard.client.apis.targets import TARGETS, Target
+from batchyard.client.examining.checking import Report
+from batchyard.client.examining.checking import check as check_file
+from batchyard.client.examining.reading import chunks_of
 from batchyard.rules.endpoints import ENDPOINTS
 from batchyard.wire.objects import to_json
 

@@ -9,8 +9,8 @@ from batchyard.cli.aims import aim_for
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import campaign_meant, talk
 from batchyard.cli.submit import open_campaign
-from batchyard.client.cleaning import Leftover, NotCollectedError, delete_all, leftovers
-from batchyard.client.remote import Remote
+from batchyard.client.apis.remote import Remote
+from batchyard.client.campaigns.cleaning import Leftover, NotCollectedError, delete_all, leftovers
 
 __all__ = ["clean"]
 

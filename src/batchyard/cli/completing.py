@@ -10,9 +10,8 @@ import msgspec
 from click.shell_completion import CompletionItem
 from msgspec import Struct
 
-from batchyard.client.finding import campaigns_below
-from batchyard.client.intents import publish
-from batchyard.client.profiles import (
+from batchyard.client.apis.finding import campaigns_below
+from batchyard.client.apis.profiles import (
     Destination,
     ProfileError,
     config_file,
@@ -20,9 +19,10 @@ from batchyard.client.profiles import (
     read_profiles,
     state_folder,
 )
-from batchyard.client.provider import ProviderError
-from batchyard.client.recent import LAST
-from batchyard.client.remote import Remote
+from batchyard.client.apis.provider import ProviderError
+from batchyard.client.apis.recent import LAST
+from batchyard.client.apis.remote import Remote
+from batchyard.client.campaigns.intents import publish
 
 __all__ = ["batches_or_campaigns", "profile_names"]
 

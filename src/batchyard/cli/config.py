@@ -10,7 +10,7 @@ import msgspec
 
 from batchyard.cli.aims import later, profiles_here
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.client.profiles import (
+from batchyard.client.apis.profiles import (
     BUILT_IN,
     Profile,
     ProfileError,

@@ -9,7 +9,7 @@ import click
 
 from batchyard.cli.meant import results_meant
 from batchyard.cli.options import clean
-from batchyard.client.comparing import Difference, compare
+from batchyard.client.results.comparing import Difference, compare
 from batchyard.wire.objects import to_json
 
 __all__ = ["diff"]

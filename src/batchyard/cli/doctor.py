@@ -9,8 +9,8 @@ import click
 
 from batchyard.cli.aims import TO, profiles_here
 from batchyard.cli.options import AS_JSON, clean, tell_json
-from batchyard.client.diagnosis import Finding, of_machine, of_target
-from batchyard.client.profiles import ProfileError, destination_of
+from batchyard.client.apis.diagnosis import Finding, of_machine, of_target
+from batchyard.client.apis.profiles import ProfileError, destination_of
 from batchyard.config import SettingsError, read_settings
 
 __all__ = ["doctor"]

@@ -8,10 +8,10 @@ from msgspec import UNSET
 
 from batchyard.cli.options import OUTPUT, SOURCE, clean
 from batchyard.cli.output import noted, published
-from batchyard.client.editing import Edit, EditError, value_of
-from batchyard.client.editing import edit as edit_lines
-from batchyard.client.parameters import ParameterError
-from batchyard.client.reading import chunks_of, lines_of
+from batchyard.client.building.parameters import ParameterError
+from batchyard.client.examining.editing import Edit, EditError, value_of
+from batchyard.client.examining.editing import edit as edit_lines
+from batchyard.client.examining.reading import chunks_of, lines_of
 
 __all__ = ["edit"]
 

@@ -10,17 +10,17 @@ import click
 from batchyard.cli.aims import TO, aim_at, later, state_here
 from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.remote import campaign_meant, talk
-from batchyard.client.answers import (
+from batchyard.client.apis.finding import find_batch
+from batchyard.client.apis.provider import ENDED, ProviderError
+from batchyard.client.apis.remote import UNKNOWN_ROUTE, Remote
+from batchyard.client.examining.reading import placed_lines
+from batchyard.client.results.answers import (
     Ending,
     Faults,
     batch_lines,
     campaign_lines,
     ending_of,
-    lines_of,
 )
-from batchyard.client.finding import find_batch
-from batchyard.client.provider import ENDED, ProviderError
-from batchyard.client.remote import UNKNOWN_ROUTE, Remote
 from batchyard.rules.codes import explain
 
 __all__ = ["errors"]
@@ -60,7 +60,7 @@ def errors(*, what: str, to: str | None, by: str, sample: int, as_json: bool) ->
         if not (folder / "results.jsonl").exists():
             click.echo(f"{folder} has not ended; this is so far", err=True)
     elif Path(what).is_file():
-        _add(faults, (line for _, line in lines_of(Path(what))))
+        _add(faults, (line for _, line in placed_lines(Path(what))))
     else:
         talk(aim_at(to, what), lambda remote: _ask(remote, what, faults))
     _tell(faults, sample, as_json=as_json)

@@ -10,11 +10,11 @@ import click
 
 from batchyard.cli.options import SOURCE, TARGET, clean
 from batchyard.cli.progress import lasting
-from batchyard.client.estimating import BY_BYTES, Estimate, Lengths, weigh
-from batchyard.client.estimating import estimate as price_lots
-from batchyard.client.pricing import prices_at
-from batchyard.client.reading import chunks_of, lines_of
-from batchyard.client.targets import TARGETS, Target
+from batchyard.client.apis.pricing import prices_at
+from batchyard.client.apis.targets import TARGETS, Target
+from batchyard.client.examining.estimating import BY_BYTES, Estimate, Lengths, weigh
+from batchyard.client.examining.estimating import estimate as price_lots
+from batchyard.client.examining.reading import chunks_of, lines_of
 from batchyard.config import SettingsError, read_settings
 from batchyard.wire.money import Price
 from batchyard.wire.objects import to_json
@@ -81,7 +81,7 @@ def estimate(
 
 def _counter() -> tuple[Callable[[str, bytes], int], str]:
     try:
-        tokenizing: Any = importlib.import_module("batchyard.client.tokenizing")
+        tokenizing: Any = importlib.import_module("batchyard.client.examining.tokenizing")
     except ImportError as error:
         raise click.ClickException(
             "--exact needs tiktoken: pip install 'batchyard[tokens]'"

@@ -11,9 +11,9 @@ from batchyard.cli.aims import TO, aim
 from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.output import published
 from batchyard.cli.remote import talk
-from batchyard.client.downloading import download
-from batchyard.client.finding import find_file
-from batchyard.client.remote import Remote
+from batchyard.client.apis.downloading import download
+from batchyard.client.apis.finding import find_file
+from batchyard.client.apis.remote import Remote
 
 __all__ = ["files"]
 

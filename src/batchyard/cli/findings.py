@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from batchyard.cli.options import clean
-from batchyard.client.checking import Finding
+from batchyard.client.examining.checking import Finding
 
 __all__ = ["as_github", "as_text"]
 

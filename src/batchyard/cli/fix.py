@@ -11,11 +11,11 @@ import click
 from batchyard.cli.findings import as_text
 from batchyard.cli.options import SOURCE, TARGET, clean
 from batchyard.cli.output import published
-from batchyard.client.checking import check
-from batchyard.client.fixing import Change
-from batchyard.client.fixing import fix as fix_file
-from batchyard.client.reading import chunks_of
-from batchyard.client.targets import TARGETS, Target
+from batchyard.client.apis.targets import TARGETS, Target
+from batchyard.client.examining.checking import check
+from batchyard.client.examining.fixing import Change
+from batchyard.client.examining.fixing import fix as fix_file
+from batchyard.client.examining.reading import chunks_of
 from batchyard.rules.endpoints import SUPPORTED
 from batchyard.wire.objects import to_json
 

@@ -9,10 +9,10 @@ import click
 from batchyard.cli.aims import aim_at, state_here
 from batchyard.cli.options import tell_json
 from batchyard.cli.remote import talk
-from batchyard.client.finding import find_batch
-from batchyard.client.provider import ENDED, ProviderError
-from batchyard.client.remote import Remote
-from batchyard.client.targets import target_of_url
+from batchyard.client.apis.finding import find_batch
+from batchyard.client.apis.provider import ENDED, ProviderError
+from batchyard.client.apis.remote import Remote
+from batchyard.client.apis.targets import target_of_url
 
 __all__ = ["cancel_batch", "watch_batch"]
 

@@ -11,10 +11,10 @@ import msgspec
 from batchyard.cli.aims import TO, aim, profiles_here
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import talk
-from batchyard.client.campaign import Campaign
-from batchyard.client.finding import campaigns_below
-from batchyard.client.provider import ENDED
-from batchyard.client.remote import Remote
+from batchyard.client.apis.finding import campaigns_below
+from batchyard.client.apis.provider import ENDED
+from batchyard.client.apis.remote import Remote
+from batchyard.client.campaigns.campaign import Campaign
 
 __all__ = ["ls"]
 

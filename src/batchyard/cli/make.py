@@ -10,12 +10,12 @@ import click
 from batchyard.cli.options import OUTPUT, clean
 from batchyard.cli.output import noted, published
 from batchyard.cli.road import labels_of, shape_of, template_of, text_of
-from batchyard.client.editing import value_of
-from batchyard.client.making import Kind, MakeError, Recipe
-from batchyard.client.making import make as requests_of
-from batchyard.client.requests import encode
+from batchyard.client.building.requests import encode
+from batchyard.client.examining.editing import value_of
 from batchyard.client.tables import MissingExtraError, TableError, rows_of
 from batchyard.client.tables.sources import SUFFIXES
+from batchyard.client.tabular.making import Kind, MakeError, Recipe
+from batchyard.client.tabular.making import make as requests_of
 
 __all__ = ["make"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from batchyard.client.profiles import ProfileError, config_file, read_profiles
-from batchyard.client.targets import TARGETS, target_of_url
+from batchyard.client.apis.profiles import ProfileError, config_file, read_profiles
+from batchyard.client.apis.targets import TARGETS, target_of_url
 from batchyard.wire.objects import to_json
 
 __all__ = [

@@ -10,13 +10,13 @@ import click
 
 from batchyard.cli.aims import aim_for, later, state_here
 from batchyard.cli.options import clean
-from batchyard.client.finding import UnclearError, find_batch, find_folder
-from batchyard.client.profiles import Destination
-from batchyard.client.provider import ProviderError
-from batchyard.client.remote import Remote
+from batchyard.client.apis.finding import UnclearError, find_batch, find_folder
+from batchyard.client.apis.profiles import Destination
+from batchyard.client.apis.provider import ProviderError
+from batchyard.client.apis.remote import Remote
 
 if TYPE_CHECKING:
-    from batchyard.client.campaign import Campaign
+    from batchyard.client.campaigns.campaign import Campaign
 
 __all__ = ["DIR", "batch_at", "campaign_meant", "fail", "key_of", "talk"]
 

@@ -9,14 +9,14 @@ from msgspec import to_builtins
 
 from batchyard.cli.meant import folder_meant
 from batchyard.cli.options import AS_JSON
-from batchyard.client.pricing import PriceOf, prices_at
+from batchyard.client.apis.pricing import PriceOf, prices_at
+from batchyard.client.apis.targets import TARGETS, target_of_url
 from batchyard.client.report.fields import LabelError
 from batchyard.client.report.golds import GoldError
 from batchyard.client.report.page import render
 from batchyard.client.report.sources import NoResultsError, base_url_of
 from batchyard.client.report.writing import facts_of, write_report
 from batchyard.client.tables.errors import MissingExtraError, TableError
-from batchyard.client.targets import TARGETS, target_of_url
 from batchyard.config import SettingsError, read_settings
 
 __all__ = ["report"]

@@ -13,18 +13,18 @@ from batchyard.cli.aims import TO, WHAT, aim_at, state_here
 from batchyard.cli.options import AS_JSON, OUTPUT
 from batchyard.cli.output import published
 from batchyard.cli.remote import campaign_meant, talk
-from batchyard.client.answers import (
+from batchyard.client.apis.finding import find_batch
+from batchyard.client.apis.provider import ENDED, ProviderError
+from batchyard.client.apis.remote import UNKNOWN_ROUTE, Remote
+from batchyard.client.examining.reading import placed_lines
+from batchyard.client.results.answers import (
     Joining,
     batch_lines,
     beside,
     campaign_lines,
     ending_of,
-    lines_of,
     picked,
 )
-from batchyard.client.finding import find_batch
-from batchyard.client.provider import ENDED, ProviderError
-from batchyard.client.remote import UNKNOWN_ROUTE, Remote
 from batchyard.wire.objects import to_json
 
 __all__ = ["results"]
@@ -92,7 +92,7 @@ def _of_campaign(folder: Path, *, join: bool) -> Iterator[bytes]:
     if not join or not (folder / "results.jsonl").exists():
         yield from campaign_lines(folder)
         return
-    requests = lines_of(folder / "input.jsonl")
+    requests = placed_lines(folder / "input.jsonl")
     for (_, request), line in zip(requests, campaign_lines(folder), strict=True):
         yield beside(line, request)
 

@@ -12,12 +12,13 @@ from batchyard.cli.aims import TO, WHAT, aim_at, note_last, state_here
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import campaign_meant, key_of, talk
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
-from batchyard.client.again import RETRY_OF, ask_again, lines_to_ask, link_to, linked
-from batchyard.client.answers import campaign_lines, ending_of, lines_of
-from batchyard.client.campaign import Campaign
-from batchyard.client.finding import UnclearError, find_batch
-from batchyard.client.provider import ENDED
-from batchyard.client.remote import Remote
+from batchyard.client.apis.finding import UnclearError, find_batch
+from batchyard.client.apis.provider import ENDED
+from batchyard.client.apis.remote import Remote
+from batchyard.client.campaigns.again import RETRY_OF, ask_again, lines_to_ask, link_to, linked
+from batchyard.client.campaigns.campaign import Campaign
+from batchyard.client.examining.reading import placed_lines
+from batchyard.client.results.answers import campaign_lines, ending_of
 
 __all__ = ["retry"]
 
@@ -78,7 +79,7 @@ def _retry_campaign(folder: Path, codes: frozenset[str], *, as_json: bool) -> No
         click.echo(f"{folder} has not ended. To go on: batchyard watch {folder}", err=True)
         sys.exit(_NOT_YET)
     wanted = []
-    requests = lines_of(folder / "input.jsonl")
+    requests = placed_lines(folder / "input.jsonl")
     for (_, request), line in zip(requests, campaign_lines(folder), strict=True):
         ending = ending_of(line)
         if ending is None or not (ending.succeeded or (codes and ending.code not in codes)):

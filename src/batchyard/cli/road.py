@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from batchyard.cli.aims import TO
-from batchyard.client.template import Template
+from batchyard.client.building.template import Template
 
 __all__ = ["Road", "labels_of", "shape_of", "template_of", "text_of", "with_road"]
 
@@ -117,7 +117,7 @@ def template_of(word: str) -> Any:
     """A template, as it stands or in a file; one in Jinja's language by the suffix of the file."""
     if Path(word).suffix in _JINJA:
         try:
-            jinja: Any = importlib.import_module("batchyard.client.jinja")
+            jinja: Any = importlib.import_module("batchyard.client.building.jinja")
         except ImportError as error:
             raise click.ClickException(
                 "A template in Jinja's language needs: pip install 'batchyard[jinja]'"

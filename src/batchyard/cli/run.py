@@ -29,7 +29,7 @@ from batchyard.cli.upstreams import (
     nearby,
     with_simulated,
 )
-from batchyard.client.checking import findings_of, quoted
+from batchyard.client.examining.checking import findings_of, quoted
 from batchyard.flow.manning import open_lanes
 from batchyard.flow.once import OtherInputError, OutputInUseError, Outputs, Run
 from batchyard.flow.recording import Tally

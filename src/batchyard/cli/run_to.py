@@ -16,25 +16,32 @@ from batchyard.cli.options import tell_json
 from batchyard.cli.remote import fail
 from batchyard.cli.road import Road, labels_of, shape_of, template_of, text_of
 from batchyard.cli.submit import go_on
-from batchyard.client.beginning import OtherInputError
-from batchyard.client.campaign import Campaign
-from batchyard.client.canary import CanaryError, sampled, sing, told
-from batchyard.client.cutting import InputError, requests_of
-from batchyard.client.intents import CampaignInUseError, publish
-from batchyard.client.oneliners import classify, embed, evaluate, extract, generate, translate
-from batchyard.client.parameters import ParameterError
-from batchyard.client.preview import OverBudgetError, preview
-from batchyard.client.pricing import prices_of
-from batchyard.client.profiles import ProfileError
-from batchyard.client.provider import ProviderError
-from batchyard.client.results import Result
-from batchyard.client.rowwise import RowCampaign
-from batchyard.client.schema import SchemaError
-from batchyard.client.scoring import Score
-from batchyard.client.submit import begin, folder_of, settings_for
+from batchyard.client.apis.pricing import prices_of
+from batchyard.client.apis.profiles import ProfileError
+from batchyard.client.apis.provider import ProviderError
+from batchyard.client.building.parameters import ParameterError
+from batchyard.client.building.schema import SchemaError
+from batchyard.client.building.template import TemplateError
+from batchyard.client.building.writing import DuplicateIdError
+from batchyard.client.campaigns.beginning import OtherInputError
+from batchyard.client.campaigns.campaign import Campaign
+from batchyard.client.campaigns.cutting import InputError, requests_of
+from batchyard.client.campaigns.intents import CampaignInUseError, publish
+from batchyard.client.campaigns.submit import begin, folder_of, settings_for
+from batchyard.client.results.results import Result
 from batchyard.client.tables import MissingExtraError, TableError, rows_of, write_table
-from batchyard.client.template import TemplateError
-from batchyard.client.writing import DuplicateIdError
+from batchyard.client.tabular.canary import CanaryError, sampled, sing, told
+from batchyard.client.tabular.oneliners import (
+    classify,
+    embed,
+    evaluate,
+    extract,
+    generate,
+    translate,
+)
+from batchyard.client.tabular.preview import OverBudgetError, preview
+from batchyard.client.tabular.rowwise import RowCampaign
+from batchyard.client.tabular.scoring import Score
 from batchyard.config import SettingsError
 
 __all__ = ["travel"]

@@ -9,8 +9,8 @@ import click
 
 from batchyard.cli.options import OUTPUT
 from batchyard.cli.output import published
-from batchyard.client.sampling import records_of
-from batchyard.client.sampling import sample as sample_of
+from batchyard.client.examining.sampling import records_of
+from batchyard.client.examining.sampling import sample as sample_of
 
 __all__ = ["sample"]
 

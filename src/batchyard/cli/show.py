@@ -6,8 +6,8 @@ import click
 
 from batchyard.cli.meant import folder_meant
 from batchyard.cli.options import AS_JSON
-from batchyard.client.reading import chunks_of, lines_of, shortened
-from batchyard.client.showing import find, shown_as_text
+from batchyard.client.examining.reading import chunks_of, lines_of, shortened
+from batchyard.client.results.showing import find, shown_as_text
 
 __all__ = ["show"]
 

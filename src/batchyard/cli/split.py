@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from batchyard.cli.options import SOURCE, TARGET, amount
-from batchyard.client.planning import Chunk, Misfit, bounds_of, plan, waves
-from batchyard.client.reading import Line, chunks_of, lines_of
-from batchyard.client.targets import TARGETS
+from batchyard.client.apis.targets import TARGETS
+from batchyard.client.examining.planning import Chunk, Misfit, bounds_of, plan, waves
+from batchyard.client.examining.reading import Line, chunks_of, lines_of
 from batchyard.wire.objects import to_json
 
 __all__ = ["split"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from batchyard.cli.options import SOURCE
-from batchyard.client.counting import RequestStats, ResultStats, Spread, count
-from batchyard.client.reading import chunks_of, lines_of
+from batchyard.client.examining.reading import chunks_of, lines_of
+from batchyard.client.results.counting import RequestStats, ResultStats, Spread, count
 from batchyard.wire.objects import to_json
 
 __all__ = ["stats"]

@@ -11,7 +11,7 @@ from batchyard.cli.aims import TO, WHAT, aim_at
 from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.remote import batch_at, campaign_meant
 from batchyard.cli.submit import open_campaign
-from batchyard.client.standing import stage_of
+from batchyard.client.campaigns.standing import stage_of
 
 __all__ = ["status"]
 

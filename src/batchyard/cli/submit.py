@@ -17,17 +17,17 @@ from msgspec.structs import replace
 
 from batchyard.cli.aims import TO, aim, note_last
 from batchyard.cli.remote import key_of
-from batchyard.client.campaign import Campaign, NoCampaignError, OtherInputError
-from batchyard.client.cutting import InputError
-from batchyard.client.estimating import Lengths, estimate, weigh
-from batchyard.client.intents import CampaignInUseError
-from batchyard.client.merging import CountsError
-from batchyard.client.pricing import prices_of
-from batchyard.client.provider import ProviderError
-from batchyard.client.pursuit import Until
-from batchyard.client.reading import chunks_of, lines_of
-from batchyard.client.settings import Progress
-from batchyard.client.submit import settings_at
+from batchyard.client.apis.pricing import prices_of
+from batchyard.client.apis.provider import ProviderError
+from batchyard.client.campaigns.campaign import Campaign, NoCampaignError, OtherInputError
+from batchyard.client.campaigns.cutting import InputError
+from batchyard.client.campaigns.intents import CampaignInUseError
+from batchyard.client.campaigns.merging import CountsError
+from batchyard.client.campaigns.pursuit import Until
+from batchyard.client.campaigns.settings import Progress
+from batchyard.client.campaigns.submit import settings_at
+from batchyard.client.examining.estimating import Lengths, estimate, weigh
+from batchyard.client.examining.reading import chunks_of, lines_of
 from batchyard.places.faults import reach_from
 
 __all__ = ["go_on", "open_campaign", "submit", "tell_counts"]
@@ -155,7 +155,7 @@ def open_campaign(folder: Path) -> Campaign:
     kind: Any = Campaign
     if (folder / "sheet.json").exists():
         # What rows need is much to load, and few campaigns have them.
-        kind = importlib.import_module("batchyard.client.rowwise").RowCampaign
+        kind = importlib.import_module("batchyard.client.tabular.rowwise").RowCampaign
     try:
         campaign: Campaign = kind(folder, chance=_chance(), reach=reach_from(os.environ))
     except NoCampaignError as error:

@@ -12,7 +12,7 @@ from batchyard.cli.aims import TO, aim_at, aim_for, later
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import batch_at, campaign_meant
 from batchyard.cli.submit import open_campaign
-from batchyard.client.provider import ENDED
+from batchyard.client.apis.provider import ENDED
 
 __all__ = ["why"]
 

@@ -9,19 +9,18 @@ from typing import IO, NoReturn
 import msgspec
 from msgspec import Struct
 
-from batchyard.client.answers import id_of
-from batchyard.client.checking import Report
-from batchyard.client.checking import check as check_chunks
-from batchyard.client.comparing import Difference, compare
-from batchyard.client.counting import RequestStats, ResultStats, count
-from batchyard.client.fixing import Change
-from batchyard.client.fixing import fix as fix_chunks
-from batchyard.client.intents import publish
-from batchyard.client.merging import Ledger
-from batchyard.client.merging import lines_of as placed_lines_of
-from batchyard.client.reading import chunks_of, lines_of
-from batchyard.client.results import result_of
-from batchyard.client.targets import TARGETS, Target
+from batchyard.client.apis.targets import TARGETS, Target
+from batchyard.client.campaigns.intents import publish
+from batchyard.client.campaigns.merging import Ledger
+from batchyard.client.examining.checking import Report
+from batchyard.client.examining.checking import check as check_chunks
+from batchyard.client.examining.fixing import Change
+from batchyard.client.examining.fixing import fix as fix_chunks
+from batchyard.client.examining.reading import chunks_of, lines_of, placed_lines
+from batchyard.client.results.answers import id_of
+from batchyard.client.results.comparing import Difference, compare
+from batchyard.client.results.counting import RequestStats, ResultStats, count
+from batchyard.client.results.results import result_of
 
 __all__ = ["InputIdsError", "Merged", "check", "diff", "fix", "merge", "merge_to", "stats"]
 
@@ -135,7 +134,7 @@ def _ids_named(paths: Iterable[Path]) -> list[str]:
     """The ids that files of results name, in the order in which they first do."""
     ids: dict[str, None] = {}
     for path in paths:
-        for _, line in placed_lines_of(path):
+        for _, line in placed_lines(path):
             found = result_of(line)
             if found is not None:
                 ids[found.custom_id] = None

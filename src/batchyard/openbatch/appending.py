@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from batchyard.client.requests import Request, custom_id_of, encode
-from batchyard.client.writing import DuplicateIdError, Seen
+from batchyard.client.building.requests import Request, custom_id_of, encode
+from batchyard.client.building.writing import DuplicateIdError, Seen
 
 __all__ = ["Appending"]
 

@@ -6,10 +6,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from batchyard.client.parameters import check, known_parameters
-from batchyard.client.parts import chat_messages, chat_tools, response_input, response_tools
-from batchyard.client.schema import format_of
-from batchyard.client.template import Template, is_format
+from batchyard.client.building.parameters import check, known_parameters
+from batchyard.client.building.parts import (
+    chat_messages,
+    chat_tools,
+    response_input,
+    response_tools,
+)
+from batchyard.client.building.schema import format_of
+from batchyard.client.building.template import Template, is_format
 from batchyard.openbatch.value import Value
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from batchyard.client.reading import chunks_of
+from batchyard.client.examining.reading import chunks_of
 from batchyard.rules.limits import STRICT, Limits
 from batchyard.rules.validate import Digest, Scan, explain, study
 from batchyard.wire.objects import BatchError

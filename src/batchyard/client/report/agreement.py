@@ -4,7 +4,7 @@ from collections import Counter
 
 from msgspec import Struct
 
-from batchyard.client.scoring import interval
+from batchyard.client.tabular.scoring import interval
 
 __all__ = ["Agreement", "Comparing", "Score"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchyard.client.outcomes import texts_of
+from batchyard.client.results.outcomes import texts_of
 from batchyard.wire.lines import split_object
 
 __all__ = [

@@ -6,13 +6,13 @@ from random import Random
 
 from msgspec import Struct
 
-from batchyard.client.outcomes import OUTCOMES
 from batchyard.client.report.agreement import Agreement, Comparing
 from batchyard.client.report.answers import Named
 from batchyard.client.report.facts import Fault, Field, ModelScore, Shown
 from batchyard.client.report.fields import Fields
 from batchyard.client.report.tallies import Sample
-from batchyard.client.scoring import interval
+from batchyard.client.results.outcomes import OUTCOMES
+from batchyard.client.tabular.scoring import interval
 
 __all__ = ["Ended", "Endings"]
 

@@ -5,7 +5,7 @@ from random import Random
 
 from msgspec import Struct
 
-from batchyard.client.pricing import PriceOf
+from batchyard.client.apis.pricing import PriceOf
 from batchyard.client.report.answers import Answer
 from batchyard.client.report.facts import Flow, Spending
 from batchyard.client.report.tallies import Spread, Spreading, Timeline

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from batchyard.client.estimating import Estimate
+from batchyard.client.examining.estimating import Estimate
 from batchyard.client.report.agreement import Agreement
 from batchyard.client.report.tallies import Spread
 from batchyard.wire.objects import Cost

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from batchyard.client.estimating import Estimate, Lengths, estimate, weigh
-from batchyard.client.merging import lines_of
-from batchyard.client.pricing import PriceOf
-from batchyard.client.reading import chunks_of
-from batchyard.client.reading import lines_of as numbered_lines_of
+from batchyard.client.apis.pricing import PriceOf
+from batchyard.client.examining.estimating import Estimate, Lengths, estimate, weigh
+from batchyard.client.examining.reading import chunks_of, placed_lines
+from batchyard.client.examining.reading import lines_of as numbered_lines_of
 from batchyard.client.report.answers import Answer, fields_in, fields_of, read_body, text_of
 from batchyard.client.report.endings import Ended, Endings
 from batchyard.client.report.expenses import Expenses
@@ -230,7 +229,7 @@ def _requests(frame: _Frame) -> Iterator[bytes]:
     """The request of each merged result, which stand in the same order."""
     if frame.folder is None or frame.asked is None:
         return repeat(b"")
-    return (line for _, line in lines_of(frame.folder / "input.jsonl"))
+    return (line for _, line in placed_lines(frame.folder / "input.jsonl"))
 
 
 def _question(request: bytes) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from batchyard.client.merging import lines_of
+from batchyard.client.examining.reading import placed_lines
 from batchyard.client.report.sources import body_of, request_of
 from batchyard.client.tables.sources import rows_of
 
@@ -60,7 +60,7 @@ def from_metadata(path: Path, column: str) -> InOrder:
     """Gold labels that the requests of an input carry in their metadata."""
 
     def labels() -> Iterator[str | None]:
-        for _, line in lines_of(path):
+        for _, line in placed_lines(path):
             metadata = body_of(request_of(line)).get("metadata")
             yield label_of(metadata.get(column)) if isinstance(metadata, dict) else None
 

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchyard.client.answering import Reading
-from batchyard.client.drafting import rows_in
-from batchyard.client.outcomes import texts_of
 from batchyard.client.report.answers import closed_in
-from batchyard.client.settling import Answers
+from batchyard.client.results.answering import Reading
+from batchyard.client.results.outcomes import texts_of
+from batchyard.client.tabular.drafting import rows_in
+from batchyard.client.tabular.settling import Answers
 
 __all__ = ["Rowed", "Sheet", "read_rows", "sheet_of"]
 

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from batchyard.client.beginning import read_manifest
-from batchyard.client.intents import Diary
-from batchyard.client.merging import lines_of
-from batchyard.client.outcomes import OUTCOMES
+from batchyard.client.campaigns.beginning import read_manifest
+from batchyard.client.campaigns.intents import Diary
+from batchyard.client.examining.reading import placed_lines
 from batchyard.client.report.answers import closed_fields
 from batchyard.client.report.facts import Asked, Planned
-from batchyard.client.results import result_of
+from batchyard.client.results.outcomes import OUTCOMES
+from batchyard.client.results.results import result_of
 from batchyard.wire.lines import RequestLine, read_line, split_object
 
 __all__ = [
@@ -83,7 +83,7 @@ _decode = msgspec.json.Decoder(_Written).decode
 
 def read_lines(path: Path) -> Iterator[Line | None]:
     """The lines of merged results, or of an output or error file; None for what is neither."""
-    for _, line in lines_of(path):
+    for _, line in placed_lines(path):
         yield _read(line)
 
 
@@ -121,7 +121,7 @@ def asked_of(folder: Path) -> tuple[Asked | None, dict[str, tuple[str, ...]]]:
     if not (folder / "campaign.json").exists():
         return None, {}
     manifest = read_manifest(folder)
-    first = next((request_of(line) for _, line in lines_of(folder / "input.jsonl")), None)
+    first = next((request_of(line) for _, line in placed_lines(folder / "input.jsonl")), None)
     body = body_of(first)
     asked = Asked(
         base_url=manifest.settings.base_url,

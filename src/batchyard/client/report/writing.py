@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from batchyard.client.intents import publish
-from batchyard.client.pricing import PriceOf, prices_of
+from batchyard.client.apis.pricing import PriceOf, prices_of
+from batchyard.client.campaigns.intents import publish
 from batchyard.client.report.facts import Facts
 from batchyard.client.report.gathering import gather
 from batchyard.client.report.golds import Gold, GoldError, from_metadata, from_table

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from batchyard.client.answering import flat, flat_names
-from batchyard.client.outcomes import texts_of
-from batchyard.client.packing import floats
-from batchyard.client.results import Result, facts_of
-from batchyard.client.schema import format_of, read_as
+from batchyard.client.building.packing import floats
+from batchyard.client.building.schema import format_of, read_as
+from batchyard.client.results.answering import flat, flat_names
+from batchyard.client.results.outcomes import texts_of
+from batchyard.client.results.results import Result, facts_of
 from batchyard.wire.money import PICODOLLARS, Price, Spent
 
 __all__ = ["Columns", "PriceOf"]

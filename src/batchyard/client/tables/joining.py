@@ -11,11 +11,11 @@ from typing import IO, Any
 
 import msgspec
 
-from batchyard.client.merging import lines_of
-from batchyard.client.packing import count_in
-from batchyard.client.requests import custom_id_of
-from batchyard.client.results import Result, result_of
-from batchyard.client.rows import key_of
+from batchyard.client.building.packing import count_in
+from batchyard.client.building.requests import custom_id_of
+from batchyard.client.building.rows import key_of
+from batchyard.client.examining.reading import placed_lines
+from batchyard.client.results.results import Result, result_of
 from batchyard.client.tables import frames
 from batchyard.client.tables.columns import Columns, PriceOf
 from batchyard.client.tables.errors import TableError
@@ -208,7 +208,7 @@ class _Finder:
 
 def _places(paths: Sequence[Path]) -> Iterator[tuple[str, int, int, int, bool]]:
     for number, path in enumerate(paths):
-        for start, line in lines_of(path):
+        for start, line in placed_lines(path):
             found = _read(line)
             if found is not None:
                 yield found.custom_id, number, start, len(line), found.succeeded
@@ -216,7 +216,7 @@ def _places(paths: Sequence[Path]) -> Iterator[tuple[str, int, int, int, bool]]:
 
 def _results(paths: Sequence[Path]) -> Generator[Result, None, None]:
     for path in paths:
-        for _, line in lines_of(path):
+        for _, line in placed_lines(path):
             found = _read(line)
             if found is None:
                 raise TableError(f"{path.name} has a line that is no result: {line[:80]!r}.")

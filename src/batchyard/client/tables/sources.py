@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from batchyard.client.rows import as_row
+from batchyard.client.building.rows import as_row
 from batchyard.client.tables import frames
 from batchyard.client.tables.errors import TableError, extra
 from batchyard.client.tables.textfiles import TEXT_KINDS, Peeked, read_text

@@ -14,8 +14,8 @@ from typing import IO, Any, cast
 
 import msgspec
 
-from batchyard.client.reading import BOM, lines_of
-from batchyard.client.rows import as_row
+from batchyard.client.building.rows import as_row
+from batchyard.client.examining.reading import BOM, lines_of
 from batchyard.client.tables.errors import TableError
 
 __all__ = ["TEXT_KINDS", "Peeked", "plain", "read_text", "widen", "write_csv", "write_jsonl"]

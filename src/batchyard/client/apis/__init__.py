@@ -1,0 +1,1 @@
+"""Batch APIs: what each allows, where it is, and what is asked of it."""

@@ -1,0 +1,189 @@
+"""What the verbs ask of a Batch API beyond a campaign's calls: files, models, pages, results."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from batchyard.client.apis.profiles import Destination
+from batchyard.client.apis.provider import Provider, ProviderError, Trouble, status_of
+from batchyard.places.connection import Answer
+
+__all__ = ["UNKNOWN_ROUTE", "Remote", "batch_of", "models_of", "said_by"]
+
+_PIECE_BYTES = 16 << 20
+_PAGE = 100
+_BOM = b"\xef\xbb\xbf"
+_RESULTS_PAGE = 10_000
+_RANGE = re.compile(rb"bytes [0-9]+-([0-9]+)/([0-9]+)")
+# How a server says that it has no such call.
+UNKNOWN_ROUTE = (404, 405)
+
+
+class Remote(Provider):
+    """A Batch API as the verbs see it; objects are as the server wrote them."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        purpose: str = "batch",
+        timeout_seconds: float = 600.0,
+    ) -> None:
+        super().__init__(
+            destination.base_url,
+            destination.key,
+            purpose=purpose,
+            timeout_seconds=timeout_seconds,
+        )
+        self.destination = destination
+
+    async def batch(self, id: str) -> dict[str, Any]:
+        """A batch, with what is only this server's."""
+        return batch_of(_object(await self.exchange("GET", f"/batches/{_safe(id)}")))
+
+    async def newest_batches(self, most: int) -> AsyncIterator[dict[str, Any]]:
+        """The newest batches, newest first."""
+        async for one in self._listed("/batches", most):
+            yield batch_of(one)
+
+    async def newest_files(self, most: int, purpose: str | None) -> AsyncIterator[dict[str, Any]]:
+        """The newest files, newest first."""
+        query = {"purpose": purpose} if purpose else {}
+        async for one in self._listed("/files", most, query):
+            yield one
+
+    async def file(self, id: str) -> dict[str, Any]:
+        """What a file is called and how large it is."""
+        return _object(await self.exchange("GET", f"/files/{_safe(id)}"))
+
+    async def delete_file(self, id: str) -> None:
+        """Delete a file."""
+        await self.exchange("DELETE", f"/files/{_safe(id)}")
+
+    async def models(self) -> list[str]:
+        """The models it serves."""
+        return models_of(await self.exchange("GET", "/models"))
+
+    async def retry(self, id: str, asked: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+        """Ask a server of ours to retry a batch; None where the server knows no such call."""
+        try:
+            body = msgspec.json.encode(asked)
+            found = await self.exchange("POST", f"/batches/{_safe(id)}/retry", body, key)
+        except ProviderError as error:
+            if error.status in UNKNOWN_ROUTE:
+                return None
+            raise
+        return batch_of(_object(found))
+
+    async def pieces(self, file_id: str, start: int = 0) -> AsyncIterator[bytes]:
+        """The bytes of a file from `start` on, in pieces where the server has ranges."""
+        path = f"/files/{_safe(file_id)}/content"
+        while True:
+            asked = {"range": f"bytes={start}-{start + _PIECE_BYTES - 1}"}
+            try:
+                answer = await self.exchange("GET", path, headers=asked)
+            except ProviderError as error:
+                # Nothing is left, or the file is empty.
+                if error.status == 416:
+                    return
+                raise
+            if answer.status != 206:
+                yield answer.body[start:]
+                return
+            yield answer.body
+            start += len(answer.body)
+            span = _RANGE.match(said_by(answer, b"content-range"))
+            if span is None or not answer.body or int(span[1]) + 1 >= int(span[2]):
+                return
+
+    async def lines(self, file_id: str) -> AsyncIterator[bytes]:
+        """The lines of a file that are not blank, each with its line feed."""
+        left, begun = b"", False
+        async for piece in self.pieces(file_id):
+            *whole, left = (left + piece).split(b"\n")
+            if whole and not begun:
+                whole[0], begun = whole[0].removeprefix(_BOM), True
+            for line in whole:
+                if line and not line.isspace():
+                    yield line + b"\n"
+        if left and not left.isspace():
+            yield left + b"\n"
+
+    async def lines_so_far(self, id: str) -> AsyncIterator[bytes]:
+        """The results of a batch that still runs; ProviderError 404 where only ours has them."""
+        after = ""
+        while True:
+            path = f"/batches/{_safe(id)}/results?limit={_RESULTS_PAGE}{after}"
+            answer = await self.exchange("GET", path)
+            for line in answer.body.splitlines(keepends=True):
+                yield line
+            cursor = said_by(answer, b"x-next-after").decode("latin-1")
+            if not answer.body or not cursor:
+                return
+            after = f"&after={quote(cursor, safe='')}"
+
+    async def _listed(
+        self, path: str, most: int, query: Mapping[str, str] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        after = ""
+        while most > 0:
+            asked = {"limit": str(min(_PAGE, most)), **(query or {})} | (
+                {"after": after} if after else {}
+            )
+            told = "&".join(f"{name}={quote(text, safe='')}" for name, text in asked.items())
+            body = _parsed(await self.exchange("GET", f"{path}?{told}"))
+            found = body.get("data") if isinstance(body, dict) else body
+            page = [one for one in found or () if isinstance(one, dict)]
+            for one in page[:most]:
+                yield one
+            most -= len(page)
+            last = str(page[-1].get("id")) if page else ""
+            if not (isinstance(body, dict) and body.get("has_more")) or last in ("", after):
+                return
+            after = last
+
+
+def models_of(answer: Answer) -> list[str]:
+    """The ids in a list of models."""
+    found = _parsed(answer)
+    listed = found.get("data") if isinstance(found, dict) else found
+    return [str(one.get("id")) for one in listed or () if isinstance(one, dict)]
+
+
+def batch_of(found: dict[str, Any]) -> dict[str, Any]:
+    """A batch with OpenAI's status and counts, whatever it is elsewhere."""
+    inner = found.get("job")
+    found = inner if isinstance(inner, dict) else found
+    counts = found.get("request_counts")
+    counts = counts if isinstance(counts, dict) else {}
+    told = {name: int(counts.get(name) or 0) for name in ("total", "completed", "failed")}
+    return found | {"status": status_of(found.get("status")), "request_counts": told}
+
+
+def said_by(answer: Answer, name: bytes) -> bytes:
+    """A header of an answer; empty where it has none."""
+    return next((value for one, value in answer.headers if one == name), b"")
+
+
+def _safe(id: str) -> str:
+    return quote(id, safe="")
+
+
+def _parsed(answer: Answer) -> Any:
+    try:
+        return msgspec.json.decode(answer.body)
+    except msgspec.DecodeError:
+        raise ProviderError(
+            0, Trouble("invalid_response", "The answer is not JSON."), sent=True
+        ) from None
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    found = _parsed(answer)
+    if not isinstance(found, dict):
+        trouble = Trouble("invalid_response", "The answer is not an object.")
+        raise ProviderError(0, trouble, sent=True)
+    return found

@@ -1,0 +1,208 @@
+"""The diary of a campaign: what it is about to do and what it has done, synced line by line."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+from msgspec import Struct
+
+from batchyard.client.apis.provider import Trouble
+
+__all__ = ["CampaignInUseError", "Chunk", "Diary", "Step", "beginning", "publish"]
+
+
+_OVER = frozenset(
+    {"completed", "failed", "expired", "cancelled", "refused", "dropped", "split", "lost"}
+)
+
+
+class CampaignInUseError(Exception):
+    """Another process goes on with this campaign."""
+
+
+class Chunk(Struct):
+    """One planned batch and how far it is.
+
+    `tries` counts creates that were begun; the last one is `open` while its end is not known.
+    `status` is that of its batch, or `refused` where create was, or `dropped` where a cancelled
+    campaign did not create it, or `split` where smaller chunks came in its place, or `lost` where
+    the server has it no longer. `collected`: its result files are here. `alone`: how often the
+    server's queue was full for it while nothing else of ours was in it.
+    """
+
+    number: int
+    round: int
+    url: str
+    lines: int
+    tokens: int
+    file_id: str | None = None
+    tries: int = 0
+    open: bool = False
+    batch_id: str | None = None
+    status: str = "planned"
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    errors: tuple[Trouble, ...] = ()
+    collected: bool = False
+    alone: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name of its files."""
+        return f"{self.number:06d}"
+
+    @property
+    def label(self) -> str:
+        """What its batch carries in its metadata; each try has its own."""
+        return f"{self.name}.{self.tries}"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen to it but that its files are fetched."""
+        return self.status in _OVER
+
+
+class Step(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One line of the diary; `did` says which of the others are meant."""
+
+    did: str
+    chunk: int = -1
+    round: int = 0
+    planned: tuple[Chunk, ...] = ()
+    file_id: str | None = None
+    batch_id: str | None = None
+    status: str = ""
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    errors: tuple[Trouble, ...] = ()
+    counts: dict[str, int] | None = None
+    alone: bool = False
+
+
+_decoder = msgspec.json.Decoder(Step)
+
+
+class Diary:
+    """An append-only file of steps and the chunks that they add up to.
+
+    With `alone`, the folder is taken until this process ends; CampaignInUseError where another
+    has it. A last line that a kill cut short was never promised to anybody, and is removed.
+    """
+
+    def __init__(self, folder: Path, *, alone: bool) -> None:
+        self.chunks: list[Chunk] = []
+        self.rounds = 0
+        self.counts: dict[str, int] | None = None
+        self._file: IO[bytes] | None = None
+        self._lock: IO[bytes] | None = None
+        path = folder / "diary.jsonl"
+        if alone:
+            self._take(folder)
+        text = path.read_bytes() if path.exists() else b""
+        whole = text[: text.rfind(b"\n") + 1]
+        for line in whole.splitlines():
+            self._fold(_decoder.decode(line))
+        if alone:
+            self._file = path.open("ab")
+            if len(whole) < len(text):
+                self._file.truncate(len(whole))
+            self._sync()
+            _sync_folder(folder)
+
+    def write(self, step: Step) -> None:
+        """Note a step; when this returns it is on the disk."""
+        if self._file is None:
+            raise RuntimeError("This diary was opened to be read.")
+        self._file.write(msgspec.json.encode(step) + b"\n")
+        self._sync()
+        self._fold(step)
+
+    def close(self) -> None:
+        """Leave the folder to others."""
+        for one in (self._file, self._lock):
+            if one is not None:
+                one.close()
+
+    def _take(self, folder: Path) -> None:
+        self._lock = (folder / "lock").open("ab")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise CampaignInUseError(str(folder)) from error
+
+    def _sync(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def _fold(self, step: Step) -> None:
+        if step.did == "planned":
+            self.chunks.extend(step.planned)
+            self.rounds = step.round
+            self.counts = None
+        elif step.did == "split":
+            chunk = self.chunks[step.chunk]
+            chunk.open, chunk.batch_id, chunk.status, chunk.collected = False, None, "split", True
+            self.chunks.extend(step.planned)
+        elif step.did == "merged":
+            self.counts = step.counts
+        else:
+            _apply(self.chunks[step.chunk], step)
+
+
+def _apply(chunk: Chunk, step: Step) -> None:
+    match step.did:
+        case "uploaded":
+            chunk.file_id = step.file_id
+        case "creating":
+            chunk.tries += 1
+            chunk.open = True
+        case "created":
+            chunk.open, chunk.batch_id, chunk.status = False, step.batch_id, "created"
+        case "waiting":
+            # The queue was full: whatever there was of a batch has ended without a line.
+            chunk.open, chunk.batch_id, chunk.status = False, None, "planned"
+            chunk.errors = step.errors
+            chunk.alone += step.alone
+        case "ended":
+            chunk.open, chunk.status, chunk.errors = False, step.status, step.errors
+            chunk.output_file_id, chunk.error_file_id = step.output_file_id, step.error_file_id
+        case "collected":
+            chunk.collected = True
+        case _:
+            raise ValueError(f"This diary has a step that is not known: {step.did!r}.")
+
+
+@contextmanager
+def beginning(folder: Path) -> Iterator[None]:
+    """Nobody else begins or goes on with a campaign in the folder meanwhile; waits its turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def publish(path: Path, content: Any) -> None:
+    """Write a file whole or not at all; `content` is bytes, or parts of bytes."""
+    parts = [content] if isinstance(content, bytes) else content
+    beside = path.with_name(path.name + ".part")
+    with beside.open("wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

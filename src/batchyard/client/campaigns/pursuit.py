@@ -1,0 +1,281 @@
+"""Goes on with a campaign from wherever it is: plan, submit, watch, collect, ask again, merge."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from batchyard.client.apis.provider import BatchState, Provider, ProviderError
+from batchyard.client.campaigns.asking import Anew, asked_again
+from batchyard.client.campaigns.cutting import cut, requests_of, write_chunks
+from batchyard.client.campaigns.intents import Chunk, Diary, Step, publish
+from batchyard.client.campaigns.merging import Ledger
+from batchyard.client.campaigns.patience import Patience
+from batchyard.client.campaigns.settings import Progress, Settings
+from batchyard.client.campaigns.submitting import Submitting
+from batchyard.client.examining.reading import placed_lines
+from batchyard.client.results.outcomes import Check
+from batchyard.client.results.results import Result
+from batchyard.places.faults import Reach
+
+__all__ = ["Pursuit", "Until"]
+
+Until = Literal["end", "submitted", "turn"]
+
+
+class Pursuit:
+    """One process's work on a campaign; the diary is its own while it lasts."""
+
+    def __init__(
+        self,
+        folder: Path,
+        id: str,
+        settings: Settings,
+        diary: Diary,
+        *,
+        chance: Random,
+        reach: Reach,
+        check: Check | None = None,
+        on_result: Callable[[Result], None] | None = None,
+    ) -> None:
+        self._folder, self._id, self._settings, self._diary = folder, id, settings, diary
+        self._reach, self._on_result = reach, on_result
+        ids = requests_of(folder / "input.jsonl")
+        self._ledger = Ledger(folder, ids, accept_cut_off=settings.accept_cut_off, check=check)
+        self._untold = set(range(len(ids))) if on_result is not None else set()
+        self._patience = Patience(settings, chance, self._tell_of)
+        self._submitting = Submitting(id, folder, settings, diary, patience=self._patience)
+        self._on_progress: Callable[[Progress], None] | None = None
+        self._asked_to_end: set[int] = set()
+        self._seen: dict[int, BatchState] = {}
+        self._not_there: Counter[str] = Counter()
+
+    async def go(
+        self,
+        key: str | None,
+        until: Until,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> Mapping[str, int] | None:
+        """Go on; the counts once complete, None where it ended before."""
+        self._on_progress = on_progress
+        try:
+            for chunk in self._diary.chunks:
+                if chunk.collected:
+                    self._take_in(chunk)
+            return await self._go(key, until)
+        finally:
+            self._ledger.close()
+
+    async def _go(self, key: str | None, until: Until) -> Mapping[str, int] | None:
+        if not self._diary.chunks:
+            self._plan(cut_lines=(line for _, line in placed_lines(self._folder / "input.jsonl")))
+        async with _open(self._settings, key) as provider:
+            looked = 0
+            while True:
+                cancelled = self._is_cancelled
+                moved = await self._submitting.submit(provider, self._reach, cancelled=cancelled)
+                self._tell_progress(self._submitting.waiting_for)
+                if until == "submitted":
+                    return None
+                moved = await self._look(provider) or moved
+                self._tell_progress(self._submitting.waiting_for)
+                if all(one.collected for one in self._diary.chunks):
+                    counts = self._end_of_round()
+                    if counts is not None:
+                        return counts
+                    continue
+                if until == "turn":
+                    return None
+                looked = 0 if moved else looked + 1
+                if looked:
+                    await self._patience.look_again(looked)
+
+    @property
+    def _is_cancelled(self) -> bool:
+        return (self._folder / "cancelled").exists()
+
+    def _plan(self, cut_lines: Iterator[bytes]) -> None:
+        """Write the chunks of the next round, then say that they are there."""
+        chunks = write_chunks(
+            cut(cut_lines, self._settings.sizes),
+            self._folder / "chunks",
+            len(self._diary.chunks),
+            self._diary.rounds + 1,
+        )
+        self._reach("campaign.before_plan")
+        self._diary.write(Step(did="planned", round=self._diary.rounds + 1, planned=chunks))
+        self._reach("campaign.after_plan")
+
+    async def _look(self, provider: Provider) -> bool:
+        """See how the batches under way are, and fetch what those that ended have left."""
+        moved = False
+        for chunk in self._diary.chunks:
+            if chunk.collected:
+                continue
+            if chunk.batch_id is not None and not chunk.is_over:
+                await self._see(provider, chunk)
+            if chunk.is_over:
+                await self._collect(provider, chunk)
+                moved = True
+        return moved
+
+    async def _see(self, provider: Provider, chunk: Chunk) -> None:
+        batch_id = chunk.batch_id
+        assert batch_id is not None
+        if self._is_cancelled and chunk.number not in self._asked_to_end:
+            self._asked_to_end.add(chunk.number)
+            await self._cancel(provider, batch_id)
+        try:
+            state = await self._patience.bear(lambda: provider.retrieve(batch_id))
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+            self._not_found(chunk)
+            return
+        self._seen[chunk.number] = state
+        del self._not_there[batch_id]
+        if not state.has_ended:
+            if state.status != "validating":
+                self._submitting.accepted.add(batch_id)
+            return
+        self._reach("campaign.before_end")
+        quota = next((one for one in state.errors if one.is_quota), None)
+        if state.status == "failed" and quota is not None and not self._is_cancelled:
+            self._submitting.full(chunk, quota)
+        else:
+            step = Step(
+                did="ended",
+                chunk=chunk.number,
+                status=state.status if quota is None else "dropped",
+                output_file_id=state.output_file_id,
+                error_file_id=state.error_file_id,
+                errors=state.errors,
+            )
+            self._diary.write(step)
+        self._reach("campaign.after_end")
+
+    def _not_found(self, chunk: Chunk) -> None:
+        """The server does not know a batch; what was only just created may be there in a while."""
+        assert chunk.batch_id is not None
+        self._not_there[chunk.batch_id] += 1
+        if self._not_there[chunk.batch_id] >= self._settings.faults_max:
+            self._diary.write(Step(did="ended", chunk=chunk.number, status="lost"))
+
+    async def _cancel(self, provider: Provider, batch_id: str) -> None:
+        """Ask for the end; a batch that has ended meanwhile says no, which is as good."""
+        try:
+            await self._patience.bear(lambda: provider.cancel(batch_id))
+        except ProviderError as error:
+            if error.status not in (400, 404, 409):
+                raise
+
+    async def _collect(self, provider: Provider, chunk: Chunk) -> None:
+        for kind, file_id in (("output", chunk.output_file_id), ("errors", chunk.error_file_id)):
+            if file_id is None:
+                continue
+            content = await self._content(provider, file_id)
+            self._reach("campaign.before_collect")
+            publish(self._folder / "raw" / f"{chunk.name}.{kind}.jsonl", content)
+        self._diary.write(Step(did="collected", chunk=chunk.number))
+        self._reach("campaign.after_collect")
+        self._take_in(chunk)
+
+    def _take_in(self, chunk: Chunk) -> None:
+        """Read what a collected chunk holds, and tell what is final."""
+        final = self._ledger.add(chunk)
+        self._tell(index for index in final if index in self._untold)
+
+    def _tell(self, indices: Iterable[int]) -> None:
+        for index in indices:
+            if self._on_result is not None:
+                self._untold.discard(index)
+                self._on_result(self._ledger.result(index))
+
+    async def _content(self, provider: Provider, file_id: str) -> bytes:
+        """A file's content; one that is gone holds nothing, and its lines will be missing."""
+        try:
+            return await self._patience.bear(lambda: provider.content(file_id))
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+            return b""
+
+    def _end_of_round(self) -> Mapping[str, int] | None:
+        """Merge, or plan a round of what is worth asking again; None in that case."""
+        if not self._is_cancelled:
+            again = self._ledger.again(self._settings.rounds_max - self._diary.rounds)
+            lines = list(self._asked_again(again)) if again else []
+            if lines:
+                self._plan(iter(lines))
+                return None
+        self._reach("campaign.before_merge")
+        counts = self._ledger.write(self._folder / "results.jsonl")
+        self._reach("campaign.after_merge")
+        self._diary.write(Step(did="merged", counts=counts))
+        self._tell(sorted(self._untold))
+        return counts
+
+    def _asked_again(self, again: Mapping[int, Anew]) -> Iterator[bytes]:
+        """The requests of the next round, as they are asked in it."""
+        asked = self._as_last_asked()
+        for index, (_, line) in enumerate(placed_lines(self._folder / "input.jsonl")):
+            anew = again.get(index)
+            if anew is None:
+                continue
+            before = asked.get(index, line)
+            text = asked_again(before, anew, self._settings.cap_factor, self._settings.cap_max)
+            if text is not None:
+                yield text
+
+    def _as_last_asked(self) -> dict[int, bytes]:
+        """The requests of later rounds: with what room, and after which corrections."""
+        ids = requests_of(self._folder / "input.jsonl")
+        index = {custom_id: number for number, custom_id in enumerate(ids)}
+        found: dict[int, bytes] = {}
+        for chunk in self._diary.chunks:
+            if chunk.round > 1:
+                path = self._folder / "chunks" / f"{chunk.name}.jsonl"
+                lines = [line for _, line in placed_lines(path)]
+                found |= {
+                    index[one]: line for one, line in zip(requests_of(path), lines, strict=True)
+                }
+        return found
+
+    def _tell_of(self, error: ProviderError) -> None:
+        """A call has failed, and is made again in a while."""
+        self._tell_progress(str(error) or f"status {error.status}")
+
+    def _tell_progress(self, waiting_for: str) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._progress(waiting_for))
+
+    def _progress(self, waiting_for: str) -> Progress:
+        chunks = [
+            one
+            for one in self._diary.chunks
+            if one.round == self._diary.rounds and one.status != "split"
+        ]
+        done = 0
+        for one in chunks:
+            state = self._seen.get(one.number)
+            done += one.lines if one.collected else state.completed + state.failed if state else 0
+        return Progress(
+            round=self._diary.rounds,
+            chunks=len(chunks),
+            submitted=sum(one.batch_id is not None for one in chunks),
+            ended=sum(one.is_over for one in chunks),
+            requests=sum(one.lines for one in chunks),
+            done=done,
+            waiting_for=waiting_for,
+        )
+
+
+@asynccontextmanager
+async def _open(settings: Settings, key: str | None) -> AsyncIterator[Provider]:
+    provider = Provider(settings.base_url, key, purpose=settings.purpose)
+    try:
+        yield provider
+    finally:
+        await provider.aclose()
