@@ -23,10 +23,11 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reader = engine.execution_options(reading=True)
 
     def reading(self) -> AbstractContextManager[Connection]:
         """A transaction that only reads, and disturbs nobody."""
-        return self._engine.execution_options(reading=True).begin()
+        return self._reader.begin()
 
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that may write; it waits for its turn at its beginning."""

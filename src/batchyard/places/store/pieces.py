@@ -103,12 +103,17 @@ def _count(
 
 
 def _move_mark(connection: Connection, segment: SegmentMark) -> None:
-    reached = {"size_bytes": segment.size_bytes, "lines": segment.lines, "sha256": segment.sha256}
-    moved = connection.execute(
-        update(segments)
-        .where(segments.c.batch_id == segment.batch_id, segments.c.blob == segment.blob)
-        .where(segments.c.size_bytes <= segment.size_bytes)
-        .values(**reached)
-    ).rowcount
-    if not moved:
-        connection.execute(insert(segments).values(**msgspec.structs.asdict(segment)))
+    row = msgspec.structs.asdict(segment)
+    named = {f"the_{name}": value for name, value in row.items()}
+    if not connection.execute(_MOVE, named).rowcount:
+        connection.execute(_BEGIN, row)
+
+
+_MOVE = (
+    update(segments)
+    .where(segments.c.batch_id == bindparam("the_batch_id"))
+    .where(segments.c.blob == bindparam("the_blob"))
+    .where(segments.c.size_bytes <= bindparam("the_size_bytes"))
+    .values({name: bindparam(f"the_{name}") for name in ("size_bytes", "lines", "sha256")})
+)
+_BEGIN = insert(segments)

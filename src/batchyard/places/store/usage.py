@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from batchyard.places.store.opening import Store
 from batchyard.places.store.rows import BatchTally
@@ -41,16 +41,20 @@ DAY_SECONDS = 86_400
 
 def add_usage(connection: Connection, tally: BatchTally, now: int) -> None:
     """Add what a piece used of one model to its day."""
-    day = now - now % DAY_SECONDS
-    added = {name: usage.c[name] + getattr(tally, name) for name in TALLIED}
-    counted = connection.execute(
-        update(usage)
-        .where(usage.c.batch_id == tally.batch_id, usage.c.model == tally.model)
-        .where(usage.c.day == day)
-        .values(**added)
-    ).rowcount
-    if not counted:
-        connection.execute(insert(usage).values(**msgspec.structs.asdict(tally), day=day))
+    row = msgspec.structs.asdict(tally) | {"day": now - now % DAY_SECONDS}
+    named = {f"the_{name}": value for name, value in row.items()}
+    if not connection.execute(_ADD, named).rowcount:
+        connection.execute(_FIRST, row)
+
+
+# Executed for each piece, so built once.
+_ADD = (
+    update(usage)
+    .where(usage.c.batch_id == bindparam("the_batch_id"), usage.c.model == bindparam("the_model"))
+    .where(usage.c.day == bindparam("the_day"))
+    .values({name: usage.c[name] + bindparam(f"the_{name}") for name in TALLIED})
+)
+_FIRST = insert(usage)
 
 
 class OverBudgetError(Exception):
