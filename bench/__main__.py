@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import crowd, peers, runs, served, toolkit, uploads
-from bench.report import Section, load, write
+from bench.report import Section, load, renew, write
 from bench.setting import Setting
 from bench.upstream import compile_floor
 
@@ -51,6 +51,9 @@ def main() -> None:
             for section in _SCENARIOS[name](setting):
                 sections.append(section)
                 _show(section)
+    if asked.renew:
+        renew(_PAGE, sections, loads=(before, load()))
+        return
     page = asked.results or (None if asked.scenarios else _PAGE)
     if page is not None:
         loads = (before, load())
@@ -67,6 +70,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="where files may be written meanwhile")
     parser.add_argument(
         "--results", type=Path, help="the page; RESULTS.md here, if no scenario is named"
+    )
+    parser.add_argument(
+        "--renew", action="store_true", help="put what is found into RESULTS.md, leave the rest"
     )
     asked = parser.parse_args()
     if unknown := set(asked.scenarios) - set(_SCENARIOS):

@@ -135,7 +135,8 @@ async def _drip(port: int, seen: _Seen) -> None:
             await writer.drain()
             await asyncio.sleep(_DRIP_EVERY_SECONDS)
         writer.write(tail)
-        seen.uploaded += (await reader.readline()).startswith(b"HTTP/1.1 200")
+        taken = (await reader.readline()).startswith(b"HTTP/1.1 200")
+        seen.uploaded += taken
 
 
 async def _get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> float:

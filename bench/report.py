@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Figure", "Section", "load", "write"]
+__all__ = ["Figure", "Section", "load", "renew", "write"]
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,38 @@ def write(
         "Written by `make bench`; do not edit.",
         "Every figure is the median of its repetitions; no test asserts any of them.",
         "",
-        f"- When: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+        f"- When: {_now()}",
         f"- Machine: {_machine()}",
         f"- Load average of a minute: {loads[0]} at the start, {loads[1]} at the end; the bench "
         "itself makes up to 2.",
         f"- Upstream: {upstream}, on one core; what is measured has the other core.",
         f"- Lines: {lines:,} distinct ones of 1 KB, unless a section says otherwise.",
     ]
+    parts = ["\n".join(text) + "\n", *(_part(section) for section in sections)]
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def renew(path: Path, sections: Sequence[Section], *, loads: tuple[str, str]) -> None:
+    """Put sections in the place of those of the same title; each says when it was measured."""
+    first, *others = path.read_text(encoding="utf-8").split("\n## ")
+    parts = {part.partition("\n")[0]: f"## {part}" for part in others}
+    when = f"Measured apart from the others: {_now()}, load {loads[0]} to {loads[1]}."
     for section in sections:
-        text += ["", f"## {section.title}", "", section.setting, ""]
-        text += ["| | median | range | target | met |", "|---|---:|---:|---:|---|"]
-        text += [figure.row() for figure in section.figures]
-        text += ["", *section.remarks] if section.remarks else []
-    path.write_text("\n".join(text) + "\n", encoding="utf-8")
+        parts[section.title] = _part(section, when)
+    path.write_text("\n".join([first, *parts.values()]), encoding="utf-8")
+
+
+def _part(section: Section, when: str = "") -> str:
+    text = [f"## {section.title}", "", section.setting, ""]
+    text += [when, ""] if when else []
+    text += ["| | median | range | target | met |", "|---|---:|---:|---:|---|"]
+    text += [figure.row() for figure in section.figures]
+    text += ["", *section.remarks] if section.remarks else []
+    return "\n".join(text) + "\n"
+
+
+def _now() -> str:
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _number(value: float) -> str:

@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
-from msgspec import UNSET
 from starlette.types import Scope
 
 from batchyard.places.store.rows import BatchStanding, LaneRow
@@ -39,21 +39,24 @@ async def dressed_page(yard: Yard, scope: Scope, shown: Sequence[Batch]) -> tupl
     """Batches of one project with their extras; what was found a moment ago is believed."""
     if not limits_of(scope).extras:
         return tuple(shown)
-    wardrobe, steady, now = yard.wardrobe, yard.clock.steady(), yard.clock.wall()
-    worn = {one.id: wardrobe.worn(one, steady) for one in shown}
-    missing = [one for one in shown if worn[one.id] is None]
-    if missing:
-        ids = [one.id for one in missing]
-        standings, lanes, workers = await yard.store.run(yard.records.standings, ids, steady)
-        accounts = await yard.store.run(yard.records.accounts, ids)
-        for batch in missing:
-            standing = standings[batch.id]
-            pace = wardrobe.pace(batch, standing, now)
-            extras = extras_of(batch, standing, lanes, workers, pace, now)
-            cost, retried_by = accounts[batch.id]
-            extras = msgspec.structs.replace(extras, cost=cost, retried_by=retried_by)
-            worn[batch.id] = wardrobe.put(batch, extras, steady)
-    return tuple(msgspec.structs.replace(one, batchyard=worn[one.id] or UNSET) for one in shown)
+    worn = await yard.wardrobe.worn(shown, partial(_look, yard), yard.clock.steady)
+    return tuple(msgspec.structs.replace(one, batchyard=worn[one.id]) for one in shown)
+
+
+async def _look(yard: Yard, shown: Sequence[Batch]) -> dict[str, Extras]:
+    ids = [one.id for one in shown]
+    standings, lanes, workers = await yard.store.run(
+        yard.records.standings, ids, yard.clock.steady()
+    )
+    accounts = await yard.store.run(yard.records.accounts, ids)
+    now, found = yard.clock.wall(), {}
+    for batch in shown:
+        standing = standings[batch.id]
+        pace = yard.wardrobe.pace(batch, standing, now)
+        extras = extras_of(batch, standing, lanes, workers, pace, now)
+        cost, retried_by = accounts[batch.id]
+        found[batch.id] = msgspec.structs.replace(extras, cost=cost, retried_by=retried_by)
+    return found
 
 
 def forget(yard: Yard, batch_id: str) -> None:
