@@ -104,11 +104,14 @@ async def _ask(port: int, path: str, seen: _Seen) -> None:
 
 
 async def _poll(port: int, path: str, share: float, seen: _Seen) -> None:
-    await asyncio.sleep(share * _POLL_EVERY_SECONDS)
+    # By the clock, as strangers do: who waited for an answer is not late for the next poll. Else
+    # all who once waited together would ask together for ever.
+    due = time.perf_counter() + share * _POLL_EVERY_SECONDS
     async with _connected(port) as (reader, writer):
         while True:
+            await asyncio.sleep(due - time.perf_counter())
             seen.polled.append(await _get(reader, writer, path))
-            await asyncio.sleep(_POLL_EVERY_SECONDS)
+            due += _POLL_EVERY_SECONDS
 
 
 async def _half_open(port: int) -> None:

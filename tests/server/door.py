@@ -77,7 +77,8 @@ class Door:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._store = open_store(f"sqlite:///{folder / 'door.sqlite'}")
-        self._threads, self._disk = BlockingThread(), BlockingThread(4)
+        self._threads, self._pages = BlockingThread(), BlockingThread()
+        self._disk = BlockingThread(4)
         self.records, self.work = Records(self._store), Work(self._store)
         self.identity = Identity(self._store)
         self.blobs_folder = folder / "blobs"
@@ -99,6 +100,7 @@ class Door:
             clock=clock or system_clock(),
             chance=secrets.SystemRandom(),
             store=self._threads,
+            pages=self._pages,
             disk=self._disk,
             ring=self._ring,
             models=self._models,
@@ -117,6 +119,7 @@ class Door:
         self._thread.join()
         self._disk.close()
         self._threads.close()
+        self._pages.close()
         self._store.close()
 
     def protocols(self) -> set[Any]:

@@ -81,7 +81,7 @@ async def _create(
 async def list_(request: Request, yard: Yard) -> Response:
     """List batches, newest first."""
     limit, after = limit_of(request, BATCHES_PAGE), query_of(request, "after")
-    shown, more = await yard.store.run(
+    shown, more = await yard.pages.run(
         yard.records.batches, project_of(request.scope), after=after, limit=limit
     )
     shown = await dressed_page(yard, request.scope, shown)

@@ -45,10 +45,10 @@ async def dressed_page(yard: Yard, scope: Scope, shown: Sequence[Batch]) -> tupl
 
 async def _look(yard: Yard, shown: Sequence[Batch]) -> dict[str, Extras]:
     ids = [one.id for one in shown]
-    standings, lanes, workers = await yard.store.run(
+    standings, lanes, workers = await yard.pages.run(
         yard.records.standings, ids, yard.clock.steady()
     )
-    accounts = await yard.store.run(yard.records.accounts, ids)
+    accounts = await yard.pages.run(yard.records.accounts, ids)
     now, found = yard.clock.wall(), {}
     for batch in shown:
         standing = standings[batch.id]

@@ -88,7 +88,7 @@ async def list_(request: Request, yard: Yard) -> Response:
     """List files, newest first unless asked otherwise."""
     limit, after = limit_of(request, FILES_PAGE), query_of(request, "after")
     order = one_of(request, "order", ("desc", "asc"))
-    shown, more = await yard.store.run(
+    shown, more = await yard.pages.run(
         yard.records.files,
         project_of(request.scope),
         yard.now(),
@@ -103,7 +103,7 @@ async def list_(request: Request, yard: Yard) -> Response:
 async def retrieve(request: Request, yard: Yard) -> Response:
     """Show one file."""
     id = request.path_params["id"]
-    found = await yard.store.run(yard.records.file, project_of(request.scope), id, yard.now())
+    found = await yard.pages.run(yard.records.file, project_of(request.scope), id, yard.now())
     if found is None:
         raise ApiError.no_such_file(id)
     return answer(found)
@@ -122,7 +122,7 @@ async def delete(request: Request, yard: Yard) -> Response:
 async def content(request: Request, yard: Yard) -> Response:
     """The bytes of a file, or a range of them."""
     id = request.path_params["id"]
-    found = await yard.store.run(yard.records.content, project_of(request.scope), id, yard.now())
+    found = await yard.pages.run(yard.records.content, project_of(request.scope), id, yard.now())
     if found is None:
         raise ApiError.no_such_file(id)
     if found.purpose in _KEPT_BACK:

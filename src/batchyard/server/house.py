@@ -50,7 +50,8 @@ class House:
         self._clock, reach = system_clock(), reach_from(os.environ)
         self._work, records = Work(store), Records(store, reach)
         blobs = Blobs(folder.blobs, reach)
-        self._threads, self._disk = BlockingThread(), BlockingThread(_DISK_THREADS)
+        self._threads, self._pages = BlockingThread(), BlockingThread()
+        self._disk = BlockingThread(_DISK_THREADS)
         self._upstreams = Upstreams(upstreams, self._clock.steady)
         self._upkeep = Upkeep(records, blobs, self._threads, self._clock)
         chance = secrets.SystemRandom()
@@ -76,6 +77,7 @@ class House:
             clock=self._clock,
             chance=chance,
             store=self._threads,
+            pages=self._pages,
             disk=self._disk,
             ring=self._changed,
             models=self._models,
@@ -102,6 +104,7 @@ class House:
         await self._upstreams.aclose()
         self._disk.close()
         self._threads.close()
+        self._pages.close()
         for fault in ended:
             if isinstance(fault, Exception):
                 raise fault

@@ -34,7 +34,7 @@ _NOT_OURS = (
 async def headroom(request: Request, yard: Yard) -> Response:
     """What may be enqueued now, by model; and which batches hold the rest."""
     project = project_of(request.scope)
-    found = await yard.store.run(yard.records.headroom, project)
+    found = await yard.pages.run(yard.records.headroom, project)
     return answer(
         {
             "object": "list",
@@ -56,7 +56,7 @@ async def headroom(request: Request, yard: Yard) -> Response:
 async def list_rate_limits(request: Request, yard: Yard) -> Response:
     """List the limits of a project, for every model that is served or has a limit."""
     project = _project(request)
-    limits = await yard.store.run(yard.records.limits, project)
+    limits = await yard.pages.run(yard.records.limits, project)
     names = sorted({_ANY_MODEL, *limits, *(model.id for model in await yard.models())})
     rows = [_rate_limit(yard, name, limits.get(name, limits.get(_ANY_MODEL))) for name in names]
     shown, more = _page(rows, request)

@@ -111,7 +111,7 @@ async def _offsets(text: str, found: Results, yard: Yard) -> dict[str, int]:
 
 async def _found(request: Request, yard: Yard) -> Results:
     id = request.path_params["id"]
-    found = await yard.store.run(yard.records.results, project_of(request.scope), id, yard.now())
+    found = await yard.pages.run(yard.records.results, project_of(request.scope), id, yard.now())
     if found is None:
         raise ApiError.no_such_batch(id)
     return found

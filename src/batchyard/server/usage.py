@@ -77,7 +77,7 @@ async def _page(
     limit = limit_of(request, page)
     start, end = _range(request, yard.now())
     until = min(end, start + limit * DAY_SECONDS)
-    used = await yard.store.run(yard.records.used, project_of(request.scope), start, until)
+    used = await yard.pages.run(yard.records.used, project_of(request.scope), start, until)
     by_day: dict[int, list[Used]] = {day: [] for day in range(start, until, DAY_SECONDS)}
     for one in used:
         if wanted(one):

@@ -76,7 +76,7 @@ async def create(request: Request, yard: Yard) -> Response:
 async def list_(request: Request, yard: Yard) -> Response:
     """List endpoints, newest first."""
     limit, after = limit_of(request, ENDPOINTS_PAGE), query_of(request, "after")
-    rows, more = await yard.store.run(
+    rows, more = await yard.pages.run(
         yard.webhooks.page, project_of(request.scope), after=after, limit=limit
     )
     return answer(Page.of(tuple(_shown(row) for row in rows), has_more=more))

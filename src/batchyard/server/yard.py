@@ -24,7 +24,8 @@ class Yard:
     """Everything a route may use.
 
     `limits` are those of the settings, which a project may overrule (`gate.limits_of`).
-    `store` runs short statements, `reads` those that are over before a thread would have begun,
+    `store` runs short statements that write, `pages` those that read, so that they do not wait
+    for a disk; `reads` those that are over before a thread would have begun;
     `disk` what reads and writes bulk; `ring` tells the workers of
     a change; `models` asks the upstreams what they serve.
     """
@@ -39,6 +40,7 @@ class Yard:
     clock: Clock
     chance: random.Random
     store: Runner
+    pages: Runner
     disk: Runner
     ring: Callable[[], None]
     models: Callable[[], Awaitable[Sequence[Model]]]
