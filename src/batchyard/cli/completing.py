@@ -22,7 +22,7 @@ from batchyard.client.apis.profiles import (
 from batchyard.client.apis.provider import ProviderError
 from batchyard.client.apis.recent import LAST
 from batchyard.client.apis.remote import Remote
-from batchyard.client.campaigns.intents import publish
+from batchyard.places.whole import publish
 
 __all__ = ["batches_or_campaigns", "profile_names"]
 

@@ -26,7 +26,7 @@ from batchyard.client.building.writing import DuplicateIdError
 from batchyard.client.campaigns.beginning import OtherInputError
 from batchyard.client.campaigns.campaign import Campaign
 from batchyard.client.campaigns.cutting import InputError, requests_of
-from batchyard.client.campaigns.intents import CampaignInUseError, publish
+from batchyard.client.campaigns.intents import CampaignInUseError
 from batchyard.client.campaigns.submit import begin, folder_of, settings_for
 from batchyard.client.results.results import Result
 from batchyard.client.tables import MissingExtraError, TableError, rows_of, write_table
@@ -43,6 +43,7 @@ from batchyard.client.tabular.preview import OverBudgetError, preview
 from batchyard.client.tabular.rowwise import RowCampaign
 from batchyard.client.tabular.scoring import Score
 from batchyard.config import SettingsError
+from batchyard.places.whole import publish
 
 __all__ = ["travel"]
 

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.client.apis.targets import TARGETS, Target
-from batchyard.client.campaigns.intents import publish
 from batchyard.client.campaigns.merging import Ledger
 from batchyard.client.examining.checking import Report
 from batchyard.client.examining.checking import check as check_chunks
@@ -21,6 +20,7 @@ from batchyard.client.results.answers import id_of
 from batchyard.client.results.comparing import Difference, compare
 from batchyard.client.results.counting import RequestStats, ResultStats, count
 from batchyard.client.results.results import result_of
+from batchyard.places.whole import publish
 
 __all__ = ["InputIdsError", "Merged", "check", "diff", "fix", "merge", "merge_to", "stats"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchyard.places.faults import Reach, nothing
+from batchyard.places.whole import sync_folder
 
 __all__ = ["BlobCorruptError", "Blobs", "Segment", "Writing"]
 
@@ -130,7 +131,7 @@ class Writing:
         self._file.close()
         self._reach("blob.before_rename")
         self._temporary.rename(self._path)
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
         self._reach("blob.after_rename")
         self._durable = True
         return self._hash.hexdigest()
@@ -152,7 +153,7 @@ class Segment:
         self.name = name
         self._path = path
         self._file = path.open("xb", buffering=0)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         self._hash = hashlib.sha256()
         self._next_hash = self._hash
         self._next_bytes = 0
@@ -193,11 +194,3 @@ def _write_all(file: BinaryIO, chunk: bytes) -> None:
     rest = memoryview(chunk)
     while rest:
         rest = rest[file.write(rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

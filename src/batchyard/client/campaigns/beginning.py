@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from batchyard.client.building.requests import Request, encode
 from batchyard.client.campaigns.cutting import InputError, requests_of
-from batchyard.client.campaigns.intents import beginning, publish
+from batchyard.client.campaigns.intents import beginning
 from batchyard.client.campaigns.settings import Settings
 from batchyard.places.faults import Reach
+from batchyard.places.whole import publish
 
 __all__ = ["Manifest", "NoCampaignError", "OtherInputError", "Source", "begin", "read_manifest"]
 

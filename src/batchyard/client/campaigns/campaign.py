@@ -41,7 +41,7 @@ from batchyard.client.campaigns.beginning import (
     begin,
     read_manifest,
 )
-from batchyard.client.campaigns.intents import Diary, publish
+from batchyard.client.campaigns.intents import Diary
 from batchyard.client.campaigns.pursuit import Pursuit, Until
 from batchyard.client.campaigns.settings import Progress, Settings
 from batchyard.client.campaigns.spending import Bill, bill_of
@@ -49,6 +49,7 @@ from batchyard.client.campaigns.standing import Standing, html_of, told_of
 from batchyard.client.results.outcomes import Check
 from batchyard.client.results.results import Result, read_results
 from batchyard.places.faults import Reach, nothing
+from batchyard.places.whole import publish
 
 __all__ = [
     "Campaign",

@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from batchyard.client.campaigns.intents import Chunk, publish
+from batchyard.client.campaigns.intents import Chunk
 from batchyard.client.examining.reading import placed_lines
+from batchyard.places.whole import publish
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import count_inputs
 from batchyard.wire.lines import split_object

@@ -5,14 +5,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 from msgspec import Struct
 
 from batchyard.client.apis.provider import Trouble
+from batchyard.places.whole import sync_folder
 
-__all__ = ["CampaignInUseError", "Chunk", "Diary", "Step", "beginning", "publish"]
+__all__ = ["CampaignInUseError", "Chunk", "Diary", "Step", "beginning"]
 
 
 _OVER = frozenset(
@@ -111,7 +112,7 @@ class Diary:
             if len(whole) < len(text):
                 self._file.truncate(len(whole))
             self._sync()
-            _sync_folder(folder)
+            sync_folder(folder)
 
     def write(self, step: Step) -> None:
         """Note a step; when this returns it is on the disk."""
@@ -185,24 +186,3 @@ def beginning(folder: Path) -> Iterator[None]:
     with (folder / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def publish(path: Path, content: Any) -> None:
-    """Write a file whole or not at all; `content` is bytes, or parts of bytes."""
-    parts = [content] if isinstance(content, bytes) else content
-    beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

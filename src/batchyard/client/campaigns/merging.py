@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from batchyard.client.apis.provider import Trouble
 from batchyard.client.campaigns.asking import Anew
-from batchyard.client.campaigns.intents import Chunk, publish
+from batchyard.client.campaigns.intents import Chunk
 from batchyard.client.examining.reading import placed_lines
 from batchyard.client.results.conforming import Shape, fault_of, shape_of
 from batchyard.client.results.outcomes import (
@@ -24,6 +24,7 @@ from batchyard.client.results.outcomes import (
     read_found,
 )
 from batchyard.client.results.results import Result, Tried, result_of
+from batchyard.places.whole import publish
 from batchyard.wire.lines import split_object
 
 __all__ = [

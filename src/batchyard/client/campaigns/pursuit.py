@@ -10,7 +10,7 @@ from typing import Literal
 from batchyard.client.apis.provider import BatchState, Provider, ProviderError
 from batchyard.client.campaigns.asking import Anew, asked_again
 from batchyard.client.campaigns.cutting import cut, requests_of, write_chunks
-from batchyard.client.campaigns.intents import Chunk, Diary, Step, publish
+from batchyard.client.campaigns.intents import Chunk, Diary, Step
 from batchyard.client.campaigns.merging import Ledger
 from batchyard.client.campaigns.patience import Patience
 from batchyard.client.campaigns.settings import Progress, Settings
@@ -19,6 +19,7 @@ from batchyard.client.examining.reading import placed_lines
 from batchyard.client.results.outcomes import Check
 from batchyard.client.results.results import Result
 from batchyard.places.faults import Reach
+from batchyard.places.whole import publish
 
 __all__ = ["Pursuit", "Until"]
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from batchyard.client.apis.pricing import PriceOf, prices_of
-from batchyard.client.campaigns.intents import publish
 from batchyard.client.report.facts import Facts
 from batchyard.client.report.gathering import gather
 from batchyard.client.report.golds import Gold, GoldError, from_metadata, from_table
 from batchyard.client.report.page import render
 from batchyard.client.report.sources import base_url_of
 from batchyard.places.clock import system_clock
+from batchyard.places.whole import publish
 
 __all__ = ["facts_of", "write_report"]
 

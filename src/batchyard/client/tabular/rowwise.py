@@ -14,7 +14,6 @@ from msgspec import Struct
 from batchyard.client.apis.pricing import PriceOf, prices_of
 from batchyard.client.building.schema import read_as
 from batchyard.client.campaigns.campaign import Campaign, IncompleteError, NoCampaignError
-from batchyard.client.campaigns.intents import publish
 from batchyard.client.campaigns.pursuit import Until
 from batchyard.client.campaigns.settings import Progress
 from batchyard.client.results.answering import Reading
@@ -26,6 +25,7 @@ from batchyard.client.tabular.drafting import Drafted, keys_in, rows_in
 from batchyard.client.tabular.scoring import Answered, Score, scores_of
 from batchyard.client.tabular.settling import Answer, Answers
 from batchyard.places.remembered import AT_ONCE, ForgottenError, Remembered
+from batchyard.places.whole import publish
 from batchyard.wire.money import PICODOLLARS, Spent
 
 __all__ = ["RowCampaign", "Sheet", "Tally"]

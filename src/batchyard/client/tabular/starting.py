@@ -25,7 +25,7 @@ from batchyard.client.building.requests import Request
 from batchyard.client.building.rows import Row
 from batchyard.client.campaigns.beginning import Manifest, OtherInputError
 from batchyard.client.campaigns.campaign import Campaign, in_loop
-from batchyard.client.campaigns.intents import Diary, Step, publish
+from batchyard.client.campaigns.intents import Diary, Step
 from batchyard.client.campaigns.settings import Settings
 from batchyard.client.campaigns.submit import settings_for
 from batchyard.client.results.answering import Reading
@@ -37,6 +37,7 @@ from batchyard.client.tabular.preview import Preview, preview
 from batchyard.client.tabular.rowwise import RowCampaign, Sheet
 from batchyard.client.tabular.settling import settle, units_in
 from batchyard.places.remembered import ForgottenError, Remembered, cache_folder
+from batchyard.places.whole import publish
 
 __all__ = ["Asking", "Terms", "start"]
 
