@@ -25,7 +25,7 @@ from batchyard.client.campaigns.intents import CampaignInUseError
 from batchyard.client.campaigns.merging import CountsError
 from batchyard.client.campaigns.pursuit import Until
 from batchyard.client.campaigns.settings import Progress
-from batchyard.client.campaigns.submit import settings_at
+from batchyard.client.campaigns.submit import folder_of, settings_at
 from batchyard.client.examining.estimating import Lengths, estimate, weigh
 from batchyard.client.examining.reading import chunks_of, lines_of
 from batchyard.places.faults import reach_from
@@ -95,7 +95,7 @@ def submit(
 
     The same command again goes on with the same campaign; nothing is submitted twice.
     """
-    folder = folder or source.with_name(f"{source.stem}.campaign")
+    folder = folder or folder_of(source)
     destination = aim(to)
     settings = settings_at(
         destination,

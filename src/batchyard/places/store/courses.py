@@ -88,12 +88,7 @@ class Courses:
                 connection,
                 update(batches)
                 .where(batches.c.id == batch_id, batches.c.status == "validating")
-                .values(
-                    status="failed",
-                    failed_at=now,
-                    errors=msgspec.json.encode(errors),
-                    steward=None,
-                ),
+                .values(**_failed(errors, now)),
             )
             if moved:
                 tell(connection, "batch.failed", batch_id, now)
@@ -110,12 +105,7 @@ class Courses:
                 connection,
                 update(batches)
                 .where(batches.c.id == course.id, batches.c.status == course.status, counted)
-                .values(
-                    status="failed",
-                    failed_at=now,
-                    errors=msgspec.json.encode(errors),
-                    steward=None,
-                ),
+                .values(**_failed(errors, now)),
             )
             if moved:
                 release(connection, course.id)
@@ -268,6 +258,15 @@ def _shard_rows(batch_id: str, new: Sequence[NewShard]) -> list[dict[str, Any]]:
         | {"batch_id": batch_id, "position": position, "epoch": 0, "losses": 0}
         for position, shard in enumerate(new)
     ]
+
+
+def _failed(errors: BatchErrors, now: int) -> dict[str, Any]:
+    return {
+        "status": "failed",
+        "failed_at": now,
+        "errors": msgspec.json.encode(errors),
+        "steward": None,
+    }
 
 
 def _moved(connection: Connection, statement: Any) -> bool:

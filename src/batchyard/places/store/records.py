@@ -15,7 +15,7 @@ from batchyard.places.store.rows import FileRow, NewBatch
 from batchyard.places.store.schema import batches, files
 from batchyard.places.store.standing import Standings
 from batchyard.places.store.uploads import Uploads
-from batchyard.places.store.usage import UsageRows, refuse_over_budget
+from batchyard.places.store.usage import TALLIED, UsageRows, refuse_over_budget
 from batchyard.wire.objects import (
     Batch,
     BatchErrors,
@@ -136,18 +136,7 @@ _BATCH = list(batches.c)
 _ONE_BATCH = select(*_BATCH).where(
     batches.c.project_id == bindparam("the_project"), batches.c.id == bindparam("the_batch")
 )
-_COUNTERS = [
-    "total",
-    "completed",
-    "failed",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "total_tokens",
-    "calls",
-    "open_shards",
-]
+_COUNTERS = ["total", *TALLIED, "open_shards"]
 
 
 def _insert_batch(connection: Connection, new: NewBatch) -> Batch:
