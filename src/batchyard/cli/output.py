@@ -9,6 +9,8 @@ from typing import IO
 
 import click
 
+from batchyard.places.whole import replaced
+
 __all__ = ["noted", "published"]
 
 
@@ -37,10 +39,5 @@ def published(path: Path | None) -> Iterator[IO[bytes]]:
         return
     if path.exists():
         raise click.ClickException(f"{path} exists already; remove it or choose another -o.")
-    beside = path.with_name(f"{path.name}.partial")
-    try:
-        with beside.open("wb") as file:
-            yield file
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replaced(path) as beside, beside.open("wb") as file:
+        yield file

@@ -20,7 +20,7 @@ from batchyard.client.results.answers import id_of
 from batchyard.client.results.comparing import Difference, compare
 from batchyard.client.results.counting import RequestStats, ResultStats, count
 from batchyard.client.results.results import result_of
-from batchyard.places.whole import publish
+from batchyard.places.whole import publish, replaced
 
 __all__ = ["InputIdsError", "Merged", "check", "diff", "fix", "merge", "merge_to", "stats"]
 
@@ -98,16 +98,10 @@ def merge(
 
     With `input`, for each request of that file, in its order. See `batchyard merge`.
     """
-    beside = _free(output).with_name(f"{Path(output).name}.partial")
     paths = [Path(one) for one in results]
     asked = None if input is None else Path(input)
-    try:
-        with beside.open("wb") as out:
-            merged = merge_to(out, paths, asked, accept_cut_off=accept_cut_off)
-        beside.replace(output)
-    finally:
-        beside.unlink(missing_ok=True)
-    return merged
+    with replaced(_free(output)) as beside, beside.open("wb") as out:
+        return merge_to(out, paths, asked, accept_cut_off=accept_cut_off)
 
 
 def merge_to(

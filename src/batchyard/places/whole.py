@@ -1,10 +1,11 @@
 """Files that are there whole or not at all, and stay when the power goes."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["publish", "sync_folder"]
+__all__ = ["install", "publish", "replaced", "sync_folder"]
 
 
 def publish(path: Path, content: bytes | Iterable[bytes]) -> None:
@@ -17,6 +18,32 @@ def publish(path: Path, content: bytes | Iterable[bytes]) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A place beside a path, for one process; it takes the path's place unless the block fails.
+
+    The block writes a file there, and closes it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield beside
+        install(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def install(written: Path, path: Path) -> None:
+    """Have a file that was written and closed stand at its path, and stay there."""
+    descriptor = os.open(written, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    written.replace(path)
     sync_folder(path.parent)
 
 

@@ -1,12 +1,12 @@
 """Downloads a file piece by piece, and goes on where it was cut short."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
 from batchyard.client.apis.provider import ProviderError, Trouble
 from batchyard.client.apis.remote import Remote
+from batchyard.places.whole import install
 
 __all__ = ["download"]
 
@@ -37,11 +37,10 @@ async def download(remote: Remote, found: dict[str, Any], out: Path) -> tuple[in
                 if not error.transient or faults >= _FAULTS_MAX:
                     raise
                 await asyncio.sleep(_PAUSE_SECONDS * 2**faults)
-        os.fsync(file.fileno())
     told = found.get("bytes")
     if isinstance(told, int) and told and told != size:
         beside.unlink()
         message = f"{id} has {told:,} bytes, and {size:,} came. Try again."
         raise ProviderError(0, Trouble("invalid_response", message), sent=True)
-    beside.replace(out)
+    install(beside, out)
     return start, size

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from batchyard.client.apis.targets import TARGETS, target_of_url
 from batchyard.places.request_head import BaseUrl
+from batchyard.places.whole import replaced
 
 __all__ = [
     "BUILT_IN",
@@ -184,15 +185,11 @@ def write_profiles(path: Path, profiles: Profiles) -> None:
         lines.append(f"\n[profile.{name}]\n")
         fields = msgspec.to_builtins(one)
         lines += [f"{field} = {_quoted(text)}\n" for field, text in fields.items()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write("".join(lines))
-        file.flush()
-        os.fsync(descriptor)
-    beside.replace(path)
+    with replaced(path) as beside:
+        beside.unlink(missing_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write("".join(lines))
 
 
 def _home(name: str, usual: str, environment: Mapping[str, str], platform: str) -> Path:

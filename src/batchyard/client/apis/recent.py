@@ -5,6 +5,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from batchyard.places.whole import publish
+
 __all__ = ["LAST", "Recent", "recall", "remember"]
 
 LAST = "@last"
@@ -22,9 +24,7 @@ def remember(state: Path, recent: Recent) -> None:
     """Note it; a state folder that cannot be written is no reason to fail."""
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        beside = state / "last.json.part"
-        beside.write_bytes(msgspec.json.encode(recent))
-        beside.replace(state / "last.json")
+        publish(state / "last.json", msgspec.json.encode(recent))
     except OSError:
         return
 

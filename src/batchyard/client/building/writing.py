@@ -11,6 +11,7 @@ from typing import Any, Self, Unpack
 
 from batchyard.client.building import requests
 from batchyard.client.building.requests import CustomId, EmbeddingInput, Request, encode
+from batchyard.places.whole import install
 
 __all__ = ["DuplicateIdError", "RequestFile", "Seen"]
 
@@ -96,10 +97,8 @@ class RequestFile:
         """Finish the file: from now on it stands at its path."""
         if self._out.closed:
             return
-        self._out.flush()
-        os.fsync(self._out.fileno())
         self._out.close()
-        self._partial.replace(self.path)
+        install(self._partial, self.path)
 
     def discard(self) -> None:
         """Drop what was written; a file that was there before stays."""

@@ -4,7 +4,6 @@ import gzip
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -12,6 +11,7 @@ from batchyard.client.tables.errors import TableError, extra
 from batchyard.client.tables.sources import kind_of, table_of
 from batchyard.client.tables.sqlite import write_sqlite
 from batchyard.client.tables.textfiles import widen, write_csv, write_jsonl
+from batchyard.places.whole import replaced
 
 __all__ = ["write_table"]
 
@@ -52,20 +52,6 @@ def write_table(
         if kind == "parquet":
             return int(extra("duck_writing").write_parquet(many, partial, source.types))
         return _to_file(many, partial, kind, zipped=path.suffix == ".gz")
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A place beside a path, which takes the path's place unless the block fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _to_file(rows: Iterable[Row], path: Path, kind: str, *, zipped: bool) -> int:
