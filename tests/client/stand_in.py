@@ -42,7 +42,7 @@ class Habits:
         # How a batch ends, by its number from 1; the rest of its lines are left out.
         self.ends: dict[int, tuple[str, int]] = {}
         self.errors: dict[int, Any] = {}
-        # How a request is answered, by its custom_id and how often it was asked.
+        # How a request is answered, by its custom_id and how often it was asked; "says x" is x.
         self.answers: Callable[[str, int], str] = lambda _id, _time: "ok"
         self.doubles = False
         self.skips: set[str] = set()
@@ -216,9 +216,13 @@ class StandIn:
             if custom_id in self.habits.skips:
                 continue
             kind = self.habits.answers(custom_id, self.asked[custom_id])
-            (
-                output if kind in ("ok", "length", "garbage", "refusal", '"no"', "{") else errors
-            ).append({"custom_id": custom_id} | ANSWERS[kind])
+            if kind.startswith("says "):
+                said = _answered(200, _chat("stop", kind.removeprefix("says ")))
+                output.append({"custom_id": custom_id} | said)
+                continue
+            (output if kind in IN_OUTPUT else errors).append(
+                {"custom_id": custom_id} | ANSWERS[kind]
+            )
         if self.habits.doubles:
             output += output
         if self.habits.adds_stranger:

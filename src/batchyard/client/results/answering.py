@@ -21,6 +21,7 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `kind` is the one-liner that asked. `column` is where a text goes, `labels` are what there is
     to choose from, `schema` is the shape of an extract, `expected` the column of right answers.
+    `placeholders`: those of the text that was asked about must be in the answer.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
     multiple: bool = False
     schema: dict[str, Any] | None = None
     expected: str | None = None
+    placeholders: bool = False
 
     def value(self, text: str) -> Any:
         """The value of an answer's text; ReadingError where it is none."""

@@ -104,9 +104,14 @@ def translate(
     model: str,
     text: Text = None,
     instructions: str | None = None,
+    keep_placeholders: bool = True,
     **terms: Unpack[ChatTerms],
 ) -> RowCampaign:
-    """The text of each row in another language, in column `translation`."""
+    """The text of each row in another language, in column `translation`.
+
+    An answer that lost a placeholder, tag or address of its text is asked again, unless
+    `keep_placeholders=False`; see `batchyard.client.results.placeholders` for what is one.
+    """
     told = (
         f"Translate the text into {into}. Answer with the translation alone. "
         "Keep placeholders, markup and line breaks as they are."
@@ -114,7 +119,8 @@ def translate(
     told = f"{told}\n{instructions}" if instructions else told
     options, own = _parted(terms)
     ask = _chat(model, told, text, options)
-    return start(Asking(rows, ask, Reading(kind="translate", column="translation")), own)
+    reading = Reading(kind="translate", column="translation", placeholders=keep_placeholders)
+    return start(Asking(rows, ask, reading), own)
 
 
 def embed(

@@ -22,6 +22,7 @@ from batchyard.client.results.results import Result
 from batchyard.client.tables import Table, write_table
 from batchyard.client.tables.joining import added
 from batchyard.client.tabular.drafting import Drafted, keys_in, rows_in
+from batchyard.client.tabular.faithful import Faithful
 from batchyard.client.tabular.scoring import Answered, Score, scores_of
 from batchyard.client.tabular.settling import Answer, Answers
 from batchyard.places.remembered import AT_ONCE, ForgottenError, Remembered
@@ -92,8 +93,9 @@ class RowCampaign(Campaign):
         self._shape = shape
         self._price_of: PriceOf | None = None
         if not self.sheet.packed:
-            more.setdefault("check", lambda _id, text: self._read(text))
+            more.setdefault("check", self._hold)
         super().__init__(folder, key, **more)
+        self._faithful = Faithful(self.folder / "input.jsonl")
 
     async def arun(
         self,
@@ -103,7 +105,11 @@ class RowCampaign(Campaign):
         on_result: Callable[[Result], None] | None = None,
     ) -> Mapping[str, int] | None:
         """Go on; the counts of rows by outcome once complete. Results are those of requests."""
-        if await super().arun(on_progress, until, on_result=on_result) is None:
+        try:
+            counts = await super().arun(on_progress, until, on_result=on_result)
+        finally:
+            self._faithful.close()
+        if counts is None:
             return None
         return self.tally().outcomes
 
@@ -257,6 +263,12 @@ class RowCampaign(Campaign):
         if self.sheet.packed:
             return body["data"][0]["embedding"]
         return self._read(next(texts_of(body), ""))
+
+    def _hold(self, custom_id: str, text: str) -> None:
+        """ValueError where the answer of a request is not what was asked for."""
+        self._read(text)
+        if self.sheet.reading.placeholders:
+            self._faithful.hold(custom_id, text)
 
     def _read(self, text: str) -> Any:
         value = self.sheet.reading.value(text)

@@ -19,6 +19,8 @@ from batchyard.places.remembered import AT_ONCE
 __all__ = ["Answer", "Answers", "Kept", "Source", "settle", "units_in", "vector_body"]
 
 Find = Callable[[Sequence[bytes]], Mapping[bytes, bytes]]
+# Whether a body is a good answer to a request.
+Accept = Callable[[bytes, bytes], bool]
 # Where an answer is from; `same` is that of an earlier row that asked the same.
 Source = str
 
@@ -60,14 +62,15 @@ def units_in(path: Path) -> Iterator[bytes]:
 
 
 def settle(
-    draft: Draft, tried: Mapping[int, bytes], find: Find, *, packed: bool
+    draft: Draft, tried: Mapping[int, bytes], find: Find, accept: Accept, *, packed: bool
 ) -> Iterator[bytes]:
     """The lines to ask; on the way what is known already is written to `kept.jsonl`.
 
-    `tried` are bodies that a canary has brought; `find` looks keys up among older answers.
-    With `packed`, they are embeddings, and many stand in a line.
+    `tried` are bodies that a canary has brought; `find` looks keys up among older answers; what
+    `accept` does not take of either is asked. With `packed`, they are embeddings, and many stand
+    in a line.
     """
-    left = _unknown(draft, tried, find)
+    left = _unknown(draft, tried, find, accept)
     if not packed:
         yield from left
         return
@@ -86,7 +89,9 @@ def settle(
         yield encode(request) + b"\n"
 
 
-def _unknown(draft: Draft, tried: Mapping[int, bytes], find: Find) -> Iterator[bytes]:
+def _unknown(
+    draft: Draft, tried: Mapping[int, bytes], find: Find, accept: Accept
+) -> Iterator[bytes]:
     known: Mapping[bytes, bytes] = {}
     keys: Sequence[bytes] = ()
     with (draft.folder / "kept.jsonl").open("wb") as kept:
@@ -98,7 +103,7 @@ def _unknown(draft: Draft, tried: Mapping[int, bytes], find: Find) -> Iterator[b
             body, source = tried.get(unit), "canary"
             if body is None:
                 body, source = known.get(keys[unit % AT_ONCE]), "cache"
-            if body is None:
+            if body is None or not accept(line, body):
                 yield line
             else:
                 kept.write(msgspec.json.encode(Kept(unit, source, Raw(body))) + b"\n")

@@ -23,16 +23,18 @@ from batchyard.client.apis.pricing import prices_of
 from batchyard.client.apis.profiles import config_file, destination_of, read_profiles
 from batchyard.client.building.requests import Request
 from batchyard.client.building.rows import Row
+from batchyard.client.building.schema import read_as
 from batchyard.client.campaigns.beginning import Manifest, OtherInputError
 from batchyard.client.campaigns.campaign import Campaign, in_loop
 from batchyard.client.campaigns.intents import Diary, Step
 from batchyard.client.campaigns.settings import Settings
 from batchyard.client.campaigns.submit import settings_for
 from batchyard.client.results.answering import Reading
-from batchyard.client.results.outcomes import OUTCOMES
+from batchyard.client.results.outcomes import OUTCOMES, texts_of
 from batchyard.client.tables import table_of
 from batchyard.client.tabular.canary import CanaryError, Tried, chosen, sing, told
-from batchyard.client.tabular.drafting import Draft, Key, draft
+from batchyard.client.tabular.drafting import Draft, Key, Unit, draft
+from batchyard.client.tabular.faithful import hold_to
 from batchyard.client.tabular.preview import Preview, preview
 from batchyard.client.tabular.rowwise import RowCampaign, Sheet
 from batchyard.client.tabular.settling import settle, units_in
@@ -142,7 +144,7 @@ class _Start:
     def _prepare(self, drafted: Draft, identity: str) -> None:
         """Make the folder of the draft the folder of a campaign."""
         folder, tried = drafted.folder, self._try(drafted)
-        lines = settle(drafted, tried, self._find, packed=self._asking.packed)
+        lines = settle(drafted, tried, self._find, self._accepts, packed=self._asking.packed)
         first = next(lines, None)
         if first is None:
             _begin_complete(folder, self._settings)
@@ -214,6 +216,21 @@ class _Start:
             self._show(f"Earlier answers are not used: {fault}")
             self._cache = None
             return {}
+
+    def _accepts(self, line: bytes, body: bytes) -> bool:
+        """Whether an answer from elsewhere is what is asked for now."""
+        if self._asking.packed:
+            return True
+        text = next(texts_of(msgspec.json.decode(body)), "")
+        try:
+            self._asking.reading.value(text)
+            if self._asking.shape is not None:
+                read_as(self._asking.shape, text)
+            if self._asking.reading.placeholders:
+                hold_to(msgspec.json.decode(line, type=Unit), text)
+        except ValueError:
+            return False
+        return True
 
     def _open(self, folder: Path) -> RowCampaign:
         return RowCampaign(folder, self._key, shape=self._asking.shape)
