@@ -80,6 +80,22 @@ def test_a_retry_by_code(stand_in: StandIn) -> None:
     assert len(told("retry", id, "--code", "missing")) == 1
 
 
+def test_a_retry_with_more_room(stand_in: StandIn) -> None:
+    """With --max-tokens what was cut off is asked again too, and none gets less than it had."""
+    stand_in.habits.answers = lambda id, _: {"c1": "length", "c2": "400"}.get(id, "ok")
+    id = submitted(stand_in, 3)
+    made = told("retry", id, "--code", "length", "--max-tokens", "4096")[0]
+    (sent,) = map(json.loads, stand_in.files[made["input_file_id"]].splitlines())
+    assert (sent["custom_id"], sent["body"]["max_completion_tokens"]) == ("c1", 4096)
+    ended(made["id"])
+    (folder,) = told("submit", "in.jsonl", "--folder", "own", "--accept-cut-off", "--poll", "0.01")
+    assert call("watch", folder["folder"]).exit_code == 0
+    again = told("retry", "own", "--max-tokens", "99999")[0]["folder"]
+    sent = [json.loads(line) for line in Path(again, "input.jsonl").read_bytes().splitlines()]
+    assert [one["custom_id"] for one in sent] == ["c1", "c2"]
+    assert {one["body"]["max_completion_tokens"] for one in sent} == {99_999}
+
+
 def test_results_before_the_end(stand_in: StandIn) -> None:
     """Others keep them until the end: exit code 7, and nothing on stdout."""
     Path("in.jsonl").write_bytes(request_lines(2))

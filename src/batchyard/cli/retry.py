@@ -16,6 +16,7 @@ from batchyard.client.apis.finding import UnclearError, find_batch
 from batchyard.client.apis.provider import ENDED
 from batchyard.client.apis.remote import Remote
 from batchyard.client.campaigns.again import RETRY_OF, ask_again, lines_to_ask, link_to, linked
+from batchyard.client.campaigns.asking import with_cap
 from batchyard.client.campaigns.campaign import Campaign
 from batchyard.client.examining.reading import placed_lines
 from batchyard.client.results.answers import campaign_lines, ending_of
@@ -31,18 +32,27 @@ _NOT_YET = 7
 @click.option(
     "--code", "codes", multiple=True, metavar="CODE", help="Only what failed with this code."
 )
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With room for so long an answer; those that were cut off are asked again too.",
+)
 @AS_JSON
-def retry(*, what: str, to: str | None, codes: tuple[str, ...], as_json: bool) -> None:
+def retry(
+    *, what: str, to: str | None, codes: tuple[str, ...], max_tokens: int | None, as_json: bool
+) -> None:
     """Ask again what failed in an ended batch or campaign, as a new one that is linked to it.
 
-    BATCH is an id, the beginning of one, or @last. The requests are sent byte for byte as before.
+    BATCH is an id, the beginning of one, or @last. Unless --max-tokens gives them more room, the
+    requests are sent byte for byte as before.
     """
     folder = campaign_meant(what)
     if folder is not None:
-        _retry_campaign(folder, frozenset(codes), as_json=as_json)
+        _retry_campaign(folder, frozenset(codes), max_tokens, as_json=as_json)
         return
     destination = aim_at(to, what)
-    made = talk(destination, lambda remote: _retry_batch(remote, what, codes))
+    made = talk(destination, lambda remote: _retry_batch(remote, what, codes, max_tokens))
     note_last(batch_id=str(made["id"]), url=destination.base_url)
     if as_json:
         tell_json(made)
@@ -53,27 +63,33 @@ def retry(*, what: str, to: str | None, codes: tuple[str, ...], as_json: bool) -
     )
 
 
-async def _retry_batch(remote: Remote, word: str, codes: tuple[str, ...]) -> dict[str, Any]:
+async def _retry_batch(
+    remote: Remote, word: str, codes: tuple[str, ...], max_tokens: int | None
+) -> dict[str, Any]:
     batch = await find_batch(remote, word, state_here())
     id = str(batch["id"])
     if batch["status"] not in ENDED:
         raise UnclearError(f"{id} is {batch['status']}; wait until it has ended, or cancel it.")
     if batch["status"] == "failed":
         raise UnclearError(f"None of {id} was asked. See: batchyard errors {id}")
-    asked: dict[str, Any] = {"metadata": link_to(batch)} | ({"codes": list(codes)} if codes else {})
-    made = await remote.retry(id, asked, f"retry-{secrets.token_hex(16)}")
-    if made is not None:
-        return made
+    if max_tokens is None:
+        asked: dict[str, Any] = {"metadata": link_to(batch)}
+        asked |= {"codes": list(codes)} if codes else {}
+        made = await remote.retry(id, asked, f"retry-{secrets.token_hex(16)}")
+        if made is not None:
+            return made
     if (under_way := await linked(remote, id)) is not None:
         click.echo(f"{id} is asked again already.", err=True)
         return under_way
-    lines = await lines_to_ask(remote, batch, frozenset(codes))
+    lines = await lines_to_ask(remote, batch, frozenset(codes), max_tokens)
     if not lines:
         raise UnclearError(f"There is nothing to ask again in {id}.")
     return await ask_again(remote, batch, lines, f"retry-{secrets.token_hex(16)}")
 
 
-def _retry_campaign(folder: Path, codes: frozenset[str], *, as_json: bool) -> None:
+def _retry_campaign(
+    folder: Path, codes: frozenset[str], max_tokens: int | None, *, as_json: bool
+) -> None:
     old = open_campaign(folder)
     if old.counts is None:
         click.echo(f"{folder} has not ended. To go on: batchyard watch {folder}", err=True)
@@ -81,16 +97,17 @@ def _retry_campaign(folder: Path, codes: frozenset[str], *, as_json: bool) -> No
     wanted = []
     requests = placed_lines(folder / "input.jsonl")
     for (_, request), line in zip(requests, campaign_lines(folder), strict=True):
-        ending = ending_of(line)
+        ending = ending_of(line, accept_cut_off=max_tokens is None)
         if ending is None or not (ending.succeeded or (codes and ending.code not in codes)):
-            wanted.append(request)
+            wanted.append(with_cap(request, max_tokens) if max_tokens else request)
     if not wanted:
         raise click.ClickException(f"There is nothing to ask again in {folder}.")
     settings = old.manifest.settings
     metadata = {**settings.metadata, RETRY_OF: old.manifest.id}
-    campaign = Campaign.prepare(
-        _beside(folder), wanted, msgspec.structs.replace(settings, metadata=metadata)
+    settings = msgspec.structs.replace(
+        settings, metadata=metadata, cap_max=max(settings.cap_max, max_tokens or 0)
     )
+    campaign = Campaign.prepare(_beside(folder), wanted, settings)
     campaign.key = key_of(campaign)
     note_last(folder=campaign.folder)
     counts = go_on(campaign, "submitted")

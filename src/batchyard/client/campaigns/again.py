@@ -5,6 +5,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from batchyard.client.apis.remote import Remote
+from batchyard.client.campaigns.asking import with_cap
 from batchyard.client.campaigns.submitting import CAMPAIGN_KEY, CHUNK_KEY
 from batchyard.client.results.answers import batch_lines, ending_of, id_of
 from batchyard.rules.limits import METADATA_KEYS_MAX
@@ -16,15 +17,18 @@ RETRY_OF = "batchyard_retry_of"
 _LOOKED_AT_MAX = 200
 
 
-async def lines_to_ask(remote: Remote, batch: Mapping[str, Any], codes: Set[str]) -> list[bytes]:
+async def lines_to_ask(
+    remote: Remote, batch: Mapping[str, Any], codes: Set[str], max_tokens: int | None = None
+) -> list[bytes]:
     """The requests of an ended batch that have no good answer, byte for byte, in their order.
 
-    With `codes`, only those that failed with one of them.
+    With `codes`, only those that failed with one of them. With `max_tokens`, answers that were
+    cut off have failed too, and each request has room for so many.
     """
     answered: set[str] = set()
     failed: dict[str, str] = {}
     async for line in batch_lines(remote, dict(batch)):
-        ending = ending_of(line)
+        ending = ending_of(line, accept_cut_off=max_tokens is None)
         if ending is None:
             continue
         if ending.succeeded:
@@ -35,7 +39,7 @@ async def lines_to_ask(remote: Remote, batch: Mapping[str, Any], codes: Set[str]
     async for request in remote.lines(str(batch["input_file_id"])):
         id = id_of(request)
         if id not in answered and (not codes or failed.get(id, "missing") in codes):
-            wanted.append(request)
+            wanted.append(with_cap(request, max_tokens) if max_tokens else request)
     return wanted
 
 

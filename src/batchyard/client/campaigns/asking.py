@@ -7,9 +7,15 @@ from msgspec import Struct
 
 from batchyard.client.results.outcomes import Again
 
-__all__ = ["Anew", "asked_again"]
+__all__ = ["Anew", "asked_again", "with_cap"]
 
 _CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+# Of a request that has none, by the end of its URL.
+_CAP_OF = {
+    "/chat/completions": "max_completion_tokens",
+    "/responses": "max_output_tokens",
+    "/completions": "max_tokens",
+}
 _ANSWER_CHARACTERS = 20_000
 
 
@@ -32,7 +38,22 @@ def asked_again(line: bytes, anew: Anew, factor: float, most: int) -> bytes | No
             return None
     else:
         _correct(body, anew)
-    return json.dumps(request, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+    return _encoded(request)
+
+
+def with_cap(line: bytes, tokens: int) -> bytes:
+    """The request with room for an answer of so many tokens; never with less than it had."""
+    request = json.loads(line)
+    body, url = request.get("body"), str(request.get("url"))
+    if not isinstance(body, dict):
+        return line
+    named = next((name for end, name in _CAP_OF.items() if url.endswith(end)), None)
+    caps = [name for name in _CAPS if isinstance(body.get(name), int)] or ([named] if named else [])
+    if all(body.get(name, 0) >= tokens for name in caps):
+        return line
+    for name in caps:
+        body[name] = max(tokens, body.get(name, 0))
+    return _encoded(request)
 
 
 def _lengthen(body: dict[str, Any], factor: float, most: int) -> bool:
@@ -57,3 +78,7 @@ def _correct(body: dict[str, Any], anew: Anew) -> None:
         added.insert(0, {"role": "assistant", "content": answer})
     added[-1]["content"] += " Answer again, and correct this; write nothing but the answer."
     body[name] = [*before, *added]
+
+
+def _encoded(request: Any) -> bytes:
+    return json.dumps(request, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"

@@ -56,15 +56,16 @@ _result_decoder = msgspec.json.Decoder(Result)
 _marked_decoder = msgspec.json.Decoder(_Marked)
 
 
-def ending_of(line: bytes) -> Ending | None:
+def ending_of(line: bytes, *, accept_cut_off: bool = True) -> Ending | None:
     """Read a line of an output or error file, or of a campaign's results; None if it is neither."""
     try:
-        if _marked_decoder.decode(line).outcome is not None:
+        outcome = _marked_decoder.decode(line).outcome
+        if outcome is not None and (accept_cut_off or outcome != "succeeded"):
             result = _result_decoder.decode(line)
             return Ending(result.custom_id, result.outcome, result.code, result.message)
     except msgspec.MsgspecError:
         pass
-    found = read_found(line, _no_fault, accept_cut_off=True)
+    found = read_found(line, _no_fault, accept_cut_off=accept_cut_off)
     if found is None:
         return None
     return Ending(found.custom_id, found.outcome, found.code, found.message)
