@@ -4,10 +4,11 @@ import errno
 import sqlite3
 import subprocess
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, PoolProxiedConnection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.store.founding import NEWEST, found, version_of
@@ -16,6 +17,8 @@ __all__ = ["Store", "is_full", "open_store"]
 
 # Postgres' SQLSTATE disk_full.
 _DISK_FULL = "53100"
+# Where a connection says how its next transaction begins.
+_BEGIN = "batchyard.begin"
 
 
 class Store:
@@ -23,19 +26,40 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(reading=True)
+        # Taken and put back as they are, as many as there were threads at once: a pool would make
+        # each anew around what it keeps, and reset it.
+        self._idle: list[Connection] = []
 
     def reading(self) -> AbstractContextManager[Connection]:
         """A transaction that only reads, and disturbs nobody."""
-        return self._reader.begin()
+        return self._transaction("BEGIN")
 
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that may write; it waits for its turn at its beginning."""
-        return self._engine.begin()
+        # A reader that later writes would fail where another has written between: writers say so.
+        return self._transaction("BEGIN IMMEDIATE")
 
     def close(self) -> None:
         """Close all connections."""
+        while self._idle:
+            self._idle.pop().close()
         self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Connection]:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._engine.connect()
+        try:
+            connection.info[_BEGIN] = begin
+            with connection.begin():
+                yield connection
+        except BaseException:
+            # Nobody knows what state it is in.
+            connection.close()
+            raise
+        self._idle.append(connection)
 
 
 def open_store(url: str) -> Store:
@@ -44,10 +68,10 @@ def open_store(url: str) -> Store:
     On SQLite every commit is synced before it returns (WAL, synchronous=FULL).
     """
     # What a statement was given is in no error text: it may be a secret.
-    engine = create_engine(url, pool_size=4, max_overflow=4, hide_parameters=True)
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        engine.dialect.do_begin = _begin_sqlite  # type: ignore[method-assign,assignment]
     store = Store(engine)
     with store.reading() as connection:
         version = version_of(connection)
@@ -84,7 +108,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    # A reader that later writes would fail where another has written between: writers say so.
-    reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+def _begin_sqlite(connection: PoolProxiedConnection) -> None:
+    # In the place of an event: those of a connection cost something with each statement.
+    connection.cursor().execute(connection.info.get(_BEGIN, "BEGIN"))
