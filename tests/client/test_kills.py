@@ -21,10 +21,16 @@ from batchyard.client.campaigns.cutting import Sizes
 from batchyard.client.campaigns.settings import Settings
 from batchyard.client.campaigns.submitting import CAMPAIGN_KEY, CHUNK_KEY
 from tests.client.conftest import Strict
-from tests.client.points import CAMPAIGN_POINTS
+from tests.client.points import CAMPAIGN_POINTS, RARE_POINTS
 from tests.client.stand_in import Habits, StandIn
 
 COUNT, BATCHES = 10, 3
+RARE: dict[str, tuple[dict[str, Any], str]] = {
+    "split": ({"queue": 2, "limit": 60}, "succeeded"),
+    "full": ({"queue": 4}, "succeeded"),
+    "refused": ({"refuses": (400, "no_such_model")}, "errored"),
+    "cancelled": ({}, "cancelled"),
+}
 SIZES = Sizes(requests=4, bytes=10**6, embedding_inputs=100)
 KILLS = int(os.environ.get("KILLS", "200"))
 # Nobody is killed later than this after its start; it is about as long as a whole campaign.
@@ -73,10 +79,11 @@ class Others(Place):
 
     rounds = 2
 
-    def __init__(self, stand_in: StandIn) -> None:
+    def __init__(self, stand_in: StandIn, habits: Habits | None = None) -> None:
         self._stand_in, self.url = stand_in, stand_in.url
         first_fails = {("c5", 1): "429"}
-        stand_in.habits = Habits(answers=lambda id, time: first_fails.get((id, time), "ok"))
+        answers = Habits(answers=lambda id, time: first_fails.get((id, time), "ok"))
+        stand_in.habits = habits or answers
 
     def labels(self, id: str) -> list[str]:
         found = [one["metadata"] for one in self._stand_in.batches]
@@ -156,6 +163,28 @@ def test_killed_at_a_named_point_it_goes_on_and_submits_nothing_twice(
     lay_out(tmp_path, place)
     assert live(tmp_path, BATCHYARD_FAULT=point) == -signal.SIGKILL
     hold_to_account(tmp_path, place)
+
+
+@pytest.mark.parametrize(("case", "point"), RARE_POINTS)
+def test_killed_where_few_campaigns_get_to_it_goes_on_all_the_same(
+    case: str, point: str, tmp_path: Path
+) -> None:
+    """Between the files of a chunk that is split, while it waits, is refused or cancelled."""
+    habits, outcome = RARE[case]
+    stand_in = StandIn(Habits(**habits))
+    lay_out(tmp_path, Others(stand_in, stand_in.habits))
+    settings = msgspec.json.decode((tmp_path / "settings.json").read_bytes(), type=Settings)
+    campaign = Campaign.prepare(tmp_path / "c", tmp_path / "in.jsonl", settings, "key")
+    if case == "cancelled":
+        campaign.run(until="submitted")
+        campaign.cancel()
+    assert live(tmp_path, BATCHYARD_FAULT=point) == -signal.SIGKILL
+    counts = campaign.run()
+    assert counts is not None
+    assert sum(counts.values()) == len(list(campaign.results())) == COUNT
+    assert counts[outcome] >= COUNT - 2 * (case == "cancelled")
+    assert not stand_in.asked or set(stand_in.asked.values()) == {1}
+    stand_in.close()
 
 
 @pytest.mark.parametrize("where", ["ours", "others"])

@@ -1,7 +1,7 @@
 """Cuts the requests of a campaign into files that one batch each may hold."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -111,12 +111,18 @@ def cut(lines: Iterable[bytes], sizes: Sizes) -> Iterator[Cut]:
     yield from open_cuts.values()
 
 
-def write_chunks(cuts: Iterable[Cut], folder: Path, first: int, round: int) -> tuple[Chunk, ...]:
-    """Write the files of chunks, numbered from `first`, and say what they are."""
+def write_chunks(
+    cuts: Iterable[Cut], folder: Path, first: int, round: int, written: Callable[[], object]
+) -> tuple[Chunk, ...]:
+    """Write the files of chunks, numbered from `first`, and say what they are.
+
+    `written` hears of each file once it is there.
+    """
     made = []
     for number, one in enumerate(cuts, first):
         chunk = Chunk(number, round, one.url, len(one.lines), one.tokens)
         publish(folder / f"{chunk.name}.jsonl", one.lines)
+        written()
         made.append(chunk)
     return tuple(made)
 

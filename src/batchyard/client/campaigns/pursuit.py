@@ -47,7 +47,9 @@ class Pursuit:
         self._ledger = Ledger(folder, ids, accept_cut_off=settings.accept_cut_off, check=check)
         self._untold = set(range(len(ids))) if on_result is not None else set()
         self._patience = Patience(settings, chance, self._tell_of)
-        self._submitting = Submitting(id, folder, settings, diary, patience=self._patience)
+        self._submitting = Submitting(
+            id, folder, settings, diary, patience=self._patience, reach=reach
+        )
         self._on_progress: Callable[[Progress], None] | None = None
         self._asked_to_end: set[int] = set()
         self._seen: dict[int, BatchState] = {}
@@ -76,7 +78,7 @@ class Pursuit:
             looked = 0
             while True:
                 cancelled = self._is_cancelled
-                moved = await self._submitting.submit(provider, self._reach, cancelled=cancelled)
+                moved = await self._submitting.submit(provider, cancelled=cancelled)
                 self._tell_progress(self._submitting.waiting_for)
                 if until == "submitted":
                     return None
@@ -104,6 +106,7 @@ class Pursuit:
             self._folder / "chunks",
             len(self._diary.chunks),
             self._diary.rounds + 1,
+            lambda: self._reach("campaign.within_plan"),
         )
         self._reach("campaign.before_plan")
         self._diary.write(Step(did="planned", round=self._diary.rounds + 1, planned=chunks))
@@ -166,11 +169,13 @@ class Pursuit:
 
     async def _cancel(self, provider: Provider, batch_id: str) -> None:
         """Ask for the end; a batch that has ended meanwhile says no, which is as good."""
+        self._reach("campaign.before_cancel")
         try:
             await self._patience.bear(lambda: provider.cancel(batch_id))
         except ProviderError as error:
             if error.status not in (400, 404, 409):
                 raise
+        self._reach("campaign.after_cancel")
 
     async def _collect(self, provider: Provider, chunk: Chunk) -> None:
         for kind, file_id in (("output", chunk.output_file_id), ("errors", chunk.error_file_id)):
@@ -179,6 +184,7 @@ class Pursuit:
             content = await self._content(provider, file_id)
             self._reach("campaign.before_collect")
             publish(self._folder / "raw" / f"{chunk.name}.{kind}.jsonl", content)
+            self._reach("campaign.within_collect")
         self._diary.write(Step(did="collected", chunk=chunk.number))
         self._reach("campaign.after_collect")
         self._take_in(chunk)

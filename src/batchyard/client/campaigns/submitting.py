@@ -34,17 +34,24 @@ class Submitting:
     """
 
     def __init__(
-        self, id: str, folder: Path, settings: Settings, diary: Diary, *, patience: Patience
+        self,
+        id: str,
+        folder: Path,
+        settings: Settings,
+        diary: Diary,
+        *,
+        patience: Patience,
+        reach: Reach,
     ) -> None:
         self._id, self._folder, self._settings = id, folder, settings
-        self._diary, self._patience = diary, patience
+        self._diary, self._patience, self._reach = diary, patience, reach
         # By chunk, how many had ended when the queue was full for it, and when it is tried again.
         self._full: dict[int, tuple[int, float]] = {}
         # Batches that are past the check of the queue.
         self.accepted: set[str] = set()
         self.waiting_for = ""
 
-    async def submit(self, provider: Provider, reach: Reach, *, cancelled: bool) -> bool:
+    async def submit(self, provider: Provider, *, cancelled: bool) -> bool:
         """Submit what there is room for; whether anything moved."""
         moved = False
         self.waiting_for = ""
@@ -54,13 +61,13 @@ class Submitting:
             if chunk.batch_id is not None or chunk.is_over:
                 continue
             if cancelled:
-                self._diary.write(Step(did="ended", chunk=chunk.number, status="dropped"))
+                self._end(chunk, "dropped")
                 moved = True
                 continue
             self.waiting_for = self._hindrance(chunk)
             if self.waiting_for:
                 break
-            moved = await self._submit(provider, reach, chunk) or moved
+            moved = await self._submit(provider, chunk) or moved
         return moved
 
     def _hindrance(self, chunk: Chunk) -> str:
@@ -107,7 +114,9 @@ class Submitting:
             self._refused(chunk, trouble)
         else:
             step = Step(did="waiting", chunk=chunk.number, errors=(trouble,), alone=alone)
+            self._reach("campaign.before_wait")
             self._diary.write(step)
+            self._reach("campaign.after_wait")
             pause = min(_PAUSE_SECONDS_MAX, self._settings.poll_seconds * 2 ** min(chunk.tries, 16))
             self._full[chunk.number] = self._over, asyncio.get_running_loop().time() + pause
 
@@ -116,14 +125,22 @@ class Submitting:
         folder = self._folder / "chunks"
         lines = (line for _, line in placed_lines(folder / f"{chunk.name}.jsonl"))
         cuts = cut(lines, replace(self._settings.sizes, tokens=tokens))
-        planned = write_chunks(cuts, folder, len(self._diary.chunks), chunk.round)
+        planned = write_chunks(
+            cuts,
+            folder,
+            len(self._diary.chunks),
+            chunk.round,
+            lambda: self._reach("campaign.within_split"),
+        )
+        self._reach("campaign.before_split")
         self._diary.write(Step(did="split", chunk=chunk.number, planned=planned))
+        self._reach("campaign.after_split")
 
-    async def _submit(self, provider: Provider, reach: Reach, chunk: Chunk) -> bool:
+    async def _submit(self, provider: Provider, chunk: Chunk) -> bool:
         """Whether the chunk has a batch now, or never will."""
         try:
             if chunk.file_id is None:
-                await self._upload(provider, reach, chunk)
+                await self._upload(provider, chunk)
         except ProviderError as error:
             if error.status not in _REFUSALS or error.trouble.is_bill:
                 raise
@@ -131,24 +148,25 @@ class Submitting:
             return True
         if not chunk.open:
             self._diary.write(Step(did="creating", chunk=chunk.number))
-        reach("campaign.before_create")
-        await self._create(provider, reach, chunk)
+        self._reach("campaign.before_create")
+        await self._create(provider, chunk)
         return chunk.status != "planned"
 
-    async def _upload(self, provider: Provider, reach: Reach, chunk: Chunk) -> None:
+    async def _upload(self, provider: Provider, chunk: Chunk) -> None:
         name = f"{chunk.name}.jsonl"
         content = (self._folder / "chunks" / name).read_bytes()
-        reach("campaign.before_upload")
+        self._reach("campaign.before_upload")
         file_id, status = await self._patience.bear(
             lambda: provider.uploaded(name, content, f"{self._id}-{chunk.name}")
         )
         while status in _NOT_YET:
             await self._patience.wait(self._settings.poll_seconds)
             status = await self._patience.bear(lambda: provider.file_status(file_id))
-        reach("campaign.after_upload")
+        self._reach("campaign.after_upload")
         self._diary.write(Step(did="uploaded", chunk=chunk.number, file_id=file_id))
+        self._reach("campaign.after_uploaded")
 
-    async def _create(self, provider: Provider, reach: Reach, chunk: Chunk) -> None:
+    async def _create(self, provider: Provider, chunk: Chunk) -> None:
         assert chunk.file_id is not None
         metadata = {**self._settings.metadata, CAMPAIGN_KEY: self._id, CHUNK_KEY: chunk.label}
         key = f"{self._id}-{chunk.label}"
@@ -171,9 +189,8 @@ class Submitting:
                 if await self._recover(provider, chunk):
                     return
             else:
-                reach("campaign.after_create")
+                self._reach("campaign.after_create")
                 self._created(chunk, state)
-                reach("campaign.after_created")
                 return
 
     async def _recover(self, provider: Provider, chunk: Chunk) -> bool:
@@ -206,10 +223,16 @@ class Submitting:
     def _created(self, chunk: Chunk, state: BatchState) -> None:
         # An ended batch is seen to like any other, with what it left.
         self._diary.write(Step(did="created", chunk=chunk.number, batch_id=state.id))
+        self._reach("campaign.after_created")
 
     def _refused(self, chunk: Chunk, trouble: Trouble) -> None:
-        step = Step(did="ended", chunk=chunk.number, status="refused", errors=(trouble,))
-        self._diary.write(step)
+        self._end(chunk, "refused", trouble)
+
+    def _end(self, chunk: Chunk, status: str, *errors: Trouble) -> None:
+        """A chunk that never becomes a batch."""
+        self._reach("campaign.before_end")
+        self._diary.write(Step(did="ended", chunk=chunk.number, status=status, errors=errors))
+        self._reach("campaign.after_end")
 
 
 def _is_too_large(chunk: Chunk, alone: bool, limit: int) -> bool:
