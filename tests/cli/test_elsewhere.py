@@ -48,7 +48,7 @@ def test_batches_of_others_are_read_alike(stand_in: StandIn) -> None:
     id = submitted(stand_in, 3)
     rows = [one for one in told("ls") if one["kind"] == "batch"]
     assert [(one["id"], one["status"]) for one in rows] == [(id, "completed")]
-    assert len(told("results", id, "--join")) == 3
+    assert len(told("results", id, "--requests")) == 3
     assert call("why", id).stdout.startswith(f"{id} completed")
     assert call("errors", id).stdout == ""
 

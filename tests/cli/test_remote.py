@@ -105,7 +105,7 @@ def test_results_are_written_whole_or_in_part(mixed: str, tmp_path: Path) -> Non
     assert texts.strip()
     rows = told("results", mixed, "--field", "response.status_code")
     assert {one["response.status_code"] for one in rows} == {200, 400}
-    joined = told("results", mixed, "--join")
+    joined = told("results", mixed, "--requests")
     assert [one["custom_id"] for one in joined] == [f"c{number}" for number in range(20)]
     assert all(one["request"]["custom_id"] == one["custom_id"] for one in joined)
 
@@ -118,7 +118,7 @@ def test_results_of_a_campaign(home: Home) -> None:
     assert (early.exit_code, "not ended" in early.stderr) == (7, True)
     assert call("retry", "@last").exit_code == 7
     assert call("watch", "in.campaign").exit_code == 0
-    joined = told("results", "@last", "--join")
+    joined = told("results", "@last", "--requests")
     assert [one["line"] for one in joined] == [1, 2, 3, 4]
     assert joined[3]["request"]["custom_id"] == "c3"
     assert call("retry", "@last").exit_code == 1
@@ -231,7 +231,7 @@ def test_strict_takes_no_failures(home: Home, mixed: str) -> None:
 
 def test_a_closed_pipe_is_no_traceback(mixed: str) -> None:
     """Piped into `head`, no verb says anything of it."""
-    for words in ("results @ --join", "explain"):
+    for words in ("results @ --requests", "explain"):
         script = f"{sys.executable} -m batchyard {words.replace('@', mixed)} | head -c 1"
         done = run(script, shell=True, capture_output=True, text=True, check=False)
         assert (len(done.stdout), done.stderr) == (1, ""), words

@@ -1,11 +1,12 @@
 """`batchyard results`: the answers of a campaign or a batch, whole, in part, or beside requests."""
 
+import importlib
 import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -30,6 +31,10 @@ from batchyard.wire.objects import to_json
 __all__ = ["results"]
 
 _NOT_YET = 7
+# Kinds of tables in which a result is a row.
+_ROWS = frozenset(
+    {".csv", ".tsv", ".gz", ".parquet", ".pq", ".duckdb", ".ddb", ".sqlite", ".sqlite3", ".db"}
+)
 Write = Callable[[bytes], None]
 
 
@@ -43,7 +48,16 @@ Write = Callable[[bytes], None]
     metavar="PATH",
     help="Only this of each: text, or a path such as response.body.usage.total_tokens.",
 )
-@click.option("--join", is_flag=True, help="With the request in each line, in the input's order.")
+@click.option("--requests", is_flag=True, help="With the request in each line, in its order.")
+@click.option(
+    "--join", "table", metavar="TABLE", help="As rows, beside the columns of those that were asked."
+)
+@click.option(
+    "--id", "--key", "key", metavar="COLUMN,...", help="What made the custom_ids; else the order."
+)
+@click.option(
+    "--schema", "--parse", metavar="FILE.json|MODULE:NAME", help="A column for each field of this."
+)
 @AS_JSON
 def results(
     *,
@@ -52,15 +66,28 @@ def results(
     output: Path | None,
     ok_only: bool,
     field: str | None,
-    join: bool,
+    requests: bool,
+    table: str | None,
+    key: str | None,
+    schema: str | None,
     as_json: bool,
 ) -> None:
-    """Write the results of a campaign or a batch as JSON lines.
+    """Write the results of a campaign or a batch as JSON lines, or as rows.
 
     BATCH is an id, the beginning of one, or @last. With --field a text is written as it is, or
-    with --json beside its custom_id.
+    with --json beside its custom_id. With --join, --schema, or where OUT is CSV, Parquet, DuckDB
+    or SQLite, there is a row for each, with columns of the answer, outcome, error, tokens, cost.
     """
     folder = campaign_meant(what)
+    if table or key or schema or (output is not None and output.suffix.lower() in _ROWS):
+        if field or requests:
+            raise click.UsageError("--field and --requests are for lines, not for rows.")
+        # Tables are much to load.
+        tabled = importlib.import_module("batchyard.cli.tabled")
+        wanted = tabled.Wanted(table=table, key=key, schema=schema, ok_only=ok_only, output=output)
+        if not tabled.tell_rows(what, folder, to, wanted):
+            _not_yet()
+        return
     with published(output) as out:
 
         def write(line: bytes) -> None:
@@ -78,31 +105,37 @@ def results(
                 out.write(_plain(value).encode("utf-8", "surrogatepass") + b"\n")
 
         if folder is not None:
-            for line in _of_campaign(folder, join=join):
+            for line in _of_campaign(folder, requests=requests):
                 write(line)
             complete = (folder / "results.jsonl").exists()
         else:
-            complete = talk(aim_at(to, what), lambda remote: _ask(remote, what, write, join=join))
+            complete = talk(
+                aim_at(to, what), lambda remote: _ask(remote, what, write, requests=requests)
+            )
     if not complete:
-        click.echo("It has not ended; these are the results so far.", err=True)
-        sys.exit(_NOT_YET)
+        _not_yet()
 
 
-def _of_campaign(folder: Path, *, join: bool) -> Iterator[bytes]:
-    if not join or not (folder / "results.jsonl").exists():
+def _not_yet() -> NoReturn:
+    click.echo("It has not ended; these are the results so far.", err=True)
+    sys.exit(_NOT_YET)
+
+
+def _of_campaign(folder: Path, *, requests: bool) -> Iterator[bytes]:
+    if not requests or not (folder / "results.jsonl").exists():
         yield from campaign_lines(folder)
         return
-    requests = placed_lines(folder / "input.jsonl")
-    for (_, request), line in zip(requests, campaign_lines(folder), strict=True):
+    asked = placed_lines(folder / "input.jsonl")
+    for (_, request), line in zip(asked, campaign_lines(folder), strict=True):
         yield beside(line, request)
 
 
-async def _ask(remote: Remote, word: str, write: Write, *, join: bool) -> bool:
+async def _ask(remote: Remote, word: str, write: Write, *, requests: bool) -> bool:
     """Write what there is of a batch; whether that is all."""
     batch = await find_batch(remote, word, state_here())
     ended = batch["status"] in ENDED
     try:
-        if not join:
+        if not requests:
             async for line in batch_lines(remote, batch):
                 write(line)
             return ended

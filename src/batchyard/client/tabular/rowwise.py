@@ -2,8 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.client.apis.pricing import PriceOf, prices_of
+from batchyard.client.building.requests import custom_id_of
+from batchyard.client.building.rows import key_of
 from batchyard.client.building.schema import read_as
 from batchyard.client.campaigns.campaign import Campaign, IncompleteError, NoCampaignError
 from batchyard.client.campaigns.pursuit import Until
@@ -19,7 +23,7 @@ from batchyard.client.campaigns.settings import Progress
 from batchyard.client.results.answering import Reading
 from batchyard.client.results.outcomes import OUTCOMES, texts_of
 from batchyard.client.results.results import Result
-from batchyard.client.tables import Table, write_table
+from batchyard.client.tables import Table, TableError, table_of, write_table
 from batchyard.client.tables.joining import added
 from batchyard.client.tabular.drafting import Drafted, keys_in, rows_in
 from batchyard.client.tabular.faithful import Faithful
@@ -132,22 +136,47 @@ class RowCampaign(Campaign):
         """
         return added(source, self._pairs(), self._types)
 
+    def table(self, source: Any = None, key: str | Sequence[str] | None = None) -> Table:
+        """The rows with columns of their answers; those of a source where one is given.
+
+        The source has the rows that were asked, in their order, or reading raises TableError;
+        `key` is the column, or the columns, that made the custom_ids, and is held against them.
+        """
+        if source is None:
+            return Table("answers", self.rows, types=self._types)
+        rows = table_of(source)
+        return replace(rows, kind="joined", rows=lambda: self._beside(rows, key))
+
+    def _beside(self, rows: Table, key: str | Sequence[str] | None) -> Iterator[dict[str, Any]]:
+        for row, one in zip_longest(rows.rows(), self._columns()):
+            if row is None or one is None:
+                most = "rows" if one is None else "answers"
+                raise TableError(f"There are more {most}: these are not the rows that were asked.")
+            answered, told = one
+            if key is not None and custom_id_of(key_of(row, key)) != answered.custom_id:
+                raise TableError(f"Not in the order that was asked: '{answered.custom_id}' is due.")
+            yield row | {_free(name, row): value for name, value in told.items()}
+
     def _pairs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         names: dict[str, str] | None = None
+        for one, told in self._columns():
+            if names is None:
+                names = {name: _free(name, one.row) for name in told}
+            yield one.row, {names.get(name, name): value for name, value in told.items()}
+
+    def _columns(self) -> Iterator[tuple[Answered, dict[str, Any]]]:
         for one in self.answers():
             told = dict.fromkeys(self.sheet.reading.names)
             told |= self.sheet.reading.columns(_as_json(one.value), one.row)
             told |= {name: getattr(one, name) for name in _FACTS}
-            if names is None:
-                names = {name: _free(name, one.row) for name in told}
-            yield one.row, {names.get(name, name): value for name, value in told.items()}
+            yield one, told
 
     def to(self, place: str | PathLike[str], **how: Any) -> Path:
         """Write the rows with their answers to a file, of the kind that its suffix says.
 
         `how` is for `batchyard.client.tables.write_table`, as `table="labels"` in a database.
         """
-        write_table(Table("answers", self.rows, types=self._types), place, **how)
+        write_table(self.table(), place, **how)
         return Path(place)
 
     def _types(self) -> dict[str, str]:
