@@ -1,12 +1,14 @@
 """`batchyard clean` as it is called."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from batchyard.cli.main import main
+from batchyard.places.remembered import Remembered
 from tests.acceptance.processes import request_lines
 from tests.cli.calling import call
 from tests.cli.conftest import Home
@@ -52,3 +54,18 @@ def test_what_is_still_needed_is_kept(home: Home, folder: Path) -> None:
     (folder / "results.jsonl").unlink()
     done = call("clean", folder, "--yes")
     assert (done.exit_code, "is not complete" in done.stderr) == (1, True)
+
+
+def test_the_cache_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told before, not unasked, also where it is damaged; a campaign and the cache are two."""
+    monkeypatch.setenv("BATCHYARD_CACHE", str(tmp_path))
+    Remembered(tmp_path, time.time).keep({b"a": b"1"})
+    assert json.loads(call("clean", "--cache", "--dry-run", "--json").stdout)["answers"] == 1
+    assert CliRunner().invoke(main, ["clean", "--cache"], input="n\n").exit_code == 1
+    assert (tmp_path / "answers.sqlite").exists()
+    assert "1 answers" in call("clean", "--cache", "--yes").stdout
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "answers.sqlite").write_bytes(b"no database at all" * 100)
+    assert call("clean", "--cache", "--yes").exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+    assert (call("clean").exit_code, call("clean", "x", "--cache").exit_code) == (2, 2)

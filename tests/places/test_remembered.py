@@ -2,6 +2,7 @@
 
 import stat
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -25,6 +26,30 @@ def test_answers_are_found_by_their_keys_until_they_are_old(tmp_path: Path) -> N
     kept.keep({})
     now = 0.0
     assert kept.find([b"a", b"b"]) == {}
+
+
+def test_it_does_not_grow_without_end(tmp_path: Path) -> None:
+    """Over its limit the oldest are let go, and the room is used again."""
+    now = 0.0
+    kept = Remembered(tmp_path, lambda: now, 200_000)
+    for number in range(100):
+        now += 1.0
+        kept.keep({b"%d-%d" % (number, part): Random(part).randbytes(800) for part in range(10)})
+    count, size = kept.size()
+    assert (100 < count < 1_000, size < 250_000) == (True, True)
+    assert kept.find([b"0-0", b"99-9"]).keys() == {b"99-9"}
+
+
+def test_all_is_forgotten(tmp_path: Path) -> None:
+    """If that is wanted; afterwards it is as at first."""
+    kept = Remembered(tmp_path, lambda: 0.0)
+    assert kept.size() == (0, 0)
+    kept.keep({b"a": b"1", b"b": b"2"})
+    assert kept.size()[0] == 2
+    kept.forget()
+    assert (list(tmp_path.iterdir()), kept.find([b"a"])) == ([], {})
+    kept.keep({b"a": b"1"})
+    assert kept.find([b"a"]) == {b"a": b"1"}
 
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
-"""`batchyard clean`: what a campaign has left at the server is deleted; its folder stays."""
+"""`batchyard clean`: what campaigns have left at the server, or in the cache, is deleted."""
 
+import os
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -11,21 +13,29 @@ from batchyard.cli.remote import campaign_meant, talk
 from batchyard.cli.submit import open_campaign
 from batchyard.client.apis.remote import Remote
 from batchyard.client.campaigns.cleaning import Leftover, NotCollectedError, delete_all, leftovers
+from batchyard.places.remembered import ForgottenError, Remembered, cache_folder
 
 __all__ = ["clean"]
 
 
 @click.command()
-@click.argument("what", metavar="DIR|@last")
+@click.argument("what", metavar="DIR|@last", required=False)
+@click.option("--cache", is_flag=True, help="Instead, forget the answers of earlier campaigns.")
 @click.option("--dry-run", is_flag=True, help="Tell the files and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @AS_JSON
-def clean(*, what: str, dry_run: bool, yes: bool, as_json: bool) -> None:
+def clean(*, what: str | None, cache: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Delete the files that a complete campaign has left at the server.
 
     Only files that the campaign itself uploaded or whose batches made them, and only when their
-    content is in its folder, which stays as it is.
+    content is in its folder, which stays as it is. With --cache, delete the answers that are kept
+    on this machine, so that what is asked again is not paid again.
     """
+    if cache == (what is not None):
+        raise click.UsageError("Name a campaign, or give --cache.")
+    if what is None:
+        _forget(dry_run=dry_run, yes=yes, as_json=as_json)
+        return
     folder = campaign_meant(what) or Path(what)
     campaign = open_campaign(folder)
     try:
@@ -51,6 +61,29 @@ def clean(*, what: str, dry_run: bool, yes: bool, as_json: bool) -> None:
     click.echo(
         f"deleted: {counts['deleted']:,}, gone before: {counts['gone']:,}; {folder} stays", err=True
     )
+
+
+def _forget(*, dry_run: bool, yes: bool, as_json: bool) -> None:
+    kept = Remembered(cache_folder(os.environ), time.time)
+    count, size = _size_of(kept)
+    held = f"{count:,} answers, {size:,} bytes"
+    if not dry_run and not yes:
+        click.confirm(f"Forget {held} in {kept.path}?", abort=True, err=True)
+    if not dry_run:
+        kept.forget()
+    if as_json:
+        told = {"file": str(kept.path), "answers": count, "bytes": size}
+        tell_json({**told, "became": "kept" if dry_run else "deleted"})
+    else:
+        click.echo(f"{kept.path}  {held}  {'kept' if dry_run else 'deleted'}")
+
+
+def _size_of(kept: Remembered) -> tuple[int, int]:
+    try:
+        return kept.size()
+    except ForgottenError:
+        # It is damaged: a reason more to let it go.
+        return 0, kept.path.stat().st_size
 
 
 def _tell(one: Leftover, *, as_json: bool) -> None:

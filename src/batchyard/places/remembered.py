@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     create_engine,
     delete,
+    func,
     select,
 )
 from sqlalchemy.dialects.sqlite import insert
@@ -26,6 +27,9 @@ __all__ = ["AT_ONCE", "ForgottenError", "Remembered", "cache_folder"]
 # So many keys may be looked up at once.
 AT_ONCE = 500
 _KEEP_SECONDS = 90 * 86_400.0
+_BYTES_MAX = 1 << 30
+# Once it is full so much of it is let go, so that this is not done each time.
+_LET_GO = 0.1
 _WAIT_SECONDS = 30
 
 _metadata = MetaData()
@@ -45,11 +49,30 @@ class ForgottenError(Exception):
 class Remembered:
     """Answers by the hash of what was asked; those older than 90 days are let go.
 
-    Several processes may use it at once. It is its owner's alone: answers may be private.
+    Of more than a gigabyte the oldest are. Several processes may use it at once. It is its
+    owner's alone: answers may be private.
     """
 
-    def __init__(self, folder: Path, now: Callable[[], float]) -> None:
-        self._path, self._now = folder / "answers.sqlite", now
+    def __init__(self, folder: Path, now: Callable[[], float], bytes_max: int = _BYTES_MAX) -> None:
+        self._path, self._now, self._most = folder / "answers.sqlite", now, bytes_max
+
+    @property
+    def path(self) -> Path:
+        """Where they are kept."""
+        return self._path
+
+    def size(self) -> tuple[int, int]:
+        """How many answers there are, and how many bytes they take."""
+        if not self._path.exists():
+            return 0, 0
+        with self._open() as connection:
+            count = connection.execute(select(func.count()).select_from(_answers)).scalar_one()
+        return count, self._path.stat().st_size
+
+    def forget(self) -> None:
+        """Let go of all; one who uses it at this moment finds or keeps nothing."""
+        for end in ("", "-journal"):
+            self._path.with_name(self._path.name + end).unlink(missing_ok=True)
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The answers to some of the keys."""
@@ -79,6 +102,22 @@ class Remembered:
             connection.execute(delete(_answers).where(_answers.c.answered_at < now - _KEEP_SECONDS))
             if rows:
                 connection.execute(put, rows)
+            self._make_room(connection)
+
+    def _make_room(self, connection: Connection) -> None:
+        """Let go of the oldest where all take more room than they may."""
+
+        def told(name: str) -> int:
+            return int(connection.exec_driver_sql(f"pragma {name}").scalar_one())
+
+        # What was let go leaves free pages, which are written again.
+        used = (told("page_count") - told("freelist_count")) * told("page_size")
+        if used <= self._most:
+            return
+        count = connection.execute(select(func.count()).select_from(_answers)).scalar_one()
+        surplus = count - int(count * self._most / used * (1 - _LET_GO))
+        oldest = select(_answers.c.key).order_by(_answers.c.answered_at).limit(surplus)
+        connection.execute(delete(_answers).where(_answers.c.key.in_(oldest)))
 
     @contextmanager
     def _open(self) -> Iterator[Connection]:
