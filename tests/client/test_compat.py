@@ -14,7 +14,7 @@ from typing import Any
 import openai
 import pytest
 
-from batchyard.compat import NotEndedError, OpenAI
+from batchyard.compat import AsyncOpenAI, NotEndedError, OpenAI
 from tests.acceptance.processes import request_lines
 from tests.client.conftest import Strict
 
@@ -189,6 +189,33 @@ def test_what_goes_on_has_no_results(clone: Callable[..., OpenAI]) -> None:
         client.beta.batches.results("batch_1")
     with pytest.raises(TimeoutError, match="in_progress after 0 seconds"):
         client.batches.wait("batch_1", poll_interval=0.001, max_wait=0)
+
+
+async def test_async_calls_tell_the_same_and_end_as_well(
+    strict: Strict, lines: Path, clone: Callable[..., OpenAI]
+) -> None:
+    """Whoever awaits is warned where the call stands, and waits for every end."""
+    client = AsyncOpenAI(base_url=strict.server.url, api_key="key", max_retries=0)
+    with pytest.warns(DeprecationWarning, match=r"Today: .*await client\.files\.create") as told:
+        batch = await client.beta.batches.create(input_file=lines)
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (await client.batches.wait(batch, poll_interval=0.02)).status == "completed"
+        assert isinstance(client.with_options(timeout=20), AsyncOpenAI)
+    with pytest.warns(DeprecationWarning), pytest.raises(TypeError, match="either"):
+        await client.batches.create(input_file=lines, input_file_id="file-1")
+    assert callable(client.beta.assistants.create)
+    await client.close()
+    slow = clone("in_progress", "canceled")
+    async with AsyncOpenAI(base_url=slow.base_url, api_key="key") as client:
+        with pytest.warns(DeprecationWarning), pytest.raises(NotEndedError, match="in_progress"):
+            await client.batches.results("batch_1")
+        assert (await client.batches.wait("batch_1", poll_interval=0.001)).status == "cancelled"
+    slow = clone("in_progress")
+    async with AsyncOpenAI(base_url=slow.base_url, api_key="key") as client:
+        with pytest.raises(TimeoutError, match="in_progress after 0 seconds"):
+            await client.batches.wait("batch_1", poll_interval=0.001, max_wait=0)
 
 
 def test_it_says_what_to_install(tmp_path: Path) -> None:

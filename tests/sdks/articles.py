@@ -1,5 +1,6 @@
 """Programs as articles about the Batch API write them, on the compat client: URL KEY."""
 
+import asyncio
 import json
 import sqlite3
 import sys
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import openai
 from pydantic import BaseModel, Field
 
-from batchyard.compat import OpenAI
+from batchyard.compat import AsyncOpenAI, OpenAI
 from batchyard.openbatch import BatchCollector, PromptTemplate
 
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
@@ -268,6 +269,42 @@ def ask_why_it_failed(client: OpenAI, folder: Path) -> None:
     assert client.batches.wait(batch, poll_interval=0.02).status == "completed"
 
 
+async def await_all_of_it(folder: Path, **there: Any) -> None:
+    """The same calls of the async client: create, list, wait, counts, results, cancel."""
+    lines = [line(f"doc_{n}", f"Sum up {n}.") for n in range(3)]
+    lines.append({**line("bad", "Hello."), "body": {"model": "m1", "messages": []}})
+    path = write(folder / "in.jsonl", lines)
+    async with AsyncOpenAI(max_retries=0, **there) as client:
+        with path.open("rb") as stream:
+            made = client.beta.batches.create(input_file=stream)
+            other, batch = await asyncio.gather(client.batches.create(input_file=path), made)
+        seen: list[str] = []
+        for one in (batch, other):
+            ended = await client.batches.wait(
+                one, poll_interval=0.02, on_progress=lambda now: seen.append(now.status)
+            )
+            assert (ended.status, seen[-1]) == ("completed", "completed")
+        counts: Any = (await client.beta.batches.retrieve(batch.id)).request_counts
+        assert (counts.processed, counts.failed) == (4, 1)
+        listed = [one async for one in client.beta.batches.list(limit=1)][:1]
+        counts = listed[0].request_counts
+        assert counts.processed == counts.total
+        results = await client.beta.batches.results(batch.id)
+        ids = [one.custom_id async for one in results]
+        assert ids == [one.custom_id for one in await client.batches.results(other)]
+        assert sorted(ids) == ["bad", "doc_0", "doc_1", "doc_2"]
+        try:
+            await client.beta.batches.cancel(batch.id)
+        except openai.ConflictError as error:
+            assert "completed" in str(error)
+
+
+def do_it_all_in_async_code(client: OpenAI, folder: Path) -> None:
+    """A program that awaits."""
+    there = {"base_url": str(client.base_url), "api_key": client.api_key}
+    asyncio.run(await_all_of_it(folder, **there))
+
+
 PROGRAMS: tuple[Callable[[OpenAI, Path], object], ...] = (
     run_a_file,
     collect_rows_with_a_model,
@@ -279,6 +316,7 @@ PROGRAMS: tuple[Callable[[OpenAI, Path], object], ...] = (
     report_per_company_into_a_table,
     pass_each_step_by_hand,
     ask_why_it_failed,
+    do_it_all_in_async_code,
 )
 
 
