@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from batchyard.client import tables
     from batchyard.client.building import build
     from batchyard.client.campaigns.campaign import Campaign, IncompleteError, NoCampaignError
+    from batchyard.client.campaigns.checked import MissingCheckError, unchecked
     from batchyard.client.campaigns.settings import Progress, Settings
     from batchyard.client.campaigns.submit import asubmit, submit
     from batchyard.client.files import check, diff, fix, merge, stats
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Campaign",
     "IncompleteError",
+    "MissingCheckError",
     "NoCampaignError",
     "Progress",
     "Result",
@@ -45,6 +47,7 @@ __all__ = [
     "submit",
     "tables",
     "translate",
+    "unchecked",
 ]
 
 __version__ = "0.1.0"
@@ -53,6 +56,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Campaign": "client.campaigns.campaign",
     "IncompleteError": "client.campaigns.campaign",
+    "MissingCheckError": "client.campaigns.checked",
     "NoCampaignError": "client.campaigns.campaign",
     "Progress": "client.campaigns.settings",
     "Result": "client.results.results",
@@ -71,6 +75,7 @@ _HOMES = {
     "stats": "client.files",
     "submit": "client.campaigns.submit",
     "translate": "client.tabular.oneliners",
+    "unchecked": "client.campaigns.checked",
 }
 _MODULES = {"build": "client.building.build", "tables": "client.tables"}
 

@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from batchyard.cli.road import named_in_module
+from batchyard.client.campaigns.submit import submit
 from tests.acceptance.processes import request_lines
 from tests.cli.calling import call
 from tests.client.stand_in import Habits, StandIn
@@ -99,3 +102,23 @@ def test_when_nothing_succeeded_the_command_failed(other: StandIn, source: Path)
     call("submit", source, "--to", other.url, *FAST)
     ended = call("watch", source.with_name("in.campaign"))
     assert (ended.exit_code, ended.stdout.partition("\n")[0]) == (5, "10 errored")
+
+
+def test_a_check_is_given_again(other: StandIn, source: Path) -> None:
+    """What was begun in Python with check= goes on in the shell with --check, and not without."""
+    module = source.with_name("own_rules.py")
+    module.write_text("def no_yes(custom_id, text):\n    assert text != 'yes', 'say no'\n")
+    other.habits.answers = lambda _id, time: "ok" if time == 1 else '"no"'
+    settings: Any = {"poll_seconds": 0.01, "settle_seconds": 0.0, "to": other.url}
+    check = named_in_module("own_rules:no_yes", "--check")
+    folder = submit(source, check=check, **settings).folder
+    told = call("watch", folder)
+    assert told.exit_code == 1
+    assert "holds its answers against own_rules:no_yes" in told.stderr
+    done = call("watch", folder, "--check", "own_rules:no_yes", "--json")
+    assert json.loads(done.stdout)["counts"]["succeeded"] == 10
+    assert other.asked["c0"] == 2
+    assert call("watch", folder, "--check", "own_rules:nothing").exit_code == 2
+    other_folder = submit(source, source.with_name("o"), check=check, **settings).folder
+    told = call("cancel", other_folder)
+    assert "not held against own_rules:no_yes" in told.stderr

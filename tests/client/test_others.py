@@ -14,6 +14,7 @@ import pytest
 
 from batchyard.client.apis.provider import ProviderError
 from batchyard.client.campaigns.campaign import Campaign
+from batchyard.client.campaigns.checked import MissingCheckError, unchecked
 from batchyard.client.campaigns.cutting import Sizes
 from batchyard.client.campaigns.intents import CampaignInUseError
 from batchyard.client.campaigns.merging import CountsError
@@ -169,6 +170,24 @@ def test_a_check_of_ones_own_is_heard(other: StandIn, tmp_path: Path) -> None:
     fifth = list(campaign.results())[5]
     assert fifth.attempts[0].message == "c5 must be no"
     assert (fifth.text, fifth.value(str), fifth.code) == ('"no"', "no", "")
+
+
+def test_a_check_is_not_skipped_in_silence(other: StandIn, tmp_path: Path) -> None:
+    """The folder has its name alone: who goes on without it is told how to give it again."""
+
+    def check(custom_id: str, text: str) -> None:
+        if text == "yes":
+            raise ValueError(f"{custom_id} must be no")
+
+    campaign = begin(other, tmp_path, check=check)
+    campaign.run(until="submitted")
+    again = Campaign(campaign.folder, "key")
+    with pytest.raises(MissingCheckError, match=r"test_others:.*check, a function, .*--check"):
+        again.run()
+    assert again.counts is None
+    assert Campaign(campaign.folder, "key", check=unchecked).run(until="submitted") is None
+    counts = Campaign(campaign.folder, "key", check=check).run()
+    assert counts == Campaign(campaign.folder, "key").run() == campaign.counts
 
 
 def test_each_result_is_told_once_in_each_run(other: StandIn, tmp_path: Path) -> None:

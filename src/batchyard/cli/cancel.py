@@ -1,14 +1,17 @@
 """`batchyard cancel`: ends a campaign and keeps what was answered."""
 
 import sys
+from typing import Any
 
 import click
 
 from batchyard.cli.aims import TO, WHAT
+from batchyard.cli.checking import CHECK
 from batchyard.cli.lone import cancel_batch
 from batchyard.cli.options import AS_JSON
 from batchyard.cli.remote import campaign_meant
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
+from batchyard.client.campaigns.checked import noted_check, unchecked
 from batchyard.client.campaigns.intents import CampaignInUseError, Diary
 
 __all__ = ["cancel"]
@@ -19,8 +22,9 @@ _NOT_YET = 7
 @click.command()
 @WHAT
 @TO
+@CHECK
 @AS_JSON
-def cancel(*, what: str, to: str | None, as_json: bool) -> None:
+def cancel(*, what: str, to: str | None, check: Any, as_json: bool) -> None:
     """Cancel a batch, or all of a campaign that is under way; `watch` sees the end.
 
     BATCH is an id, the beginning of one, or @last. What was answered is kept.
@@ -29,7 +33,11 @@ def cancel(*, what: str, to: str | None, as_json: bool) -> None:
     if folder is None:
         cancel_batch(what, to, as_json=as_json)
         return
-    campaign = open_campaign(folder)
+    if check is None and (name := noted_check(folder)):
+        # Batches that cost money do not wait for a function.
+        click.echo(f"Without --check, answers are not held against {name}.", err=True)
+        check = unchecked
+    campaign = open_campaign(folder, check)
     campaign.cancel()
     try:
         Diary(folder, alone=True).close()

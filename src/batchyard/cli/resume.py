@@ -2,9 +2,11 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from batchyard.cli.checking import CHECK
 from batchyard.cli.options import AS_JSON, STRICT, TIMEOUT
 from batchyard.cli.remote import DIR
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
@@ -18,10 +20,11 @@ _NOT_YET = 7
 @DIR
 @TIMEOUT
 @STRICT
+@CHECK
 @AS_JSON
-def resume(folder: Path, *, timeout: float | None, strict: bool, as_json: bool) -> None:
+def resume(folder: Path, *, timeout: float | None, strict: bool, check: Any, as_json: bool) -> None:
     """Go on with a campaign that was stopped or killed; the same as watch."""
-    campaign = open_campaign(folder)
+    campaign = open_campaign(folder, check)
     counts = go_on(campaign, "end", timeout)
     if counts is None:
         click.echo("Not all batches have ended.", err=True)

@@ -13,7 +13,15 @@ import click
 from batchyard.cli.aims import TO
 from batchyard.client.building.template import Template
 
-__all__ = ["Road", "labels_of", "shape_of", "template_of", "text_of", "with_road"]
+__all__ = [
+    "Road",
+    "labels_of",
+    "named_in_module",
+    "shape_of",
+    "template_of",
+    "text_of",
+    "with_road",
+]
 
 # No file has a longer name.
 _NAME_CHARACTERS = 255
@@ -142,13 +150,20 @@ def shape_of(word: str) -> Any:
     """A JSON Schema in a file, or a type in a module of the current folder."""
     if word.endswith(".json"):
         return json.loads(Path(word).read_text(encoding="utf-8"))
+    if ":" not in word:
+        raise click.BadParameter("write FILE.json or MODULE:NAME", param_hint="--schema")
+    return named_in_module(word, "--schema")
+
+
+def named_in_module(word: str, option: str) -> Any:
+    """What MODULE:NAME names, also in a module of the current folder."""
     module, colon, name = word.partition(":")
     if not colon:
-        raise click.BadParameter("write FILE.json or MODULE:NAME", param_hint="--schema")
+        raise click.BadParameter("write MODULE:NAME", param_hint=option)
     sys.path.insert(0, str(Path.cwd()))
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise click.BadParameter(str(error), param_hint="--schema") from error
+        raise click.BadParameter(str(error), param_hint=option) from error
     finally:
         sys.path.pop(0)

@@ -20,6 +20,7 @@ from batchyard.cli.remote import key_of
 from batchyard.client.apis.pricing import prices_of
 from batchyard.client.apis.provider import ProviderError
 from batchyard.client.campaigns.campaign import Campaign, NoCampaignError, OtherInputError
+from batchyard.client.campaigns.checked import MissingCheckError
 from batchyard.client.campaigns.cutting import InputError
 from batchyard.client.campaigns.intents import CampaignInUseError
 from batchyard.client.campaigns.merging import CountsError
@@ -28,6 +29,7 @@ from batchyard.client.campaigns.settings import Progress
 from batchyard.client.campaigns.submit import folder_of, settings_at
 from batchyard.client.examining.estimating import Lengths, estimate, weigh
 from batchyard.client.examining.reading import chunks_of, lines_of
+from batchyard.client.results.outcomes import Check
 from batchyard.places.faults import reach_from
 
 __all__ = ["go_on", "open_campaign", "submit", "tell_counts"]
@@ -129,7 +131,7 @@ def submit(
     _tell_begun(campaign, as_json=as_json)
 
 
-def _given(**options: float | None) -> dict[str, Any]:
+def _given(**options: Any) -> dict[str, Any]:
     """Those options that were given."""
     return {name: one for name, one in options.items() if one is not None}
 
@@ -150,14 +152,16 @@ def _hold(source: Path, base_url: str, max_usd: float | None) -> None:
     sys.exit(_OVER_BUDGET)
 
 
-def open_campaign(folder: Path) -> Campaign:
+def open_campaign(folder: Path, check: Check | None = None) -> Campaign:
     """The campaign in a folder, for the verbs that need one."""
     kind: Any = Campaign
     if (folder / "sheet.json").exists():
         # What rows need is much to load, and few campaigns have them.
         kind = importlib.import_module("batchyard.client.tabular.rowwise").RowCampaign
     try:
-        campaign: Campaign = kind(folder, chance=_chance(), reach=reach_from(os.environ))
+        campaign: Campaign = kind(
+            folder, chance=_chance(), reach=reach_from(os.environ), **_given(check=check)
+        )
     except NoCampaignError as error:
         raise click.ClickException(
             f"{folder} holds no campaign; `batchyard submit` begins one."
@@ -190,6 +194,8 @@ def go_on(
         click.echo(f"Error: {error}", err=True)
         click.echo(f"Nothing is lost. To go on: batchyard resume {campaign.folder}", err=True)
         sys.exit(_NO_ACCESS if error.status in (401, 403) else 1)
+    except MissingCheckError as error:
+        raise click.ClickException(str(error)) from error
     except CampaignInUseError as error:
         raise click.ClickException(f"Another process goes on with {error}.") from error
     except CountsError as error:

@@ -15,7 +15,8 @@ with the same one, also after SIGKILL. What stands, and will stay:
   or of lines.
 - `check(custom_id, text)` raises ValueError (or fails an `assert`) where an answer is not as it
   should be: its outcome is `invalid_output`, and it is asked again with that error shown. What the
-  request's own JSON Schema says is checked without it.
+  request's own JSON Schema says is checked without it. The folder keeps its name alone: who goes
+  on without one is told so by MissingCheckError, and gives it again, or `batchyard.unchecked`.
 - `run(on_progress, until, on_result=)` and `arun` go on; they return the counts by outcome
   (`succeeded, errored, expired, cancelled, invalid_output, missing`), which add up to the inputs.
 - `counts`, `standing()`, `results()`, `results_path`, `bill()`, `report()` and `cancel()` ask no
@@ -41,6 +42,7 @@ from batchyard.client.campaigns.beginning import (
     begin,
     read_manifest,
 )
+from batchyard.client.campaigns.checked import note_check
 from batchyard.client.campaigns.intents import Diary
 from batchyard.client.campaigns.pursuit import Pursuit, Until
 from batchyard.client.campaigns.settings import Progress, Settings
@@ -156,7 +158,8 @@ class Campaign:
 
         `on_result` hears of each result once, as soon as it is final; in another run again.
         Raises CampaignInUseError where another process goes on with it, ProviderError where the
-        server cannot be reached or refuses the key, CountsError where outcomes do not add up.
+        server cannot be reached or refuses the key, CountsError where outcomes do not add up,
+        MissingCheckError where it was begun with a check and opened without one.
         """
         diary = Diary(self.folder, alone=True)
         try:
@@ -165,6 +168,8 @@ class Campaign:
                     for result in self.results():
                         on_result(result)
                 return diary.counts
+            if getattr(self._check, "__self__", None) is not self:
+                note_check(self.folder, self._check)
             pursuit = Pursuit(
                 self.folder,
                 self.manifest.id,
