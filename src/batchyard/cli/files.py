@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from batchyard.cli.output import published
 from batchyard.cli.remote import talk
 from batchyard.client.apis.downloading import download
 from batchyard.client.apis.finding import find_file
+from batchyard.client.apis.persisting import persist
 from batchyard.client.apis.remote import Remote
 
 __all__ = ["files"]
@@ -57,7 +59,8 @@ def put(*, paths: tuple[Path, ...], to: str | None, purpose: str, as_json: bool)
     async def work(remote: Remote) -> None:
         for path in paths:
             name = path.name.replace('"', "_").replace("\n", "_").replace("\r", "_")
-            id = await remote.upload(name, path.read_bytes(), f"put-{secrets.token_hex(16)}")
+            key = f"put-{secrets.token_hex(16)}"
+            id = await persist(partial(remote.upload, path, key, name))
             if as_json:
                 tell_json({"id": id, "file": str(path)})
             else:

@@ -1,13 +1,17 @@
 """One HTTP/1.1 connection: a request goes out, an answer comes back whole or not at all."""
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 import httptools
 import msgspec
 
-__all__ = ["Answer", "Call", "Connection", "Fault", "Owner"]
+from batchyard.places.request_head import BaseUrl
+
+__all__ = ["Answer", "Call", "Connection", "Fault", "Owner", "why_unreachable"]
 
 INTERIM_ANSWERS_MAX = 16
 # Chunks of one byte cost five bytes of framing each; a peer that needs more is up to no good.
@@ -301,6 +305,22 @@ class Connection(asyncio.Protocol):
             _header(self._headers, b"content-length")
             or _header(self._headers, b"transfer-encoding")
         )
+
+
+def why_unreachable(error: Exception, url: BaseUrl, seconds: float) -> str:
+    """Why there is no connection, in a sentence; it was waited for so many seconds."""
+    place = url.authority
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"The certificate of {place} was refused: {error.verify_message}."
+        case ssl.SSLError():
+            return f"No TLS connection to {place}: {error.reason or error}."
+        case socket.gaierror():
+            return f"The name {url.host} could not be resolved: {error.strerror}."
+        case TimeoutError():
+            return f"No connection to {place} within {seconds:g} seconds."
+        case _:
+            return f"No connection to {place}: {error}."
 
 
 def _header(headers: list[tuple[bytes, bytes]], sought: bytes) -> bytes | None:

@@ -2,12 +2,11 @@
 
 import asyncio
 import math
-import socket
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
 
-from batchyard.places.connection import Answer, Call, Connection, Fault
+from batchyard.places.connection import Answer, Call, Connection, Fault, why_unreachable
 from batchyard.places.request_head import BaseUrl, head_for
 
 __all__ = ["Answer", "Call", "Fault", "Transport", "head_for"]
@@ -223,7 +222,8 @@ class Transport:
                 )
         # UnicodeError is what a name that DNS cannot carry raises.
         except (OSError, UnicodeError) as error:
-            return Fault("upstream_unreachable", self._describe(error), sent=False)
+            why = why_unreachable(error, self._url, self._connect_timeout_seconds)
+            return Fault("upstream_unreachable", why, sent=False)
         return connection
 
     def _connect_ended(self, attempt: asyncio.Task[Connection | Fault]) -> None:
@@ -244,21 +244,6 @@ class Transport:
         else:
             self._keep(outcome)
         self._connect_for_the_waiting()
-
-    def _describe(self, error: Exception) -> str:
-        place = self._url.authority
-        match error:
-            case ssl.SSLCertVerificationError():
-                return f"The certificate of {place} was refused: {error.verify_message}."
-            case ssl.SSLError():
-                return f"No TLS connection to {place}: {error.reason or error}."
-            case socket.gaierror():
-                return f"The name {self._url.host} could not be resolved: {error.strerror}."
-            case TimeoutError():
-                seconds = self._connect_timeout_seconds
-                return f"No connection to {place} within {seconds:g} seconds."
-            case _:
-                return f"No connection to {place}: {error}."
 
     def _sweep_by(self, when: float) -> None:
         if self._sweep_timer is not None:

@@ -2,23 +2,41 @@
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
+from batchyard.client.apis.content import Content, content_of
+from batchyard.client.apis.form import Form, Moved, unheard
+from batchyard.places.transfer import Arriving, BrokenError, Exchange, Transfer
 from batchyard.places.transport import Answer, Fault, Transport, head_for
+from batchyard.rules.retry import asked_pause_seconds
 
-__all__ = ["ENDED", "BatchState", "Provider", "ProviderError", "Trouble", "read_batch", "status_of"]
+__all__ = [
+    "ENDED",
+    "BatchState",
+    "Provider",
+    "ProviderError",
+    "Streamed",
+    "Trouble",
+    "read_batch",
+    "status_of",
+]
 
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _STATUSES = {"canceled": "cancelled", "canceling": "cancelling", "processing": "in_progress"}
-_ANSWER_BYTES_MAX = 1 << 30
+# Of an answer that is no file; the largest are pages of a list.
+_ANSWER_BYTES_MAX = 1 << 26
 _PAGE = 100
 _BILLS = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _LIMIT = re.compile(r"Limit: ([0-9][0-9,]*) enqueued")
 _TRANSIENT = frozenset({408, 409, 425, 429})
+T = TypeVar("T")
 
 
 class Trouble(Struct, frozen=True):
@@ -49,12 +67,17 @@ class ProviderError(Exception):
     """A call that brought no good answer.
 
     `status` is 0 where there was no answer; `sent` says whether the call may have worked all the
-    same; `transient`, whether it may work later.
+    same; `transient`, whether it may work later; `pause_seconds`, after how long the server asks
+    to be called again, if it does; `got_on`, whether the next try has less to do than this one.
     """
 
-    def __init__(self, status: int, trouble: Trouble, *, sent: bool) -> None:
+    def __init__(
+        self, status: int, trouble: Trouble, *, sent: bool, pause_seconds: float | None = None
+    ) -> None:
         super().__init__(f"{trouble.code}: {trouble.message}" if trouble.code else trouble.message)
         self.status, self.trouble, self.sent = status, trouble, sent
+        self.pause_seconds = pause_seconds
+        self.got_on = False
 
     @property
     def transient(self) -> bool:
@@ -100,9 +123,12 @@ class Provider:
         ssl_context: ssl.SSLContext | None = None,
         timeout_seconds: float = 600.0,
     ) -> None:
-        self._base_url, self._purpose, self._ssl_context = base_url, purpose, ssl_context
+        self.base_url, self._purpose, self._ssl_context = base_url, purpose, ssl_context
         self._timeout_seconds = timeout_seconds
         self._transport = Transport(base_url, ssl_context=ssl_context)
+        self._transfer = Transfer(
+            base_url, ssl_context=ssl_context, silence_seconds=timeout_seconds
+        )
         self._auth: dict[str, str] = {}
         if key:
             self._auth = {"authorization": f"Bearer {key}"}
@@ -113,22 +139,23 @@ class Provider:
         """Hang up."""
         await self._transport.aclose()
 
-    async def upload(self, name: str, content: bytes, key: str) -> str:
+    async def upload(self, path: Path, key: str, name: str = "", moved: Moved = unheard) -> str:
         """Upload a batch file and return its id."""
-        return (await self.uploaded(name, content, key))[0]
+        return (await self.uploaded(path, key, name, moved))[0]
 
-    async def uploaded(self, name: str, content: bytes, key: str) -> tuple[str, str]:
-        """The same, with the status of the file in small letters."""
-        boundary = f"batchyard{key.replace('-', '')}"
-        parts = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n'
-            f"{self._purpose}\r\n"
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/jsonl\r\n\r\n"
-        )
-        body = b"%b%b\r\n--%b--\r\n" % (parts.encode(), content, boundary.encode())
-        kind = f"multipart/form-data; boundary={boundary}"
-        found = _object(await self._call("POST", "/files", body, key, kind))
+    async def uploaded(
+        self, path: Path, key: str, name: str = "", moved: Moved = unheard
+    ) -> tuple[str, str]:
+        """The same, with the status of the file in small letters; `moved` hears of each piece.
+
+        It is read while it is sent, and never held.
+        """
+        form = Form(path, name or path.name, self._purpose, f"batchyard{key.replace('-', '')}")
+        told = self._auth | {"idempotency-key": key}
+        head = head_for(self.base_url, "POST", "/files", told, form.content_type)
+        call = self._transfer.call(head + b"%d\r\n\r\n" % form.size, form.parts(moved))
+        async with Streamed(call, lambda answer: answer) as answer:
+            found = _object(await answer.read(_ANSWER_BYTES_MAX))
         return str(found["id"]), str(found.get("status")).lower()
 
     async def file_status(self, file_id: str) -> str:
@@ -150,7 +177,7 @@ class Provider:
             "metadata": dict(metadata),
         }
         body = msgspec.json.encode(asked)
-        fresh = Transport(self._base_url, ssl_context=self._ssl_context)
+        fresh = Transport(self.base_url, ssl_context=self._ssl_context)
         try:
             return read_batch(await self._call("POST", "/batches", body, key, transport=fresh))
         finally:
@@ -179,9 +206,26 @@ class Provider:
                 return
             after = last
 
-    async def content(self, file_id: str) -> bytes:
-        """The content of a file."""
-        return await self._call("GET", f"/files/{file_id}/content")
+    def content(self, file_id: str, start: int = 0) -> "Streamed[Content]":
+        """The content of a file, from `start` on where the server can do that."""
+        asked = {"range": f"bytes={start}-"} if start else {}
+        head = self._get(f"/files/{quote(file_id, safe='')}/content", asked)
+        return Streamed(self._transfer.call(head), content_of)
+
+    async def file_bytes(self, file_id: str) -> int | None:
+        """How large the server says a file is; None where it does not say."""
+        try:
+            found = _parsed(await self._call("GET", f"/files/{quote(file_id, safe='')}"))
+        except ProviderError as error:
+            if error.transient:
+                raise
+            return None
+        told = found.get("bytes") if isinstance(found, dict) else None
+        return told if isinstance(told, int) and told > 0 else None
+
+    def streamed(self, path: str) -> "Streamed[Arriving]":
+        """A good answer to a GET whose body may be too large to hold."""
+        return Streamed(self._transfer.call(self._get(path, {})), lambda answer: answer)
 
     async def exchange(
         self,
@@ -199,7 +243,7 @@ class Provider:
         Raises ProviderError for any other.
         """
         told = self._auth | ({"idempotency-key": key} if key else {}) | dict(headers or {})
-        head = head_for(self._base_url, verb, path, told, content_type)
+        head = head_for(self.base_url, verb, path, told, content_type)
         outcome = await (transport or self._transport).fetch(
             head + b"%d\r\n\r\n" % len(body),
             body,
@@ -207,14 +251,47 @@ class Provider:
             body_bytes_max=_ANSWER_BYTES_MAX,
         )
         if isinstance(outcome, Fault):
-            raise ProviderError(0, Trouble(outcome.code, outcome.detail), sent=outcome.sent)
+            raise _fault(outcome)
         if not 200 <= outcome.status < 300:
-            trouble = _trouble_of(_parsed_or_text(outcome.body), outcome.status)
-            raise ProviderError(outcome.status, trouble, sent=True)
+            raise _refusal(outcome.status, outcome.headers, outcome.body)
         return outcome
+
+    def _get(self, path: str, headers: Mapping[str, str]) -> bytes:
+        return head_for(self.base_url, "GET", path, self._auth | dict(headers)) + b"0\r\n\r\n"
 
     async def _call(self, *asked: Any, transport: Transport | None = None) -> bytes:
         return (await self.exchange(*asked, transport=transport)).body
+
+
+class Streamed(Generic[T]):
+    """A good answer that is still to come, while it is entered; ProviderError for any other.
+
+    Also where it breaks off while it is read. No generator: whoever reads it within one may be
+    ended anywhere.
+    """
+
+    def __init__(self, call: Exchange, read: Callable[[Arriving], T]) -> None:
+        self._call, self._read = call, read
+
+    async def __aenter__(self) -> T:
+        try:
+            answer = await self._call.__aenter__()
+        except BrokenError as error:
+            raise _fault(error.fault) from error
+        if 200 <= answer.status < 300:
+            return self._read(answer)
+        try:
+            body = await answer.read(_ANSWER_BYTES_MAX)
+        except BrokenError as error:
+            raise _fault(error.fault) from error
+        finally:
+            await self._call.__aexit__()
+        raise _refusal(answer.status, answer.headers, body)
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        await self._call.__aexit__()
+        if isinstance(error, BrokenError):
+            raise _fault(error.fault) from error
 
 
 def read_batch(body: bytes) -> BatchState:
@@ -226,6 +303,16 @@ def status_of(told: object) -> str:
     """A batch's status in OpenAI's spelling."""
     status = str(told or "").lower()
     return _STATUSES.get(status, status)
+
+
+def _fault(fault: Fault) -> ProviderError:
+    return ProviderError(0, Trouble(fault.code, fault.detail), sent=fault.sent)
+
+
+def _refusal(status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> ProviderError:
+    trouble = _trouble_of(_parsed_or_text(body), status)
+    pause = asked_pause_seconds(status, headers, time.time())
+    return ProviderError(status, trouble, sent=True, pause_seconds=pause)
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -1,23 +1,21 @@
 """What the verbs ask of a Batch API beyond a campaign's calls: files, models, pages, results."""
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
+from batchyard.client.apis.persisting import FAULTS_MAX, pause
 from batchyard.client.apis.profiles import Destination
 from batchyard.client.apis.provider import Provider, ProviderError, Trouble, status_of
 from batchyard.places.connection import Answer
 
 __all__ = ["UNKNOWN_ROUTE", "Remote", "batch_of", "models_of", "said_by"]
 
-_PIECE_BYTES = 16 << 20
 _PAGE = 100
 _BOM = b"\xef\xbb\xbf"
 _RESULTS_PAGE = 10_000
-_RANGE = re.compile(rb"bytes [0-9]+-([0-9]+)/([0-9]+)")
 # How a server says that it has no such call.
 UNKNOWN_ROUTE = (404, 405)
 
@@ -78,50 +76,50 @@ class Remote(Provider):
             raise
         return batch_of(_object(found))
 
-    async def pieces(self, file_id: str, start: int = 0) -> AsyncIterator[bytes]:
-        """The bytes of a file from `start` on, in pieces where the server has ranges."""
-        path = f"/files/{_safe(file_id)}/content"
+    async def pieces(self, file_id: str) -> AsyncIterator[bytes]:
+        """The bytes of a file; where they break off, they go on where the server has ranges."""
+        start, faults, version = 0, 0, ""
         while True:
-            asked = {"range": f"bytes={start}-{start + _PIECE_BYTES - 1}"}
+            before = start
             try:
-                answer = await self.exchange("GET", path, headers=asked)
+                async with self.content(file_id, start) as content:
+                    if start and content.version != version:
+                        raise _another(file_id)
+                    version, passed = content.version, content.start or 0
+                    async for piece in content.pieces():
+                        # A server without ranges sends all of it again.
+                        fresh = piece[max(0, start - passed) :]
+                        passed += len(piece)
+                        if fresh:
+                            start += len(fresh)
+                            yield fresh
+                    if content.total is None or start >= content.total:
+                        return
+                    if start == before:
+                        raise _another(file_id)
             except ProviderError as error:
-                # Nothing is left, or the file is empty.
-                if error.status == 416:
-                    return
-                raise
-            if answer.status != 206:
-                yield answer.body[start:]
-                return
-            yield answer.body
-            start += len(answer.body)
-            span = _RANGE.match(said_by(answer, b"content-range"))
-            if span is None or not answer.body or int(span[1]) + 1 >= int(span[2]):
-                return
+                faults = 0 if start > before else faults + 1
+                if not (error.transient and start and version) or faults >= FAULTS_MAX:
+                    raise
+                await pause(error, faults)
 
     async def lines(self, file_id: str) -> AsyncIterator[bytes]:
         """The lines of a file that are not blank, each with its line feed."""
-        left, begun = b"", False
-        async for piece in self.pieces(file_id):
-            *whole, left = (left + piece).split(b"\n")
-            if whole and not begun:
-                whole[0], begun = whole[0].removeprefix(_BOM), True
-            for line in whole:
-                if line and not line.isspace():
-                    yield line + b"\n"
-        if left and not left.isspace():
-            yield left + b"\n"
+        async for line in _lines_of(self.pieces(file_id)):
+            yield line
 
     async def lines_so_far(self, id: str) -> AsyncIterator[bytes]:
         """The results of a batch that still runs; ProviderError 404 where only ours has them."""
         after = ""
         while True:
             path = f"/batches/{_safe(id)}/results?limit={_RESULTS_PAGE}{after}"
-            answer = await self.exchange("GET", path)
-            for line in answer.body.splitlines(keepends=True):
-                yield line
-            cursor = said_by(answer, b"x-next-after").decode("latin-1")
-            if not answer.body or not cursor:
+            came = False
+            async with self.streamed(path) as answer:
+                async for line in _lines_of(answer.pieces()):
+                    came = True
+                    yield line
+                cursor = answer.said(b"x-next-after").decode("latin-1")
+            if not came or not cursor:
                 return
             after = f"&after={quote(cursor, safe='')}"
 
@@ -166,6 +164,29 @@ def batch_of(found: dict[str, Any]) -> dict[str, Any]:
 def said_by(answer: Answer, name: bytes) -> bytes:
     """A header of an answer; empty where it has none."""
     return next((value for one, value in answer.headers if one == name), b"")
+
+
+async def _lines_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The lines that are not blank, each with its line feed."""
+    held, mark = [], _BOM
+    async for piece in pieces:
+        if b"\n" not in piece:
+            held.append(piece)
+            continue
+        lines = b"".join((*held, piece)).split(b"\n")
+        held = [lines.pop()]
+        lines[0], mark = lines[0].removeprefix(mark), b""
+        for line in lines:
+            if line and not line.isspace():
+                yield line + b"\n"
+    last = b"".join(held).removeprefix(mark)
+    if last and not last.isspace():
+        yield last + b"\n"
+
+
+def _another(file_id: str) -> ProviderError:
+    trouble = Trouble("invalid_response", f"{file_id} has changed while it was read.")
+    return ProviderError(410, trouble, sent=True)
 
 
 def _safe(id: str) -> str:

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping, Set
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from batchyard.client.apis.remote import Remote
@@ -72,7 +74,11 @@ async def ask_again(
 ) -> dict[str, Any]:
     """Submit these requests as a new batch, linked to the old one by its metadata."""
     id = str(batch["id"])
-    file_id = await remote.upload(f"{id}_retry.jsonl", b"".join(lines), f"{key}-file")
+    with TemporaryDirectory(prefix="batchyard-retry") as folder:
+        path = Path(folder) / "retry.jsonl"
+        with path.open("wb") as file:
+            file.writelines(lines)
+        file_id = await remote.upload(path, f"{key}-file", f"{id}_retry.jsonl")
     # Some servers do not say what a batch was for; its lines do.
     endpoint = batch.get("endpoint") or json.loads(lines[0])["url"]
     window = str(batch.get("completion_window") or "24h")

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
+from batchyard.client.apis.downloading import download_once, forget
 from batchyard.client.apis.provider import BatchState, Provider, ProviderError
 from batchyard.client.campaigns.asking import Anew, asked_again
 from batchyard.client.campaigns.cutting import cut, requests_of, write_chunks
@@ -23,6 +24,7 @@ from batchyard.places.whole import publish
 
 __all__ = ["Pursuit", "Until"]
 
+_TOLD_BYTES = 16 << 20
 Until = Literal["end", "submitted", "turn"]
 
 
@@ -48,12 +50,19 @@ class Pursuit:
         self._untold = set(range(len(ids))) if on_result is not None else set()
         self._patience = Patience(settings, chance, self._tell_of)
         self._submitting = Submitting(
-            id, folder, settings, diary, patience=self._patience, reach=reach
+            id,
+            folder,
+            settings,
+            diary,
+            patience=self._patience,
+            reach=reach,
+            moved=self._tell_moved,
         )
         self._on_progress: Callable[[Progress], None] | None = None
         self._asked_to_end: set[int] = set()
         self._seen: dict[int, BatchState] = {}
         self._not_there: Counter[str] = Counter()
+        self._told_bytes = 0
 
     async def go(
         self,
@@ -181,9 +190,9 @@ class Pursuit:
         for kind, file_id in (("output", chunk.output_file_id), ("errors", chunk.error_file_id)):
             if file_id is None:
                 continue
-            content = await self._content(provider, file_id)
-            self._reach("campaign.before_collect")
-            publish(self._folder / "raw" / f"{chunk.name}.{kind}.jsonl", content)
+            path = self._folder / "raw" / f"{chunk.name}.{kind}.jsonl"
+            if not path.exists():
+                await self._fetch(provider, file_id, path)
             self._reach("campaign.within_collect")
         self._diary.write(Step(did="collected", chunk=chunk.number))
         self._reach("campaign.after_collect")
@@ -200,14 +209,21 @@ class Pursuit:
                 self._untold.discard(index)
                 self._on_result(self._ledger.result(index))
 
-    async def _content(self, provider: Provider, file_id: str) -> bytes:
-        """A file's content; one that is gone holds nothing, and its lines will be missing."""
+    async def _fetch(self, provider: Provider, file_id: str, path: Path) -> None:
+        """Bring a file here; one that is gone holds nothing, and its lines will be missing."""
+
+        def moved(done: int, total: int | None) -> None:
+            self._reach("campaign.amid_download")
+            self._tell_moved(f"{path.name} comes", done, total)
+
+        self._reach("campaign.before_collect")
         try:
-            return await self._patience.bear(lambda: provider.content(file_id))
+            await self._patience.bear(lambda: download_once(provider, file_id, path, moved=moved))
         except ProviderError as error:
             if error.status != 404:
                 raise
-            return b""
+            forget(path)
+            publish(path, b"")
 
     def _end_of_round(self) -> Mapping[str, int] | None:
         """Merge, or plan a round of what is worth asking again; None in that case."""
@@ -253,6 +269,14 @@ class Pursuit:
     def _tell_of(self, error: ProviderError) -> None:
         """A call has failed, and is made again in a while."""
         self._tell_progress(str(error) or f"status {error.status}")
+
+    def _tell_moved(self, what: str, done: int, total: int | None) -> None:
+        """A part of a file has come or gone; told of now and then where it is a large one."""
+        if done // _TOLD_BYTES == self._told_bytes // _TOLD_BYTES:
+            return
+        self._told_bytes = done
+        of = f" of {total / 1e6:,.0f}" if total is not None else ""
+        self._tell_progress(f"{what}: {done / 1e6:,.0f}{of} MB")
 
     def _tell_progress(self, waiting_for: str) -> None:
         if self._on_progress is not None:

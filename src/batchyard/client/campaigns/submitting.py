@@ -1,6 +1,7 @@
 """Submits the chunks of a campaign under the quota, and never one of them twice."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -42,9 +43,11 @@ class Submitting:
         *,
         patience: Patience,
         reach: Reach,
+        moved: Callable[[str, int, int | None], object],
     ) -> None:
         self._id, self._folder, self._settings = id, folder, settings
         self._diary, self._patience, self._reach = diary, patience, reach
+        self._moved = moved
         # By chunk, how many had ended when the queue was full for it, and when it is tried again.
         self._full: dict[int, tuple[int, float]] = {}
         # Batches that are past the check of the queue.
@@ -100,11 +103,11 @@ class Submitting:
     def _over(self) -> int:
         return sum(one.is_over for one in self._diary.chunks)
 
-    def full(self, chunk: Chunk, trouble: Trouble) -> None:
+    def full(self, chunk: Chunk, trouble: Trouble, asked_seconds: float = 0.0) -> None:
         """The server's queue has no room for a chunk: it waits, or is split to fit.
 
         It is tried again when another one has ended, and from time to time, since the queue may
-        be full of what others have submitted.
+        be full of what others have submitted; not before the server's `asked_seconds` are over.
         """
         limit = trouble.limit
         alone = all(one is chunk for one in self._active)
@@ -118,6 +121,7 @@ class Submitting:
             self._diary.write(step)
             self._reach("campaign.after_wait")
             pause = min(_PAUSE_SECONDS_MAX, self._settings.poll_seconds * 2 ** min(chunk.tries, 16))
+            pause = max(pause, asked_seconds)
             self._full[chunk.number] = self._over, asyncio.get_running_loop().time() + pause
 
     def _split(self, chunk: Chunk, limit: int) -> None:
@@ -154,10 +158,15 @@ class Submitting:
 
     async def _upload(self, provider: Provider, chunk: Chunk) -> None:
         name = f"{chunk.name}.jsonl"
-        content = (self._folder / "chunks" / name).read_bytes()
+        path = self._folder / "chunks" / name
         self._reach("campaign.before_upload")
+
+        def moved(done: int, total: int | None) -> None:
+            self._reach("campaign.amid_upload")
+            self._moved(f"{name} goes up", done, total)
+
         file_id, status = await self._patience.bear(
-            lambda: provider.uploaded(name, content, f"{self._id}-{chunk.name}")
+            lambda: provider.uploaded(path, f"{self._id}-{chunk.name}", name, moved)
         )
         while status in _NOT_YET:
             await self._patience.wait(self._settings.poll_seconds)
@@ -178,14 +187,14 @@ class Submitting:
             except ProviderError as error:
                 number += 1
                 if error.trouble.is_quota:
-                    self.full(chunk, error.trouble)
+                    self.full(chunk, error.trouble, error.pause_seconds or 0.0)
                     return
                 if error.status in _REFUSALS and not error.trouble.is_bill:
                     self._refused(chunk, error.trouble)
                     return
                 if self._patience.ends(error, number):
                     raise
-                await self._patience.back_off(number)
+                await self._patience.back_off(number, error)
                 if await self._recover(provider, chunk):
                     return
             else:
