@@ -34,37 +34,23 @@ _PROBE_SECONDS = (0.25, 15.0)
 _REFUSALS_MAX = 10
 
 
-class Line:
-    """A request line on its way; `owner` is what it was read from."""
+class Line(Struct, eq=False):
+    """A request line on its way; `owner` is what it was read from.
 
-    __slots__ = (
-        "body",
-        "call",
-        "calls",
-        "custom_id",
-        "deadline",
-        "index",
-        "owner",
-        "path",
-        "started",
-        "timer",
-        "tries",
-    )
+    `tries` are those that count against it, `calls` all that were made; `started` is of the last.
+    """
 
-    def __init__(
-        self, owner: object, index: int, custom_id: str, path: str, body: bytes, deadline: float
-    ) -> None:
-        self.owner = owner
-        self.index = index
-        self.custom_id = custom_id
-        self.path = path
-        self.body = body
-        self.deadline = deadline
-        self.tries = 0
-        self.calls = 0
-        self.started = 0.0
-        self.call: Underway | None = None
-        self.timer: asyncio.TimerHandle | None = None
+    owner: object
+    index: int
+    custom_id: str
+    path: str
+    body: bytes
+    deadline: float
+    tries: int = 0
+    calls: int = 0
+    started: float = 0.0
+    call: Underway | None = None
+    timer: asyncio.TimerHandle | None = None
 
 
 class Landing(Struct, frozen=True):

@@ -1,13 +1,13 @@
 """Reads the request lines of a shard that still lack an answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from batchyard.flow.lanes import Line
 from batchyard.flow.recording import HeldShard
 from batchyard.rules.endpoints import ENDPOINTS
-from batchyard.wire.lines import body_bytes, read_line, read_model
+from batchyard.wire.lines import RequestLine, body_bytes, model_of, read_line, read_lines
 
 __all__ = ["lines_of", "request_lines", "sound_lines"]
 
@@ -32,14 +32,12 @@ def lines_of(
     `model` None: each line names its own. `deadline` is of the loop's clock.
     """
     answered = shard.answered
-    for position, raw in enumerate(request_lines(span)):
+    for position, request in enumerate(_requests(span)):
         if not answered >> position & 1:
-            line = read_line(raw)
-            path = ENDPOINTS[line.url].path
-            yield (
-                read_model(raw) if model is None else model,
-                Line(shard, position, line.custom_id, path, body_bytes(line), deadline),
-            )
+            body = body_bytes(request)
+            path = ENDPOINTS[request.url].path
+            line = Line(shard, position, request.custom_id, path, body, deadline)
+            yield (model_of(body) if model is None else model), line
 
 
 def sound_lines(
@@ -51,3 +49,10 @@ def sound_lines(
     except (msgspec.MsgspecError, KeyError, ValueError):
         return None
     return lines if len(lines) == shard.remaining else None
+
+
+def _requests(span: bytes) -> Iterable[RequestLine]:
+    try:
+        return read_lines(span.removeprefix(_BOM))
+    except msgspec.DecodeError:
+        return map(read_line, request_lines(span))

@@ -42,37 +42,17 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     status: int = 0
 
 
-class Call:
-    """One request under way."""
+class Call(msgspec.Struct, eq=False):
+    """One request under way; made in C, for there is one per line."""
 
-    __slots__ = (
-        "_withdraw",
-        "body",
-        "body_bytes_max",
-        "connection",
-        "deadline",
-        "done",
-        "head",
-        "was_retried",
-    )
-
-    def __init__(
-        self,
-        head: bytes,
-        body: bytes,
-        body_bytes_max: int,
-        deadline: float,
-        done: Callable[[Answer | Fault], None],
-        withdraw: Callable[["Call"], None],
-    ) -> None:
-        self.head = head
-        self.body = body
-        self.body_bytes_max = body_bytes_max
-        self.deadline = deadline
-        self.done = done
-        self.connection: Connection | None = None
-        self.was_retried = False
-        self._withdraw = withdraw
+    head: bytes
+    body: bytes
+    body_bytes_max: int
+    deadline: float
+    done: Callable[[Answer | Fault], None]
+    withdraw: Callable[["Call"], None]
+    connection: "Connection | None" = None
+    was_retried: bool = False
 
     @property
     def sent(self) -> bool:
@@ -81,7 +61,7 @@ class Call:
 
     def cancel(self) -> None:
         """Drop the request and its connection; `done` is not called any more."""
-        self._withdraw(self)
+        self.withdraw(self)
 
 
 class Owner(Protocol):
@@ -199,16 +179,20 @@ class Connection(asyncio.Protocol):
             is_clean = False
             if not self._is_complete and self._refusal is None:
                 self._refuse("invalid_upstream_response", f"The answer is not HTTP: {error}.")
+        if self._received_bytes > self._headers_bytes_max:
+            self._check_framing()
+        if self._refusal is not None:
+            self._fail(call, self._refusal)
+        elif self._is_complete:
+            self._finish(call, is_clean and self._keeps_alive)
+
+    def _check_framing(self) -> None:
         framing_bytes_max = self._headers_bytes_max + FRAMING_PER_BODY_BYTE_MAX * len(self._body)
         if self._received_bytes - len(self._body) > framing_bytes_max:
             self._refuse(
                 "invalid_upstream_response",
                 f"The answer's headers are larger than {self._headers_bytes_max} bytes.",
             )
-        if self._refusal is not None:
-            self._fail(call, self._refusal)
-        elif self._is_complete:
-            self._finish(call, is_clean and self._keeps_alive)
 
     def eof_received(self) -> None:
         """From asyncio: the upstream has said its last, so nothing is left to wait for."""

