@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from batchyard.client.campaigns.settings import Progress, Settings
     from batchyard.client.campaigns.submit import asubmit, submit
     from batchyard.client.files import check, diff, fix, merge, stats
+    from batchyard.client.results import scorers
     from batchyard.client.results.results import Result
+    from batchyard.client.tabular.evaluating import evaluate
     from batchyard.client.tabular.oneliners import (
         classify,
         embed,
-        evaluate,
         extract,
         generate,
         translate,
@@ -43,6 +44,7 @@ __all__ = [
     "fix",
     "generate",
     "merge",
+    "scorers",
     "stats",
     "submit",
     "tables",
@@ -67,7 +69,7 @@ _HOMES = {
     "classify": "client.tabular.oneliners",
     "diff": "client.files",
     "embed": "client.tabular.oneliners",
-    "evaluate": "client.tabular.oneliners",
+    "evaluate": "client.tabular.evaluating",
     "extract": "client.tabular.oneliners",
     "fix": "client.files",
     "generate": "client.tabular.oneliners",
@@ -77,7 +79,11 @@ _HOMES = {
     "translate": "client.tabular.oneliners",
     "unchecked": "client.campaigns.checked",
 }
-_MODULES = {"build": "client.building.build", "tables": "client.tables"}
+_MODULES = {
+    "build": "client.building.build",
+    "scorers": "client.results.scorers",
+    "tables": "client.tables",
+}
 
 
 def __getattr__(name: str) -> Any:

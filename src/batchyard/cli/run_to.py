@@ -31,10 +31,10 @@ from batchyard.client.campaigns.submit import begin, folder_of, settings_for
 from batchyard.client.results.results import Result
 from batchyard.client.tables import MissingExtraError, TableError, rows_of, write_table
 from batchyard.client.tabular.canary import CanaryError, sampled, sing, told
+from batchyard.client.tabular.evaluating import evaluate
 from batchyard.client.tabular.oneliners import (
     classify,
     embed,
-    evaluate,
     extract,
     generate,
     translate,

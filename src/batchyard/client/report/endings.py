@@ -28,7 +28,7 @@ class Ended(Struct, frozen=True, kw_only=True, gc=False):
     """One that ended. `text` is the answer as it is shown, `question` what makes what was asked.
 
     `fields` are what the answer says by name; `given` is its label, where that is in no field.
-    `model` is there where models are to be compared.
+    `model` is there where models are to be compared; where it `is_scored`, by `correct`.
     """
 
     custom_id: str
@@ -41,6 +41,8 @@ class Ended(Struct, frozen=True, kw_only=True, gc=False):
     given: str | None = None
     gold: str | None = None
     model: str | None = None
+    is_scored: bool = False
+    correct: bool | None = None
 
 
 class _Kind(Struct):
@@ -65,7 +67,7 @@ class Endings:
         self._outcomes: Counter[str] = Counter()
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._samples: Sample[Shown] = Sample(_SAMPLES, chance)
-        self.other_faults = 0
+        self.other_faults = self.ungraded = 0
 
     def add(self, one: Ended) -> None:
         """Take one in."""
@@ -81,10 +83,12 @@ class Endings:
             self._blame(one)
         if self._comparing is not None:
             right = self._comparing.add(one.gold, given)
-            if right is not None and one.model is not None and len(self._by_model) < _MODELS_MAX:
-                counts = self._by_model.setdefault(one.model, [0, 0])
-                counts[0] += 1
-                counts[1] += right
+            if right is not None and not one.is_scored:
+                self._score(one.model, right)
+        if one.is_scored and one.correct is None and one.outcome == "succeeded":
+            self.ungraded += 1
+        elif one.is_scored:
+            self._score(one.model, bool(one.correct))
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -122,6 +126,12 @@ class Endings:
         for (outcome, code), kind in ranked:
             samples = tuple(kind.sample.kept)
             yield Fault(outcome=outcome, code=code, count=kind.count, samples=samples)
+
+    def _score(self, model: str | None, is_right: bool) -> None:
+        if model is not None and (model in self._by_model or len(self._by_model) < _MODELS_MAX):
+            counts = self._by_model.setdefault(model, [0, 0])
+            counts[0] += 1
+            counts[1] += is_right
 
     def _blame(self, one: Ended) -> None:
         code = one.code[:_CODE_CHARACTERS]

@@ -107,7 +107,8 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     `rows`: what is counted are rows of a table, whose answers are from `sources`; else requests.
     `tries[n]` counts requests asked n+1 times. `unreadable` lines of the results are in no count.
-    `again`: whether the tokens are also those of answers that were asked for again.
+    `scorer` says what made the `scores`, where it was not the gold labels; `ungraded` answers have
+    none. `again`: whether the tokens are also those of answers that were asked for again.
     """
 
     title: str
@@ -128,6 +129,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     label: str | None
     agreement: Agreement | None
     scores: tuple[ModelScore, ...]
+    scorer: str
+    ungraded: int
     samples: tuple[Shown, ...]
     spending: tuple[Spending, ...]
     again: bool

@@ -54,7 +54,8 @@ def gather(
     LabelError where no answer has the field.
     """
     frame = _frame(source)
-    if frame.sheet is not None and gold is None:
+    scorer = None if frame.sheet is None else frame.sheet.reading.scorer
+    if frame.sheet is not None and gold is None and scorer is None:
         column = column or frame.sheet.reading.expected
     compares = gold is not None or column is not None
     if label is None and compares:
@@ -84,6 +85,8 @@ def gather(
         label=endings.label,
         agreement=endings.agreement(),
         scores=tuple(endings.scores()),
+        scorer="" if scorer is None else str(scorer),
+        ungraded=endings.ungraded,
         samples=endings.samples,
         spending=tuple(spending for spending, _ in spent),
         again=frame.plan.rounds > 1,
@@ -203,7 +206,9 @@ def _ended(row: Rowed, sheet: Sheet, gold: Gold | None, column: str | None) -> E
         right = gold.of(row.custom_id)
     value = row.value
     shown = value if isinstance(value, str) else None if value is None else _as_text(value)
-    compared = sheet.reading.kind == "evaluate"
+    reading = sheet.reading
+    compared = reading.kind == "evaluate"
+    known = not reading.is_ruled or row.row.get(reading.expected or "") is not None
     return Ended(
         custom_id=row.custom_id,
         outcome=row.outcome,
@@ -215,6 +220,8 @@ def _ended(row: Rowed, sheet: Sheet, gold: Gold | None, column: str | None) -> E
         given=value if isinstance(value, str) else None,
         gold=right,
         model=str(row.row.get("model")) if compared else None,
+        is_scored=reading.scorer is not None and known,
+        correct=row.correct,
     )
 
 

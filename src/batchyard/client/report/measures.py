@@ -11,7 +11,7 @@ from batchyard.client.report.tables import figure, scrolled, section, table
 from batchyard.client.report.tallies import Spread
 from batchyard.client.report.wording import count, day_and_time, few, lasting, part, span, usd
 
-__all__ = ["agreement", "labels", "name_of", "spending", "times"]
+__all__ = ["agreement", "labels", "name_of", "scores", "spending", "times"]
 
 _FIELDS_SHOWN = 12
 _ROWS_SHOWN = 40
@@ -58,9 +58,24 @@ def agreement(facts: Facts) -> Html | None:
         "agreement",
         "Agreement with gold labels",
         tag("p", "".join(lines)),
-        _models(facts),
+        None if facts.scorer else _models(facts),
         _matrix(facts, told) if told.are_classes and len(told.labels) <= _MATRIX_MAX else None,
         _scores(told) if told.are_classes else None,
+    )
+
+
+def scores(facts: Facts) -> Html | None:
+    """The section on what a scorer says of each model."""
+    if not facts.scorer or not facts.scores:
+        return None
+    left = facts.ungraded
+    ungraded = "1 answer without a grade is" if left == 1 else f"{count(left)} without a grade are"
+    return section(
+        "scores",
+        "Scores",
+        tag("p", "Scored by: ", tag("span", facts.scorer, class_="said")),
+        tag("p", f"{ungraded} in no count.") if left else None,
+        _models(facts, least=1),
     )
 
 
@@ -229,8 +244,8 @@ def _scores(told: Agreement) -> Html:
     return table("Each label by itself", heads, rows, numbers=(1, 2, 3, 4, 5))
 
 
-def _models(facts: Facts) -> Html | None:
-    if len(facts.scores) < 2:
+def _models(facts: Facts, least: int = 2) -> Html | None:
+    if len(facts.scores) < least:
         return None
     rows = [
         (

@@ -22,6 +22,7 @@ def render(facts: Facts) -> bytes:
         "Outcomes": ("outcomes", sections.outcomes(facts)),
         "Labels": ("labels", measures.labels(facts)),
         "Agreement": ("agreement", measures.agreement(facts)),
+        "Scores": ("scores", measures.scores(facts)),
         "Cost": ("cost", measures.spending(facts)),
         "Time": ("time", measures.times(facts)),
         "Errors": ("errors", sections.faults(facts)),

@@ -11,6 +11,7 @@ from batchyard.client.report.answers import closed_in
 from batchyard.client.results.answering import Reading
 from batchyard.client.results.outcomes import texts_of
 from batchyard.client.tabular.drafting import rows_in
+from batchyard.client.tabular.scoring import grades_of
 from batchyard.client.tabular.settling import Answers
 
 __all__ = ["Rowed", "Sheet", "read_rows", "sheet_of"]
@@ -33,7 +34,10 @@ class Sheet(Struct, frozen=True, kw_only=True):
 
 
 class Rowed(Struct, frozen=True, kw_only=True):
-    """A row and what became of it; `value` is None unless it succeeded."""
+    """A row and what became of it; `value` is None unless it succeeded.
+
+    `correct`: whether a scorer says that it is right, where there is one.
+    """
 
     custom_id: str
     row: dict[str, Any]
@@ -42,6 +46,7 @@ class Rowed(Struct, frozen=True, kw_only=True):
     code: str
     message: str
     value: Any
+    correct: bool | None
 
 
 def sheet_of(folder: Path) -> Sheet | None:
@@ -53,6 +58,7 @@ def sheet_of(folder: Path) -> Sheet | None:
 def read_rows(folder: Path, sheet: Sheet) -> Iterator[Rowed]:
     """Each row with its answer, in the order of the rows."""
     results = folder / "results.jsonl"
+    grades = grades_of(folder, sheet.reading)
     with Answers(folder, results, sheet.units, packed=sheet.packed) as answers:
         for one in rows_in(folder):
             answer = answers.answer(one.unit)
@@ -63,12 +69,14 @@ def read_rows(folder: Path, sheet: Sheet) -> Iterator[Rowed]:
                     value = sheet.reading.value(next(texts_of(answer.body), ""))
                 except ValueError as fault:
                     outcome, code, message = "invalid_output", "invalid_answer", str(fault)
+            row, grade = msgspec.json.decode(one.row), next(grades)
             yield Rowed(
                 custom_id=one.custom_id,
-                row=msgspec.json.decode(one.row),
+                row=row,
                 outcome=outcome,
                 source=answer.source if one.first or answer.source != "asked" else "same",
                 code=code,
                 message=message,
                 value=value,
+                correct=sheet.reading.is_right(value, row) if grade is None else grade.correct,
             )

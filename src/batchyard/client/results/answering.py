@@ -1,15 +1,14 @@
 """What an answer says: as a value, and as columns of a table."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Reading", "ReadingError", "flat", "flat_names"]
+from batchyard.client.results.scorers import Scorer, plain, unfenced
 
-_FENCE = re.compile(r"\A\s*```\w*\n(.*?)\n?```\s*\Z", re.DOTALL)
+__all__ = ["Reading", "ReadingError", "flat", "flat_names"]
 
 
 class ReadingError(ValueError):
@@ -21,7 +20,8 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `kind` is the one-liner that asked. `column` is where a text goes, `labels` are what there is
     to choose from, `schema` is the shape of an extract, `expected` the column of right answers.
-    `placeholders`: those of the text that was asked about must be in the answer.
+    `scorer` says what is right; without it what is the same. `placeholders`: those of the text
+    that was asked about must be in the answer.
     """
 
     kind: str
@@ -31,6 +31,7 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: dict[str, Any] | None = None
     expected: str | None = None
     placeholders: bool = False
+    scorer: Scorer | None = None
 
     def value(self, text: str) -> Any:
         """The value of an answer's text; ReadingError where it is none."""
@@ -50,18 +51,29 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The columns that a value fills."""
         if self.schema is not None and not self.labels:
             return flat_names(self.schema)
+        if self.scorer is not None and self.scorer.kind == "judge":
+            return (self.column, "correct", "reason")
         return (self.column, "correct") if self.expected else (self.column,)
 
-    def columns(self, value: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A value as columns, beside the row that it belongs to."""
+    def columns(self, value: Any) -> dict[str, Any]:
+        """A value as columns."""
         if value is None:
             return {}
         if self.schema is not None and not self.labels:
             return flat(value, self.names)
-        told = {self.column: value}
-        if self.expected and row.get(self.expected) is not None:
-            told["correct"] = _plain(value) == _plain(row[self.expected])
-        return told
+        return {self.column: value}
+
+    @property
+    def is_ruled(self) -> bool:
+        """Whether it is a rule that says what is right, and no judge or function."""
+        return self.expected is not None and (self.scorer is None or self.scorer.is_rule)
+
+    def is_right(self, value: Any, row: Mapping[str, Any]) -> bool | None:
+        """Whether a value is the expected one; None where no rule says so."""
+        expected = row.get(self.expected or "")
+        if value is None or expected is None or not self.is_ruled:
+            return None
+        return (self.scorer or Scorer()).is_right(value, expected)
 
     def _label(self, text: str) -> str:
         found = _json(text) if text.lstrip()[:1] in ("{", "`") else text
@@ -81,7 +93,7 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The label that was meant; capitals, quotes and a full stop do not matter."""
         if isinstance(said, str):
             for label in self.labels:
-                if _plain(said) == _plain(label):
+                if plain(said) == plain(label):
                     return label
         raise ReadingError(f"{said!r} is none of the labels {', '.join(self.labels)}.")
 
@@ -140,12 +152,7 @@ def _at(whole: Mapping[str, Any], place: str) -> Any:
 
 def _json(text: str) -> Any:
     """The JSON of an answer, which may stand in a fence."""
-    fenced = _FENCE.match(text)
     try:
-        return msgspec.json.decode(fenced[1] if fenced else text)
+        return msgspec.json.decode(unfenced(text))
     except msgspec.DecodeError as fault:
         raise ReadingError(f"The answer must be JSON: {fault}.") from fault
-
-
-def _plain(said: object) -> str:
-    return str(said).strip().strip("\"'`.").strip().casefold()

@@ -27,7 +27,7 @@ from batchyard.client.tables import Table, TableError, table_of, write_table
 from batchyard.client.tables.joining import added
 from batchyard.client.tabular.drafting import Drafted, keys_in, rows_in
 from batchyard.client.tabular.faithful import Faithful
-from batchyard.client.tabular.scoring import Answered, Score, scores_of
+from batchyard.client.tabular.scoring import Answered, Grade, Score, grades_of, scores_of
 from batchyard.client.tabular.settling import Answer, Answers
 from batchyard.places.remembered import AT_ONCE, ForgottenError, Remembered
 from batchyard.places.whole import publish
@@ -120,9 +120,12 @@ class RowCampaign(Campaign):
     def answers(self) -> Iterator[Answered]:
         """Each row with its answer, in the order of the rows; goes on to the end before."""
         self.run()
+        yield from self._all(grades_of(self.folder, self.sheet.reading))
+
+    def _all(self, grades: Iterator[Grade | None]) -> Iterator[Answered]:
         with self._answers() as found:
             for one in rows_in(self.folder):
-                yield self._answered(one, found.answer(one.unit))
+                yield self._answered(one, found.answer(one.unit), next(grades, None))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Each row as it came, with columns of its answer beside its own."""
@@ -167,7 +170,10 @@ class RowCampaign(Campaign):
     def _columns(self) -> Iterator[tuple[Answered, dict[str, Any]]]:
         for one in self.answers():
             told = dict.fromkeys(self.sheet.reading.names)
-            told |= self.sheet.reading.columns(_as_json(one.value), one.row)
+            told |= self.sheet.reading.columns(_as_json(one.value))
+            if self.sheet.reading.kind == "evaluate":
+                told["correct"] = one.correct
+                told |= {"reason": one.reason} if "reason" in told else {}
             told |= {name: getattr(one, name) for name in _FACTS}
             yield one, told
 
@@ -245,15 +251,16 @@ class RowCampaign(Campaign):
 
     def scores(self) -> list[Score]:
         """How many answers of each model are the expected ones; for `evaluate`."""
-        if self.sheet.reading.expected is None:
+        if self.sheet.reading.kind != "evaluate":
             raise ValueError("Only what was asked with `evaluate` has scores.")
         return scores_of(self.answers(), self.sheet.reading)
 
     def _answers(self) -> Answers:
         return Answers(self.folder, self.results_path, self.sheet.units, packed=self.sheet.packed)
 
-    def _answered(self, one: Drafted, answer: Answer) -> Answered:
+    def _answered(self, one: Drafted, answer: Answer, grade: Grade | None = None) -> Answered:
         outcome, value, error = str(answer.outcome), None, None
+        row: dict[str, Any] = msgspec.json.decode(one.row)
         if answer.outcome == "succeeded":
             try:
                 value = self._value(answer.body)
@@ -261,9 +268,11 @@ class RowCampaign(Campaign):
                 outcome, error = "invalid_output", str(fault)
         else:
             error = answer.message or answer.code or None
+        if grade is None:
+            grade = Grade(self.sheet.reading.is_right(value, row))
         return Answered(
             custom_id=one.custom_id,
-            row=msgspec.json.decode(one.row),
+            row=row,
             outcome=outcome,
             value=value,
             error=error,
@@ -271,6 +280,8 @@ class RowCampaign(Campaign):
             input_tokens=answer.input_tokens if one.first else 0,
             output_tokens=answer.output_tokens if one.first else 0,
             cost_usd=self._cost(answer) if one.first else 0.0,
+            correct=grade.correct,
+            reason=grade.reason,
         )
 
     def _cost(self, answer: Answer) -> float | None:

@@ -75,13 +75,14 @@ class Terms(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Asking:
-    """What is asked of rows, and how the answers are read."""
+    """What is asked of rows, and how the answers are read; `opens` makes the campaign."""
 
     rows: Any
     ask: Callable[[Row], Request | None]
     reading: Reading
     packed: bool = False
     shape: Any = None
+    opens: Callable[..., RowCampaign] = RowCampaign
 
 
 def start(asking: Asking, terms: Terms) -> RowCampaign:
@@ -233,7 +234,7 @@ class _Start:
         return True
 
     def _open(self, folder: Path) -> RowCampaign:
-        return RowCampaign(folder, self._key, shape=self._asking.shape)
+        return self._asking.opens(folder, self._key, shape=self._asking.shape)
 
 
 def _is_there(folder: Path, identity: str) -> bool:
