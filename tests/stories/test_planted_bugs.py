@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
-from sqlalchemy import and_, select, update
+from sqlalchemy import Integer, and_, bindparam, select, update
 
 from batchyard.flow import keeping, recording, shift
 from batchyard.places.store import (
@@ -50,12 +50,14 @@ def burial_leaves_the_epoch(patch: pytest.MonkeyPatch) -> None:
 
 def any_free_shard_is_taken_back(patch: pytest.MonkeyPatch) -> None:
     """A worker that was given up goes on, though others have had its shard since."""
-
-    def lapsed(batch_id: str, position: int, _epoch: int) -> Any:
-        mine = (shards.c.batch_id == batch_id, shards.c.position == position)
-        return and_(*mine, shards.c.worker.is_(None))
-
-    patch.setattr(leases, "lapsed", lapsed)
+    free = and_(
+        shards.c.batch_id == bindparam("the_batch"),
+        shards.c.position == bindparam("the_position"),
+        shards.c.worker.is_(None),
+    )
+    ours = {"worker": bindparam("the_worker"), "epoch": bindparam("the_epoch", type_=Integer) - 1}
+    patch.setattr(leases, "_LAPSED", select(shards.c.position).where(free))
+    patch.setattr(leases, "_TAKE_BACK", update(shards).where(free).values(ours))
 
 
 def a_failed_piece_is_forgotten(patch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Connection,
+    String,
     and_,
     bindparam,
     delete,
@@ -33,7 +34,6 @@ from batchyard.places.store.rows import (
     Unanswered,
 )
 from batchyard.places.store.schema import batches, segments, shards, workers
-from batchyard.places.store.workers import free_courses
 from batchyard.wire.objects import BatchErrors, BatchStatus
 
 __all__ = ["Courses"]
@@ -53,18 +53,12 @@ class Courses:
     def take_course(self, batch_id: str, worker: str) -> bool:
         """Take a batch in hand for its next step; False when another worker was quicker."""
         with self._store.writing() as connection:
-            return _moved(
-                connection,
-                update(batches)
-                .where(batches.c.id == batch_id, batches.c.steward.is_(None))
-                .where(select(workers.c.id).where(workers.c.id == worker).exists())
-                .values(steward=worker),
-            )
+            return _moved(connection, _TAKE, {"the_batch": batch_id, "the_worker": worker})
 
     def leave_course(self, batch_id: str, worker: str) -> None:
         """Let a batch go after its step, or when the step could not be taken."""
         with self._store.writing() as connection:
-            free_courses(connection, and_(batches.c.id == batch_id, batches.c.steward == worker))
+            connection.execute(_LEAVE, {"the_batch": batch_id, "the_worker": worker})
 
     def next_expiry(self, now: int) -> int | None:
         """When the next running batch reaches the end of its window."""
@@ -149,7 +143,7 @@ class Courses:
                 .values(**values),
             )
             if moved:
-                connection.execute(insert(shards), _shard_rows(course.id, new))
+                connection.execute(_CUT, _shard_rows(course.id, new))
                 enqueue(connection, course.id, course.project_id, asked)
                 admit_waiting(connection, course.project_id, now)
             self._reach("populate.before_commit")
@@ -174,19 +168,13 @@ class Courses:
     def unanswered(self, batch_id: str) -> list[Unanswered]:
         """The shards of a batch that lack an answer, in input order."""
         with self._store.reading() as connection:
-            rows = connection.execute(
-                select(*(shards.c[name] for name in Unanswered.__struct_fields__))
-                .where(shards.c.batch_id == batch_id, shards.c.remaining > 0)
-                .order_by(shards.c.position)
-            )
+            rows = connection.execute(_UNANSWERED, {"the_batch": batch_id})
             return [Unanswered(**row._mapping) for row in rows]
 
     def segments(self, batch_id: str) -> list[SegmentMark]:
         """All that is recorded of a batch, in the order of its writing."""
         with self._store.reading() as connection:
-            rows = connection.execute(
-                select(segments).where(segments.c.batch_id == batch_id).order_by(segments.c.blob)
-            )
+            rows = connection.execute(_SEGMENTS, {"the_batch": batch_id})
             return [SegmentMark(**row._mapping) for row in rows]
 
     def finish(
@@ -210,8 +198,8 @@ class Courses:
             if moved:
                 for file in new_files.values():
                     insert_file(connection, file)
-                for table in (shards, segments):
-                    connection.execute(delete(table).where(table.c.batch_id == course.id))
+                for drop in _DROP:
+                    connection.execute(drop, {"the_batch": course.id})
                 release(connection, course.id)
                 admit_waiting(connection, course.project_id, now)
                 tell(connection, f"batch.{end}", course.id, now)
@@ -246,6 +234,27 @@ _DUE = (
 _NEXT_EXPIRY = select(func.min(batches.c.expires_at)).where(
     batches.c.status == "in_progress", batches.c.expires_at > _NOW
 )
+_THE_BATCH = bindparam("the_batch", type_=String)
+_THE_WORKER = bindparam("the_worker", type_=String)
+_TAKE = (
+    update(batches)
+    .where(batches.c.id == _THE_BATCH, batches.c.steward.is_(None))
+    .where(select(workers.c.id).where(workers.c.id == _THE_WORKER).exists())
+    .values(steward=_THE_WORKER)
+)
+_LEAVE = (
+    update(batches)
+    .where(batches.c.id == _THE_BATCH, batches.c.steward == _THE_WORKER)
+    .values(steward=None)
+)
+_CUT = insert(shards)
+_UNANSWERED = (
+    select(*(shards.c[name] for name in Unanswered.__struct_fields__))
+    .where(shards.c.batch_id == _THE_BATCH, shards.c.remaining > 0)
+    .order_by(shards.c.position)
+)
+_SEGMENTS = select(segments).where(segments.c.batch_id == _THE_BATCH).order_by(segments.c.blob)
+_DROP = [delete(table).where(table.c.batch_id == _THE_BATCH) for table in (shards, segments)]
 
 
 def _course(row: Any) -> Course:
@@ -269,5 +278,5 @@ def _failed(errors: BatchErrors, now: int) -> dict[str, Any]:
     }
 
 
-def _moved(connection: Connection, statement: Any) -> bool:
-    return connection.execute(statement).rowcount == 1
+def _moved(connection: Connection, statement: Any, of: dict[str, str] | None = None) -> bool:
+    return connection.execute(statement, of).rowcount == 1

@@ -135,11 +135,12 @@ def insert_file(connection: Connection, file: FileRow) -> File:
     """Name the bytes of a file within a transaction."""
     values = msgspec.structs.asdict(file)
     values["parts"] = msgspec.to_builtins(file.parts)
-    connection.execute(insert(files).values(**values))
+    connection.execute(_NAME, values)
     return _file(file)
 
 
-# Asked for each draw of lines and each download, so built once.
+# Executed for each draw of lines, each download and each end of a batch, so built once.
+_NAME = insert(files)
 _ONE_FILE = select(files).where(
     files.c.id == bindparam("the_file"), files.c.project_id == bindparam("the_project")
 )

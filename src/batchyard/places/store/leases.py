@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Connection,
+    Integer,
+    String,
     and_,
     bindparam,
     case,
@@ -17,7 +18,7 @@ from sqlalchemy import (
 
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.opening import Store
-from batchyard.places.store.pieces import holds, lapsed, record
+from batchyard.places.store.pieces import LAPSED, holds, lapse_of, record
 from batchyard.places.store.rows import Lease, Recording, ShardMark, Waiting
 from batchyard.places.store.schema import batches, shards, workers
 
@@ -40,29 +41,15 @@ class Leases:
 
         A worker that was given up gets none until it has signed on anew.
         """
-        free = (
-            select(shards.c.position)
-            .where(shards.c.batch_id == batch_id, shards.c.model == model)
-            .where(shards.c.worker.is_(None), shards.c.remaining > 0)
-            .order_by(shards.c.position)
-            .limit(most)
-        )
+        asked = {"the_batch": batch_id, "the_worker": worker}
         with self._store.writing() as connection:
-            batch = connection.execute(
-                select(*_LEASE_OF_BATCH)
-                .where(batches.c.id == batch_id, *_open(now))
-                .where(select(workers.c.id).where(workers.c.id == worker).exists())
-            ).first()
+            batch = connection.execute(_BATCH_OF_LEASE, asked | {"now": now}).first()
             if batch is None:
                 return []
-            positions = list(connection.execute(free).scalars())
-            mine = and_(shards.c.batch_id == batch_id, shards.c.position.in_(positions))
-            connection.execute(
-                update(shards).where(mine).values(worker=worker, epoch=shards.c.epoch + 1)
-            )
-            rows = connection.execute(
-                select(*_LEASE_OF_SHARD).where(mine).order_by(shards.c.position)
-            ).all()
+            free = connection.execute(_FREE, asked | {"the_model": model, "most": most})
+            mine = asked | {"positions": list(free.scalars())}
+            connection.execute(_LEASE, mine)
+            rows = connection.execute(_LEASED, mine).all()
         self._reach("lease.after_commit")
         return [
             Lease(
@@ -82,12 +69,8 @@ class Leases:
         """Give back shards of which no line is under way."""
         with self._store.writing() as connection:
             for batch_id, position in held:
-                connection.execute(
-                    update(shards)
-                    .where(shards.c.batch_id == batch_id, shards.c.position == position)
-                    .where(shards.c.worker == worker)
-                    .values(worker=None, epoch=shards.c.epoch + 1)
-                )
+                mine = {"the_batch": batch_id, "the_position": position, "the_worker": worker}
+                connection.execute(_GIVE_BACK, mine)
 
     def take_back(self, worker: str, leases: Iterable[Lease]) -> set[tuple[str, int]]:
         """Go on with leases that were taken from a worker; tells which of them are lost to it.
@@ -97,25 +80,16 @@ class Leases:
         lost = set()
         with self._store.writing() as connection:
             for lease in leases:
-                mine = lapsed(lease.batch_id, lease.position, lease.epoch)
-                taken = connection.execute(
-                    update(shards)
-                    .where(mine, shards.c.remaining > 0)
-                    .values(worker=worker, epoch=lease.epoch)
-                )
+                again = lapse_of(lease.batch_id, lease.position, lease.epoch)
+                taken = connection.execute(_TAKE_BACK, again | {"the_worker": worker})
                 if not taken.rowcount:
                     lost.add((lease.batch_id, lease.position))
         return lost
 
     def halted(self, batch_ids: Iterable[str]) -> dict[str, bool]:
         """Which of these batches give out nothing more: True where one ends, False in a pause."""
-        ending = batches.c.status != "in_progress"
         with self._store.reading() as connection:
-            rows = connection.execute(
-                select(batches.c.id, ending.label("ending"))
-                .where(batches.c.id.in_(list(batch_ids)))
-                .where(or_(ending, batches.c.paused_at.is_not(None)))
-            )
+            rows = connection.execute(_HALTED, {"ids": list(batch_ids)})
             return {row.id: bool(row.ending) for row in rows}
 
     def record(self, worker: str, piece: Recording) -> set[tuple[str, int]]:
@@ -141,46 +115,80 @@ def _may_write(connection: Connection, worker: str, mark: ShardMark) -> bool:
     lease = (mark.batch_id, mark.position, mark.epoch)
     if holds(connection, worker, *lease):
         return True
-    return connection.execute(select(shards.c.position).where(lapsed(*lease))).first() is not None
+    return connection.execute(_LAPSED, lapse_of(*lease)).first() is not None
 
 
-_LEASE_OF_BATCH = [
-    batches.c.endpoint,
-    batches.c.project_id,
-    batches.c.expires_at,
-    batches.c.line_id_prefix,
-    batches.c.input_file_id,
-    batches.c.model,
-    batches.c.budget,
-]
-
-_LEASE_OF_SHARD = [shards.c[name] for name in Lease.__struct_fields__ if name in shards.c]
-
-
-def _open(now: int | ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
-    """The conditions under which a batch gives shards out."""
-    return (
-        batches.c.status == "in_progress",
-        batches.c.expires_at > now,
-        batches.c.admitted_at.is_not(None),
-        batches.c.paused_at.is_(None),
+# Executed with each turn of each worker, so built once.
+_THE_BATCH = bindparam("the_batch", type_=String)
+_THE_WORKER = bindparam("the_worker", type_=String)
+# The conditions under which a batch gives shards out.
+_OPEN = (
+    batches.c.status == "in_progress",
+    batches.c.expires_at > bindparam("now", type_=BigInteger),
+    batches.c.admitted_at.is_not(None),
+    batches.c.paused_at.is_(None),
+)
+_BATCH_OF_LEASE = (
+    select(
+        batches.c.endpoint,
+        batches.c.project_id,
+        batches.c.expires_at,
+        batches.c.line_id_prefix,
+        batches.c.input_file_id,
+        batches.c.model,
+        batches.c.budget,
     )
-
-
-# Asked with each turn of each worker, so built once.
-_FREE = case((shards.c.worker.is_(None), 1), else_=0)
+    .where(batches.c.id == _THE_BATCH, *_OPEN)
+    .where(select(workers.c.id).where(workers.c.id == _THE_WORKER).exists())
+)
+_FREE = (
+    select(shards.c.position)
+    .where(shards.c.batch_id == _THE_BATCH, shards.c.model == bindparam("the_model"))
+    .where(shards.c.worker.is_(None), shards.c.remaining > 0)
+    .order_by(shards.c.position)
+    .limit(bindparam("most", type_=Integer))
+)
+_MINE = and_(
+    shards.c.batch_id == _THE_BATCH,
+    shards.c.position.in_(bindparam("positions", expanding=True)),
+)
+_LEASE = update(shards).where(_MINE).values(worker=_THE_WORKER, epoch=shards.c.epoch + 1)
+_LEASED = (
+    select(*(shards.c[name] for name in Lease.__struct_fields__ if name in shards.c))
+    .where(_MINE)
+    .order_by(shards.c.position)
+)
+_GIVE_BACK = (
+    update(shards)
+    .where(shards.c.batch_id == _THE_BATCH, shards.c.position == bindparam("the_position"))
+    .where(shards.c.worker == _THE_WORKER)
+    .values(worker=None, epoch=shards.c.epoch + 1)
+)
+_LAPSED = select(shards.c.position).where(LAPSED)
+_TAKE_BACK = (
+    update(shards)
+    .where(LAPSED, shards.c.remaining > 0)
+    .values(worker=_THE_WORKER, epoch=shards.c.epoch - 1)
+)
+_ENDING = batches.c.status != "in_progress"
+_HALTED = (
+    select(batches.c.id, _ENDING.label("ending"))
+    .where(batches.c.id.in_(bindparam("ids", expanding=True)))
+    .where(or_(_ENDING, batches.c.paused_at.is_not(None)))
+)
+_IS_FREE = case((shards.c.worker.is_(None), 1), else_=0)
 _WAITING = (
     select(
         shards.c.batch_id,
         shards.c.model,
-        func.sum(_FREE).label("shards"),
-        func.sum(1 - _FREE).label("held"),
+        func.sum(_IS_FREE).label("shards"),
+        func.sum(1 - _IS_FREE).label("held"),
         batches.c.expires_at,
         batches.c.sequence,
         batches.c.priority,
     )
     .join(batches, batches.c.id == shards.c.batch_id)
-    .where(*_open(bindparam("now", type_=BigInteger)))
+    .where(*_OPEN)
     .where(shards.c.remaining > 0)
     .group_by(
         shards.c.batch_id,
@@ -189,5 +197,5 @@ _WAITING = (
         batches.c.sequence,
         batches.c.priority,
     )
-    .having(func.sum(_FREE) > 0)
+    .having(func.sum(_IS_FREE) > 0)
 )

@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.faults import Reach, nothing
@@ -68,29 +68,23 @@ def tell(connection: Connection, type: str, batch_id: str, now: int) -> None:
 
     The ids follow from the batch's, so that they need no chance and the same end is told once.
     """
-    listening = connection.execute(
-        select(
-            webhook_endpoints.c.id, webhook_endpoints.c.project_id, webhook_endpoints.c.event_types
-        )
-        .join(batches, batches.c.project_id == webhook_endpoints.c.project_id)
-        .where(batches.c.id == batch_id, webhook_endpoints.c.disabled_at.is_(None))
-        .order_by(webhook_endpoints.c.sequence)
-    ).all()
+    listening = connection.execute(_LISTENING, {"the_batch": batch_id}).all()
     told = [one for one in listening if type in one.event_types]
     if not told:
         return
     event_id = "evt_" + _hex32(batch_id, type)
     connection.execute(
-        insert(events).values(
-            id=event_id,
-            project_id=told[0].project_id,
-            type=type,
-            batch_id=batch_id,
-            created_at=now,
-        )
+        _NOTE,
+        {
+            "id": event_id,
+            "project_id": told[0].project_id,
+            "type": type,
+            "batch_id": batch_id,
+            "created_at": now,
+        },
     )
     connection.execute(
-        insert(deliveries),
+        _DELIVER,
         [
             {
                 "id": "wh_" + _hex32(event_id, one.id),
@@ -103,6 +97,16 @@ def tell(connection: Connection, type: str, batch_id: str, now: int) -> None:
             for one in told
         ],
     )
+
+
+# Executed as each batch ends, so built once.
+_LISTENING = (
+    select(webhook_endpoints.c.id, webhook_endpoints.c.project_id, webhook_endpoints.c.event_types)
+    .join(batches, batches.c.project_id == webhook_endpoints.c.project_id)
+    .where(batches.c.id == bindparam("the_batch"), webhook_endpoints.c.disabled_at.is_(None))
+    .order_by(webhook_endpoints.c.sequence)
+)
+_NOTE, _DELIVER = insert(events), insert(deliveries)
 
 
 def give_up(connection: Connection, endpoint_id: str, fault: str) -> None:

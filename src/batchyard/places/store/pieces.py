@@ -3,13 +3,13 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, insert, select, update
 
 from batchyard.places.store.rows import BatchTally, Recording, SegmentMark
 from batchyard.places.store.schema import batches, segments, shards
 from batchyard.places.store.usage import TALLIED, add_usage, halt_over_budget
 
-__all__ = ["holds", "lapsed", "record"]
+__all__ = ["LAPSED", "holds", "lapse_of", "record"]
 
 
 def holds(connection: Connection, worker: str, batch_id: str, position: int, epoch: int) -> bool:
@@ -18,32 +18,28 @@ def holds(connection: Connection, worker: str, batch_id: str, position: int, epo
     return found is not None and (found.worker, found.epoch) == (worker, epoch)
 
 
-def lapsed(batch_id: str, position: int, epoch: int) -> ColumnElement[bool]:
-    """Whether a lease was ended for its holder, and the batch runs and has given it to nobody.
-
-    Each lease and each end of one is an epoch of its own.
-    """
-    runs = select(batches.c.id).where(batches.c.id == batch_id, batches.c.status == "in_progress")
-    return and_(
-        shards.c.batch_id == batch_id,
-        shards.c.position == position,
-        shards.c.worker.is_(None),
-        shards.c.epoch == epoch + 1,
-        runs.exists(),
-    )
-
-
-_HOLDER = select(shards.c.worker, shards.c.epoch).where(
-    shards.c.batch_id == bindparam("the_batch"), shards.c.position == bindparam("the_position")
-)
+def lapse_of(batch_id: str, position: int, epoch: int) -> dict[str, object]:
+    """The lease of which `LAPSED` is asked; each lease and each end of one is an epoch."""
+    return {"the_batch": batch_id, "the_position": position, "the_epoch": epoch + 1}
 
 
 # Executed for each piece, so built once.
+_THE_SHARD = and_(
+    shards.c.batch_id == bindparam("the_batch"), shards.c.position == bindparam("the_position")
+)
+_HOLDER = select(shards.c.worker, shards.c.epoch).where(_THE_SHARD)
+# Whether a lease was ended for its holder, and the batch runs and has given it to nobody.
+LAPSED = and_(
+    _THE_SHARD,
+    shards.c.worker.is_(None),
+    shards.c.epoch == bindparam("the_epoch"),
+    select(batches.c.id)
+    .where(batches.c.id == bindparam("the_batch"), batches.c.status == "in_progress")
+    .exists(),
+)
 _MARK = (
     update(shards)
-    .where(
-        shards.c.batch_id == bindparam("the_batch"), shards.c.position == bindparam("the_position")
-    )
+    .where(_THE_SHARD)
     .values(
         answered=bindparam("the_mask"),
         remaining=bindparam("the_rest"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, String, bindparam, delete, func, insert, or_, select, update
 
 from batchyard.places.store.opening import Store
 from batchyard.places.store.rows import AskedModel, Headroom, Holder, Shortage
@@ -36,11 +36,12 @@ def enqueue(
 ) -> None:
     """Note what a batch asks of its models; nothing is held yet."""
     rows = [
-        msgspec.structs.asdict(one) | {"batch_id": batch_id, "project_id": project_id}
+        msgspec.structs.asdict(one)
+        | {"batch_id": batch_id, "project_id": project_id, "held": False}
         for one in asked
     ]
     if rows:
-        connection.execute(insert(batch_models).values(held=False), rows)
+        connection.execute(_ENQUEUE, rows)
 
 
 def lacking(
@@ -59,11 +60,7 @@ def lacking(
 
 def release(connection: Connection, batch_id: str) -> None:
     """Give back what a batch holds."""
-    connection.execute(
-        update(batch_models)
-        .where(batch_models.c.batch_id == batch_id, batch_models.c.held)
-        .values(held=False)
-    )
+    connection.execute(_RELEASE, {"the_batch": batch_id})
 
 
 def admit_waiting(connection: Connection, project_id: str, now: int) -> list[str]:
@@ -98,13 +95,7 @@ def admit_waiting(connection: Connection, project_id: str, now: int) -> list[str
 
 
 def _waiting(connection: Connection, project_id: str) -> dict[str, dict[str, int]]:
-    rows = connection.execute(
-        select(batches.c.id, batch_models.c.model, batch_models.c.tokens)
-        .outerjoin(batch_models, batch_models.c.batch_id == batches.c.id)
-        .where(batches.c.status == "in_progress", batches.c.admitted_at.is_(None))
-        .where(batches.c.project_id == project_id)
-        .order_by(batches.c.sequence)
-    )
+    rows = connection.execute(_WAITING, {"the_project": project_id})
     waiting: dict[str, dict[str, int]] = {}
     for row in rows:
         asked = waiting.setdefault(row.id, {})
@@ -116,14 +107,8 @@ def _waiting(connection: Connection, project_id: str) -> dict[str, dict[str, int
 def _hold(connection: Connection, batch_ids: Sequence[str], now: int) -> None:
     if not batch_ids:
         return
-    connection.execute(
-        update(batches)
-        .where(batches.c.id.in_(batch_ids), batches.c.status == "in_progress")
-        .values(admitted_at=now)
-    )
-    connection.execute(
-        update(batch_models).where(batch_models.c.batch_id.in_(batch_ids)).values(held=True)
-    )
+    connection.execute(_ADMIT, {"ids": batch_ids, "now": now})
+    connection.execute(_HOLD, {"ids": batch_ids})
 
 
 class Limits(dict[str, int | None]):
@@ -134,31 +119,59 @@ class Limits(dict[str, int | None]):
 
 
 def _limits(connection: Connection, project_id: str) -> Limits:
-    # Where transactions run side by side, the locked rows let one after the other sum up.
-    rows = connection.execute(
-        select(rate_limits.c.model, rate_limits.c.enqueued_tokens_max)
-        .where(rate_limits.c.project_id == project_id)
-        .with_for_update()
-    )
+    rows = connection.execute(_LIMITS, {"the_project": project_id})
     return Limits((row.model, row.enqueued_tokens_max) for row in rows)
 
 
 def _used(
     connection: Connection, project_id: str, models: Iterable[str] | None = None
 ) -> dict[str, int]:
-    query = (
-        select(batch_models.c.model, func.sum(batch_models.c.tokens))
-        .where(batch_models.c.project_id == project_id, batch_models.c.held)
-        .group_by(batch_models.c.model)
-    )
+    asked: dict[str, object] = {"the_project": project_id}
+    query = _USED
     if models is not None:
-        query = query.where(batch_models.c.model.in_(list(models)))
-    return {model: int(tokens) for model, tokens in connection.execute(query)}
+        query, asked["models"] = _USED_OF, list(models)
+    return {model: int(tokens) for model, tokens in connection.execute(query, asked)}
 
 
 def quota_of(connection: Connection, project_id: str) -> tuple[Limits, dict[str, int]]:
     """A project's limits, and what is used of them, by model."""
     return _limits(connection, project_id), _used(connection, project_id)
+
+
+# Executed as each batch begins and ends, so built once.
+_PROJECT = bindparam("the_project", type_=String)
+_THESE = bindparam("ids", type_=String, expanding=True)
+_ENQUEUE = insert(batch_models)
+_RELEASE = (
+    update(batch_models)
+    .where(batch_models.c.batch_id == bindparam("the_batch"), batch_models.c.held)
+    .values(held=False)
+)
+_WAITING = (
+    select(batches.c.id, batch_models.c.model, batch_models.c.tokens)
+    .outerjoin(batch_models, batch_models.c.batch_id == batches.c.id)
+    .where(batches.c.status == "in_progress", batches.c.admitted_at.is_(None))
+    .where(batches.c.project_id == _PROJECT)
+    .order_by(batches.c.sequence)
+)
+_ADMIT = (
+    update(batches)
+    .where(batches.c.id.in_(_THESE), batches.c.status == "in_progress")
+    .values(admitted_at=bindparam("now"))
+)
+_HOLD = update(batch_models).where(batch_models.c.batch_id.in_(_THESE)).values(held=True)
+# Where transactions run side by side, the locked rows let one after the other sum up.
+_LIMITS = (
+    select(rate_limits.c.model, rate_limits.c.enqueued_tokens_max)
+    .where(rate_limits.c.project_id == _PROJECT)
+    .with_for_update()
+)
+_USED = (
+    select(batch_models.c.model, func.sum(batch_models.c.tokens))
+    .where(batch_models.c.project_id == _PROJECT, batch_models.c.held)
+    .group_by(batch_models.c.model)
+)
+_USED_OF = _USED.where(batch_models.c.model.in_(bindparam("models", expanding=True)))
 
 
 class Quotas:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, func, insert, select
+import msgspec
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, select
 
 from batchyard.places.store.opening import Store
 from batchyard.places.store.quota import ENDED, quota_of
@@ -20,14 +21,11 @@ class Standings:
 
     def say_lanes(self, worker: str, rows: Sequence[LaneRow]) -> None:
         """Replace what a worker said of its lanes; one that was given up says nothing."""
-        alive = select(workers.c.id).where(workers.c.id == worker)
         with self._store.writing() as connection:
             forget_lanes(connection, [worker])
-            if rows and connection.execute(alive).first():
-                connection.execute(
-                    insert(lanes).values(worker=worker),
-                    [{name: getattr(row, name) for name in row.__struct_fields__} for row in rows],
-                )
+            if rows and connection.execute(_ALIVE, {"the_worker": worker}).first():
+                said = [msgspec.structs.asdict(row) | {"worker": worker} for row in rows]
+                connection.execute(_SAY, said)
 
     def standings(
         self, batch_ids: Sequence[str], steady: float
@@ -59,7 +57,13 @@ class Standings:
 
 def forget_lanes(connection: Connection, worker_ids: Sequence[str]) -> None:
     """Drop what workers said that are gone, or say it anew."""
-    connection.execute(delete(lanes).where(lanes.c.worker.in_(worker_ids)))
+    connection.execute(_FORGET, {"ids": list(worker_ids)})
+
+
+# Executed with turns of each worker, so built once.
+_ALIVE = select(workers.c.id).where(workers.c.id == bindparam("the_worker"))
+_SAY = insert(lanes)
+_FORGET = delete(lanes).where(lanes.c.worker.in_(bindparam("ids", expanding=True)))
 
 
 _STANDING = [

@@ -1,11 +1,11 @@
 """Which workers live, and what is freed when one does not."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import (
     Connection,
     Float,
+    String,
     bindparam,
     delete,
     func,
@@ -21,7 +21,7 @@ from batchyard.places.store.opening import Store
 from batchyard.places.store.schema import batches, shards, workers
 from batchyard.places.store.standing import forget_lanes
 
-__all__ = ["Workers", "free_courses"]
+__all__ = ["Workers"]
 
 
 class Workers:
@@ -34,17 +34,13 @@ class Workers:
         """Enter a worker that holds nothing; times are of the steady clock."""
         with self._store.writing() as connection:
             _forsake(connection, [worker])
-            connection.execute(insert(workers).values(id=worker, alive_until=alive_until))
+            connection.execute(_ENTER, {"id": worker, "alive_until": alive_until})
 
     def renew(self, worker: str, alive_until: float) -> bool:
         """Prolong a worker's leases; False when it was buried meanwhile and holds none."""
         with self._store.writing() as connection:
-            return (
-                connection.execute(
-                    update(workers).where(workers.c.id == worker).values(alive_until=alive_until)
-                ).rowcount
-                == 1
-            )
+            prolonged = connection.execute(_PROLONG, {"the_worker": worker, "until": alive_until})
+            return prolonged.rowcount == 1
 
     def bury(self, now: float, *, also: Sequence[str] = ()) -> None:
         """Free what dead workers held, at a loss: those whose time is over and those named."""
@@ -72,10 +68,7 @@ class Workers:
     def sign_off(self, worker: str) -> None:
         """Give back all a worker holds, without counting it as a loss."""
         with self._store.writing() as connection:
-            _free_shards(connection, [worker])
-            free_courses(connection, batches.c.steward == worker)
-            forget_lanes(connection, [worker])
-            connection.execute(delete(workers).where(workers.c.id == worker))
+            _forsake(connection, [worker])
 
 
 # Asked with each turn of each worker, so built once.
@@ -86,6 +79,19 @@ _DEAD = select(workers.c.id).where(
     )
 )
 _FIRST_DEATH = select(func.min(workers.c.alive_until))
+_ENTER = insert(workers)
+_PROLONG = (
+    update(workers)
+    .where(workers.c.id == bindparam("the_worker"))
+    .values(alive_until=bindparam("until"))
+)
+# What these held is free.
+_THESE = bindparam("ids", type_=String, expanding=True)
+_FREE_SHARDS = (
+    update(shards).where(shards.c.worker.in_(_THESE)).values(worker=None, epoch=shards.c.epoch + 1)
+)
+_FREE_COURSES = update(batches).where(batches.c.steward.in_(_THESE)).values(steward=None)
+_STRIKE_OFF = delete(workers).where(workers.c.id.in_(_THESE))
 
 
 def _count_losses(connection: Connection, ids: Sequence[str]) -> None:
@@ -101,18 +107,8 @@ def _count_losses(connection: Connection, ids: Sequence[str]) -> None:
 
 def _forsake(connection: Connection, ids: Sequence[str]) -> None:
     """Free all that these workers held, and strike them off."""
-    _free_shards(connection, ids)
-    free_courses(connection, batches.c.steward.in_(ids))
+    these = {"ids": list(ids)}
+    connection.execute(_FREE_SHARDS, these)
+    connection.execute(_FREE_COURSES, these)
     forget_lanes(connection, ids)
-    connection.execute(delete(workers).where(workers.c.id.in_(ids)))
-
-
-def _free_shards(connection: Connection, ids: Sequence[str]) -> None:
-    """End the leases of these workers."""
-    held = shards.c.worker.in_(ids)
-    connection.execute(update(shards).where(held).values(worker=None, epoch=shards.c.epoch + 1))
-
-
-def free_courses(connection: Connection, which: Any) -> None:
-    """Let go of batches whose step somebody had in hand."""
-    connection.execute(update(batches).where(which).values(steward=None))
+    connection.execute(_STRIKE_OFF, these)
