@@ -10,6 +10,10 @@ from tests.stories.world import PROJECT, World
 __all__ = ["listen_to_ends", "look_at_outbox"]
 
 TERMINAL = ("completed", "failed", "expired", "cancelled")
+_ENDS = select(batches.c.id, batches.c.status).where(batches.c.status.in_(TERMINAL))
+_TOLD = select(events.c.batch_id, events.c.type).join(
+    deliveries, deliveries.c.event_id == events.c.id
+)
 
 
 def listen_to_ends(world: World) -> None:
@@ -28,13 +32,7 @@ def listen_to_ends(world: World) -> None:
 def look_at_outbox(world: World) -> None:
     """Hold the events against the batches, as one moment shows them both."""
     with world.store.reading() as connection:
-        ends = connection.execute(
-            select(batches.c.id, batches.c.status).where(batches.c.status.in_(TERMINAL))
-        ).all()
-        told = connection.execute(
-            select(events.c.batch_id, events.c.type).join(
-                deliveries, deliveries.c.event_id == events.c.id
-            )
-        ).all()
+        ends = connection.execute(_ENDS).all()
+        told = connection.execute(_TOLD).all()
     ended = sorted((row.id, f"batch.{row.status}") for row in ends)
     assert ended == sorted((row.batch_id, row.type) for row in told), "not told as it ended"

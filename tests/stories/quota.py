@@ -10,6 +10,9 @@ from tests.stories.world import PROJECT, World
 __all__ = ["look_at_quota", "set_quota"]
 
 TERMINAL = ("completed", "failed", "expired", "cancelled")
+_ASKED = select(batch_models, batches.c.status, batches.c.admitted_at).join(
+    batches, batches.c.id == batch_models.c.batch_id
+)
 
 
 def set_quota(world: World) -> None:
@@ -21,11 +24,7 @@ def set_quota(world: World) -> None:
 def look_at_quota(world: World) -> None:
     """Hold what is held against the batches it is held for, the limit, and those that wait."""
     with world.store.reading() as connection:
-        rows = connection.execute(
-            select(batch_models, batches.c.status, batches.c.admitted_at).join(
-                batches, batches.c.id == batch_models.c.batch_id
-            )
-        ).all()
+        rows = connection.execute(_ASKED).all()
     for row in rows:
         entitled = row.admitted_at is not None and row.status not in TERMINAL
         assert row.held == entitled, f"{row.batch_id} ({row.status}) holds: {row.held}"

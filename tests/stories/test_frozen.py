@@ -1,14 +1,12 @@
 """Workers that stand still for longer than their lease, on a virtual clock."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
-import structlog
 
-from batchyard.places.store import Store, open_store
+from batchyard.places.store import Store
 from batchyard.wire.objects import Batch
 from tests.stories.loop import run_virtually
 from tests.stories.story import judge
@@ -18,14 +16,6 @@ from tests.stories.world import PROJECT, World
 LINES = 40
 # Longer than a lease.
 LONG = 20.0
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('frozen') / 'store.sqlite'}")
-    with structlog.testing.capture_logs():
-        yield opened
-    opened.close()
 
 
 async def frozen(world: World) -> Batch:
@@ -73,12 +63,12 @@ async def late_and_cancelled(world: World) -> None:
 )
 @pytest.mark.parametrize("seed", range(5))
 def test_a_late_answer_counts_as_long_as_nobody_else_asks(
-    tale: object, seed: int, store: Store, tmp_path: Path
+    tale: object, seed: int, store: Store, place: Path
 ) -> None:
     """F4: used where its line is still open, dropped where it is not; never twice."""
 
     async def told() -> None:
-        world = World(store, tmp_path / "blobs", Random(seed))
+        world = World(store, place / "blobs", Random(seed))
         world.upstream = type(world.upstream)(world.chance, trouble=0.0)
         await tale(world)  # type: ignore[operator]
         judge(world, world.batch("batch_a"))

@@ -1,12 +1,11 @@
 """The stories are worth something: bugs that others had, planted here, do not go unnoticed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import structlog
 from sqlalchemy import Integer, and_, bindparam, select, update
 
 from batchyard.flow import keeping, recording, shift
@@ -15,7 +14,6 @@ from batchyard.places.store import (
     Work,
     courses,
     leases,
-    open_store,
     outbox,
     pieces,
     quota,
@@ -164,25 +162,16 @@ PLANTED: list[Patch] = [
 ]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A real store in a file."""
-    opened = open_store(f"sqlite:///{tmp_path}/store.sqlite")
-    with structlog.testing.capture_logs():
-        yield opened
-    opened.close()
-
-
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_is_caught(
-    plant: Patch, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plant: Patch, store: Store, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within a few hundred seeds some story breaks."""
     plant(monkeypatch)
     for seed in range(SEEDS_MAX):
         try:
-            run_virtually(tell(seed, store, tmp_path / "blobs"))
+            run_virtually(tell(seed, store, place / "blobs"))
         except Exception:  # noqa: BLE001
             return
     pytest.fail(f"{plant.__name__} went unnoticed for {SEEDS_MAX} seeds")

@@ -1,28 +1,19 @@
 """Inputs that are damaged or vanish while their batch runs, on a virtual clock."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
 import pytest
-import structlog
 
-from batchyard.places.store import Store, open_store
+from batchyard.places.store import Store
 from batchyard.wire.objects import Batch
 from tests.stories.loop import run_virtually
 from tests.stories.story import TERMINAL
 from tests.stories.world import World
 
 LINES = 40
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    with structlog.testing.capture_logs():
-        yield opened
-    opened.close()
 
 
 def vanish(blob: Path) -> None:
@@ -115,11 +106,11 @@ def test_a_spoiled_input_hurts_its_own_batch_alone(
     tale: Callable[[World, Callable[[Path], None]], Awaitable[None]],
     spoil: Callable[[Path], None],
     store: Store,
-    tmp_path: Path,
+    place: Path,
 ) -> None:
     """F45: lines that cannot be read end as `file_corrupt`, no worker dies, other batches go on."""
 
     async def told() -> None:
-        await tale(World(store, tmp_path / "blobs", Random(7)), spoil)
+        await tale(World(store, place / "blobs", Random(7)), spoil)
 
     run_virtually(told())

@@ -1,13 +1,11 @@
 """Two thousand lives of batches, each from a seed; `make soak SEEDS=...` tells more."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
-from batchyard.places.store import Store, open_store
+from batchyard.places.store import Store
 from tests.stories.loop import run_virtually
 from tests.stories.story import tell
 
@@ -17,15 +15,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 CHUNK = 50
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A real store in a file, made once and emptied before each story."""
-    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('stories')}/store.sqlite")
-    with structlog.testing.capture_logs():
-        yield opened
-    opened.close()
 
 
 def told(seeds: range, store: Store, folder: Path) -> None:
@@ -40,13 +29,13 @@ def told(seeds: range, store: Store, folder: Path) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("first", range(0, 2_000, CHUNK))
-def test_no_promise_is_broken(first: int, store: Store, tmp_path: Path) -> None:
+def test_no_promise_is_broken(first: int, store: Store, place: Path) -> None:
     """Whatever befalls workers, disks and upstreams: each line once, counts exact, all ends."""
-    told(range(first, first + CHUNK), store, tmp_path / "blobs")
+    told(range(first, first + CHUNK), store, place / "blobs")
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(36_000)
-def test_no_promise_is_broken_in_the_long_run(store: Store, tmp_path: Path) -> None:
+def test_no_promise_is_broken_in_the_long_run(store: Store, place: Path) -> None:
     """The same, for as many seeds as asked for."""
-    told(range(2_000, 2_000 + int(os.environ.get("SEEDS", "100"))), store, tmp_path / "blobs")
+    told(range(2_000, 2_000 + int(os.environ.get("SEEDS", "100"))), store, place / "blobs")

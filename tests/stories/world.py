@@ -36,6 +36,7 @@ __all__ = ["PROJECT", "Worker", "World"]
 PROJECT = "proj_story"
 LIMITS = msgspec.structs.replace(RELAXED, shard_lines=4)
 EPOCH = 1_700_000_000
+_EMPTY = [delete(table) for table in reversed(metadata.sorted_tables)]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -146,8 +147,8 @@ class World:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with store.writing() as connection:
-            for table in reversed(metadata.sorted_tables):
-                connection.execute(delete(table))
+            for empty in _EMPTY:
+                connection.execute(empty)
         loop = asyncio.get_running_loop()
         self.clock = Clock(wall=lambda: EPOCH + loop.time(), steady=loop.time)
         self.records, self.work = Records(store), Work(store)
