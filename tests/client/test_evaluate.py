@@ -119,6 +119,8 @@ def test_a_judge_grades_in_a_batch_of_its_own(
     begun = batchyard.evaluate(cases, ["m1", "m2"], **terms)
     assert batchyard.Campaign(begun.folder, "key").run() is not None
     campaign = batchyard.evaluate(cases, ["m1", "m2"], **terms)
+    with pytest.raises(batchyard.IncompleteError, match="not every answer is graded"):
+        campaign.report(tmp_path / "r.html")
     rows = list(campaign.rows())
     assert [(one["correct"], one["reason"]) for one in rows[:3]] == [(True, "It is so.")] * 3
     assert rows[3]["correct"] is None

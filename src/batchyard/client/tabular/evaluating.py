@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
+from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,6 +15,7 @@ from batchyard.client.building.requests import Request
 from batchyard.client.building.rows import Row, key_of
 from batchyard.client.building.schema import format_of
 from batchyard.client.building.template import shown
+from batchyard.client.campaigns.campaign import IncompleteError
 from batchyard.client.campaigns.pursuit import Until
 from batchyard.client.campaigns.settings import Progress
 from batchyard.client.results.answering import Reading
@@ -164,6 +166,12 @@ class Evaluation(RowCampaign):
             self._write(self._by_judge(judging))
         self._is_graded = True
         return counts
+
+    def report(self, path: str | PathLike[str] = "report.html", **how: Any) -> Path:
+        """Write one HTML file that tells how it went; IncompleteError before all is graded."""
+        if self.counts is not None and not self._is_graded and not (self.folder / GRADES).exists():
+            raise IncompleteError(f"{self.folder}: not every answer is graded; run() goes on.")
+        return super().report(path, **how)
 
     def _ungraded(self) -> Iterator[Answered]:
         return self._all(repeat(None))
