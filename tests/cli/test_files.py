@@ -1,14 +1,15 @@
 """`batchyard files` as it is called."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from batchyard.client.apis import remote
 from tests.acceptance.processes import request_lines
 from tests.cli.calling import call
 from tests.cli.conftest import Home
+from tests.client.breaking import Breaking
 
 
 def test_files_go_there_and_come_back(home: Home) -> None:
@@ -28,28 +29,46 @@ def test_files_go_there_and_come_back(home: Home) -> None:
     assert call("files", "rm", id).exit_code == 1
 
 
-def test_a_download_goes_on_where_it_was(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is there is kept, what is missing is asked for by range, piece by piece."""
-    content = request_lines(50)
+@pytest.fixture
+def way(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Breaking]:
+    """A way to the server on which answers break off."""
+    one = Breaking(home.server.url)
+    monkeypatch.setenv("OPENAI_BASE_URL", one.url)
+    yield one
+    one.close()
+
+
+def test_a_download_goes_on_where_it_was(way: Breaking) -> None:
+    """However often it is cut short; also when the command was, and is called again."""
+    content = request_lines(2_500)
     Path("in.jsonl").write_bytes(content)
     id = call("files", "put", "in.jsonl").stdout.strip()
-    monkeypatch.setattr(remote, "_PIECE_BYTES", 1_000)
-    Path(f".out.jsonl.{id}.partial").write_bytes(content[:1_234])
-    done = call("files", "get", id, "-o", "out.jsonl", "--json")
-    assert json.loads(done.stdout)["resumed_from"] == 1_234
-    assert Path("out.jsonl").read_bytes() == content
-    assert [one.name for one in Path().iterdir()].count("out.jsonl") == 1
-    assert call("files", "get", id, "-o", "out.jsonl").exit_code == 1
-
-
-def test_a_wrong_part_is_not_gone_on_with(home: Home) -> None:
-    """More bytes than the file has are no part of it; the next call begins anew."""
-    Path("in.jsonl").write_bytes(request_lines(2))
-    id = call("files", "put", "in.jsonl").stdout.strip()
-    Path(f".out.jsonl.{id}.partial").write_bytes(b"x" * 10_000)
-    assert call("files", "get", id, "-o", "out.jsonl").exit_code == 1
-    assert not Path("out.jsonl").exists()
+    way.cuts = [150_000, 150_000]
     assert call("files", "get", id, "-o", "out.jsonl").exit_code == 0
+    assert Path("out.jsonl").read_bytes() == content
+    way.cuts = [150_000] + [1_000] * 4
+    assert call("files", "get", id, "-o", "other.jsonl").exit_code == 1
+    way.cuts, way.carried = [], []
+    done = call("files", "get", id, "-o", "other.jsonl", "--json")
+    assert 140_000 < json.loads(done.stdout)["resumed_from"] < 150_000
+    assert sum(way.carried) < len(content) < 150_000 + sum(way.carried)
+    assert Path("other.jsonl").read_bytes() == content
+    assert sorted(one.name for one in Path().glob("*.*")) == [
+        "in.jsonl",
+        "other.jsonl",
+        "out.jsonl",
+    ]
+    assert call("files", "get", id, "-o", "out.jsonl").exit_code == 1
+
+
+def test_what_is_piped_goes_on_too(way: Breaking) -> None:
+    """No byte is missing, and none comes twice."""
+    content = request_lines(2_500)
+    Path("in.jsonl").write_bytes(content)
+    id = call("files", "put", "in.jsonl").stdout.strip()
+    way.cuts = [150_000, 150_000]
+    assert call("files", "get", id).stdout.encode() == content
+    assert way.cuts == []
 
 
 def test_an_empty_file_is_one_too(home: Home) -> None:

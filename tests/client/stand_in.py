@@ -33,6 +33,8 @@ class Habits:
         # So many creates work and are not answered; so many calls before are answered with 500.
         self.lost_creates = 0
         self.broken_calls = 0
+        # It refuses each call once for being too quick, and says when to come again.
+        self.throttles = False
         # How often a file is looked at before a batch can be made of it.
         self.slow_files = 0
         # Batches that it does not know for so many looks.
@@ -63,6 +65,7 @@ class StandIn:
         self.asked: Counter[str] = Counter()
         self.most_enqueued = 0
         self._looks: Counter[str] = Counter()
+        self._throttled: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         stand_in = self
 
@@ -91,6 +94,8 @@ class StandIn:
                 try:
                     self.send_response(status)
                     self.send_header("content-length", str(len(text)))
+                    if status == 429 and stand_in.habits.throttles:
+                        self.send_header("retry-after-ms", "1")
                     self.end_headers()
                     self.wfile.write(text)
                     self.wfile.flush()
@@ -114,6 +119,9 @@ class StandIn:
         if self.habits.broken_calls:
             self.habits.broken_calls -= 1
             return 500, b"<html>try later</html>"
+        if self.habits.throttles and (verb, path) not in self._throttled:
+            self._throttled.add((verb, path))
+            return 429, {"error": {"message": "Too many requests."}}
         path = path.partition("?")[0].removeprefix("/v1")
         if (verb, path) == ("POST", "/files"):
             return self._upload(body)

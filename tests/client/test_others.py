@@ -74,6 +74,7 @@ ONCE = {f"c{n}": ("succeeded", 1) for n in range(COUNT)}
         {"queue": 8, "says_full": "create"},
         {"queue": 4, "says_full": "text"},
         {"broken_calls": 3},
+        {"throttles": True},
         {"lost_creates": 1},
         {"lost_creates": 3, "bare_list": True},
         {"lost_creates": 2, "drops_metadata": True},

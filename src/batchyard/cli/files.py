@@ -11,6 +11,7 @@ import click
 from batchyard.cli.aims import TO, aim
 from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.output import published
+from batchyard.cli.progress import moving
 from batchyard.cli.remote import talk
 from batchyard.client.apis.downloading import download
 from batchyard.client.apis.finding import find_file
@@ -60,7 +61,11 @@ def put(*, paths: tuple[Path, ...], to: str | None, purpose: str, as_json: bool)
         for path in paths:
             name = path.name.replace('"', "_").replace("\n", "_").replace("\r", "_")
             key = f"put-{secrets.token_hex(16)}"
-            id = await persist(partial(remote.upload, path, key, name))
+            try:
+                with moving(clean(name)) as moved:
+                    id = await persist(partial(remote.upload, path, key, name, moved))
+            except OSError as error:
+                raise click.ClickException(str(error)) from error
             if as_json:
                 tell_json({"id": id, "file": str(path)})
             else:
@@ -96,7 +101,8 @@ def get(*, file: str, to: str | None, output: Path | None, as_json: bool) -> Non
                 async for piece in remote.pieces(id):
                     out.write(piece)
             return {"id": id}
-        start, size = await download(remote, found, output)
+        with moving(str(output)) as moved:
+            start, size = await download(remote, found, output, moved)
         return {"id": id, "file": str(output), "bytes": size, "resumed_from": start}
 
     told = talk(aim(to), work)

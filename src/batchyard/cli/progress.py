@@ -2,11 +2,15 @@
 
 import sys
 import time
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
-from batchyard.flow.recording import Tally
+if TYPE_CHECKING:
+    # Much to load for those who only move files.
+    from batchyard.flow.recording import Tally
 
-__all__ = ["Progress", "lasting"]
+__all__ = ["Progress", "lasting", "moving"]
 
 _REDRAW_SECONDS = 0.2
 
@@ -20,7 +24,7 @@ class Progress:
         self._began = self._drawn = time.monotonic()
         self._tenth = 10 * already // total if total else 0
 
-    def show(self, tally: Tally, reason: str | None = None) -> None:
+    def show(self, tally: "Tally", reason: str | None = None) -> None:
         """Tell how far it is; `reason` says why it stands still."""
         done = tally.completed + tally.failed
         now = time.monotonic()
@@ -39,7 +43,7 @@ class Progress:
         if self._terminal:
             self._out.write("\n")
 
-    def _line(self, tally: Tally, now: float, reason: str | None) -> str:
+    def _line(self, tally: "Tally", now: float, reason: str | None) -> str:
         done = tally.completed + tally.failed
         rate = (done - self._already) / max(now - self._began, 1e-9)
         percent = 100 * done / max(1, self._total)
@@ -54,6 +58,30 @@ class Progress:
         if reason:
             told.append(reason)
         return " · ".join(told)
+
+
+@contextmanager
+def moving(name: str, out: TextIO = sys.stderr) -> Iterator[Callable[[int, int | None], None]]:
+    """Tell a terminal how much of a file has moved; other readers hear of its end from others."""
+    drawn = 0.0
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal drawn
+        now = time.monotonic()
+        if now - drawn >= _REDRAW_SECONDS:
+            drawn = now
+            of = f" of {total / 1e6:,.1f}" if total is not None else ""
+            out.write(f"\r\x1b[2K{name}: {done / 1e6:,.1f}{of} MB")
+            out.flush()
+
+    if not out.isatty():
+        yield lambda _done, _total: None
+        return
+    try:
+        yield tell
+    finally:
+        out.write("\r\x1b[2K")
+        out.flush()
 
 
 def lasting(seconds: float) -> str:

@@ -29,4 +29,4 @@ async def persist(call: Callable[[], Awaitable[T]]) -> T:
 async def pause(error: ProviderError, faults: int) -> None:
     """Wait before the next try, as the server asks for or longer each time."""
     asked = error.pause_seconds
-    await asyncio.sleep(_PAUSE_SECONDS * 4.0**faults if asked is None else asked)
+    await asyncio.sleep(_PAUSE_SECONDS * 2.0**faults if asked is None else asked)
