@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.client.results.results import facts_of, is_result, read_results, result_of
+from batchyard.client.results import outcomes
+from batchyard.client.results.outcomes import is_result, read_found
+from batchyard.client.results.results import facts_of, read_results, result_of
 from tests.client.lines import answer_line, fault_line, line
 
 CAMPAIGN = {
@@ -65,3 +67,79 @@ def test_lone_surrogates_are_read(tmp_path: Path) -> None:
     assert again.attempts[0].batch_id == "batch_1"
     (read,) = read_results(tmp_path / "results.jsonl")
     assert (read.text, read.line, read.attempts[0].batch_id) == ("\ud800", 3, "batch_1")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"custom_id": "a", "response": null, "error": null}', "missing"),
+        ('{"custom_id": "a", "error": null}', "missing"),
+        ('{"custom_id": "a"}', None),
+        (line(), None),
+    ],
+)
+def test_a_line_that_tells_nothing_is_no_fault(text: str, expected: str | None) -> None:
+    """Its request is missing, and so is asked again; a line that is no result names nobody."""
+    found = read_found(text.encode(), lambda _id, _text: None, accept_cut_off=False)
+    result = result_of(text.encode())
+    told = None if found is None else (found.outcome, found.again)
+    assert told == (None if expected is None else (expected, "same"))
+    assert (None if result is None else result.outcome) == expected
+
+
+PARTS = [{"type": "output_text", "text": "x"}, {"type": "output_text", "text": "y"}]
+THOUGHT = {"type": "reasoning", "summary": [], "content": [{"type": "t", "text": "hm"}]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]},
+        {"choices": [{"message": {"content": "x", "refusal": None}}, {"message": {"content": ""}}]},
+        {"choices": [{"message": {"content": "x", "refusal": "no"}, "finish_reason": "stop"}]},
+        {"choices": [{"message": {"content": "x"}, "finish_reason": "length"}]},
+        {"choices": [{"message": {"content": "x"}, "finish_reason": "content_filter"}]},
+        {"choices": [{"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "stop"}]},
+        {"choices": [{"message": {"content": None}, "finish_reason": "stop"}]},
+        {"choices": [{"text": "x", "finish_reason": "stop"}]},
+        {"choices": []},
+        {"output": [THOUGHT, {"type": "message", "content": PARTS}]},
+        {"output": [THOUGHT]},
+        {"output": [{"type": "message", "content": []}]},
+        {"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}]},
+        {"output": [{"type": "function_call", "name": "f"}]},
+        {"output": [], "incomplete_details": {"reason": "max_output_tokens"}},
+        {"output": [{"type": "message", "content": PARTS}], "choices": [{"message": {}}]},
+        {"output": [{"type": "message", "content": PARTS}], "incomplete_details": None},
+        {"data": [{"embedding": [0.1, 0.2], "index": 0}]},
+        {"error": {"message": "no"}},
+        "<html>",
+        None,
+    ],
+)
+@pytest.mark.parametrize("status", [200, 204, 300, 500, 0])
+def test_what_is_read_in_one_go_is_read_the_same(
+    body: object, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short way for answers in which all is well has no opinion of its own."""
+    response = {"status_code": status, "request_id": "r", "body": body}
+    text = json.dumps({"custom_id": "a", "response": response, "error": None}).encode()
+
+    def read() -> tuple[object, list[str]]:
+        heard: list[str] = []
+        return read_found(text, lambda _, said: heard.append(said), accept_cut_off=False), heard
+
+    short = read()
+    monkeypatch.setattr(outcomes, "plain_of", lambda _line: None)
+    assert short == read()
+
+
+def test_bytes_that_are_no_text_are_no_answer() -> None:
+    """Wherever in an answer they stand."""
+    odd = answer_line("a", "x").encode().replace(b'"m1"', b'"m\xff"')
+    found = read_found(odd, lambda _id, _text: None, accept_cut_off=False)
+    assert found is not None
+    assert (found.outcome, found.code) == ("invalid_output", "invalid_json")
+    result = result_of(odd)
+    assert result is not None
+    assert result.body["model"] == "m\ufffd"

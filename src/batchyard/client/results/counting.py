@@ -9,7 +9,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchyard.client.building.writing import Seen
 from batchyard.client.examining.reading import Line
-from batchyard.client.results.results import Result, facts_of, is_result, result_of
+from batchyard.client.results.outcomes import is_result
+from batchyard.client.results.results import Result, facts_of, result_of
 
 __all__ = ["Repeat", "RequestStats", "ResultStats", "Spread", "count"]
 

@@ -1,12 +1,13 @@
 """How each line of a campaign ended, whatever server wrote the line, and whether to ask again."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
+from batchyard.client.results.plain import plain_of
 from batchyard.wire.lines import split_object
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Found",
     "Judge",
     "LineOutcome",
+    "is_result",
     "parts_of",
     "read_found",
     "texts_of",
@@ -93,23 +95,40 @@ class _Line(Struct, gc=False):
     error: Raw = Raw(b"null")
 
 
+class _Shape(Struct, gc=False):
+    custom_id: str
+    response: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
 class _Response(Struct, gc=False):
     status_code: int = 0
     body: Raw = Raw(b"null")
 
 
 _line_decoder = msgspec.json.Decoder(_Line)
+_shape_decoder = msgspec.json.Decoder(_Shape)
 _response_decoder = msgspec.json.Decoder(_Response | None)
 
 
 def read_found(line: bytes, judge: Judge, *, accept_cut_off: bool) -> Found | None:
-    """Read a line of an output or error file; None where it names no request."""
+    """Read a line of an output or error file; None where it is none, or names no request.
+
+    One that has neither an answer nor an error tells nothing: its request is still `missing`.
+    """
+    plain = plain_of(line)
+    if plain is not None:
+        return _judged(*plain, judge)
     try:
         custom_id, response, error = parts_of(line)
         answer = _response_of(response)
     except (ValueError, KeyError, RecursionError, TypeError, msgspec.MsgspecError):
         return None
     fault = None if error == b"null" else _loads(error)
+    if answer is None and fault is None:
+        message = "The line of the result tells nothing."
+        found = Found(custom_id, "missing", "same", "missing", message)
+        return found if is_result(line) else None
     if answer is None or answer.status_code == 0:
         code, message = _fault_of(fault)
         outcome = _NOT_EXECUTED.get(code, "errored")
@@ -138,6 +157,15 @@ def parts_of(line: bytes) -> tuple[str, bytes, bytes]:
         parts = split_object(line)
         custom_id = json.loads(parts["custom_id"])
         return str(custom_id), parts.get("response", b"null"), parts.get("error", b"null")
+
+
+def is_result(line: bytes) -> bool:
+    """Whether a line is one of results, rather than of requests."""
+    try:
+        shape = _shape_decoder.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        return b'"response"' in line and b'"error"' in line
+    return shape.response is not UNSET or shape.error is not UNSET
 
 
 def texts_of(body: Any) -> Iterator[str]:
@@ -196,6 +224,10 @@ def _weighed(custom_id: str, body: dict[str, Any], judge: Judge, *, accept_cut_o
     texts = list(texts_of(body))
     if messages and not texts and not _calls_tools(messages):
         texts = [""]
+    return _judged(custom_id, texts, judge)
+
+
+def _judged(custom_id: str, texts: Sequence[str], judge: Judge) -> Found:
     for text in texts:
         fault = judge(custom_id, text)
         if fault is not None:
@@ -254,7 +286,7 @@ def _list_of(body: dict[str, Any], name: str) -> list[Any]:
 def _loads(text: bytes) -> Any:
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Slower, and forgives more.
         try:
             return json.loads(text)

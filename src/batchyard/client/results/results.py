@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, Struct
 
 from batchyard.client.building.schema import read_as
 from batchyard.client.results.outcomes import LineOutcome, parts_of, read_found, texts_of
@@ -17,7 +17,6 @@ __all__ = [
     "ResultError",
     "Tried",
     "facts_of",
-    "is_result",
     "read_results",
     "result_of",
 ]
@@ -94,10 +93,12 @@ class _Marks(Struct, gc=False):
     attempts: list[Tried] = []
 
 
-class _Shape(Struct, gc=False):
+class _Told(Struct, gc=False):
     custom_id: str
-    response: Raw | UnsetType = UNSET
-    error: Raw | UnsetType = UNSET
+    response: Raw = _NULL
+    error: Raw = _NULL
+    outcome: LineOutcome | None = None
+    attempts: list[Tried] = []
 
 
 class _Response(Struct, gc=False):
@@ -111,28 +112,30 @@ def read_results(path: Path) -> Iterator[Result]:
             yield _read(line)
 
 
-def is_result(line: bytes) -> bool:
-    """Whether a line is one of results, rather than of requests."""
-    try:
-        shape = _shape(line)
-    except (msgspec.DecodeError, RecursionError):
-        return b'"response"' in line and b'"error"' in line
-    return shape.response is not UNSET or shape.error is not UNSET
-
-
 def result_of(line: bytes, number: int = 0, *, accept_cut_off: bool = True) -> Result | None:
     """The result that a line tells, with `number` as its line; None where it tells none.
 
     Of a campaign's line, what the campaign has made of it counts.
     """
+    try:
+        told = _told(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        told = _Told("")
+    if told.outcome is not None and told.attempts:
+        parts = told.response, told.error
+        return Result(number, told.custom_id, told.outcome, *parts, told.attempts)
     found = read_found(line, _accept, accept_cut_off=accept_cut_off)
-    if found is None or not is_result(line):
+    if found is None:
         return None
-    marks = _marks_of(line)
-    _, response, error = parts_of(line)
+    response, error = told.response, told.error
+    marks: _Told | _Marks = told
+    if not told.custom_id:
+        marks = _marks_of(line)
+        _, *found_parts = parts_of(line)
+        response, error = map(Raw, found_parts)
     outcome = marks.outcome or found.outcome
     attempts = marks.attempts or [Tried(None, outcome, found.code, found.message)]
-    return Result(number, found.custom_id, outcome, Raw(response), Raw(error), attempts)
+    return Result(number, found.custom_id, outcome, response, error, attempts)
 
 
 def facts_of(result: Result) -> AnswerFacts | None:
@@ -161,8 +164,8 @@ def _read(line: bytes) -> Result:
 def _loads(text: bytes) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return json.loads(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return json.loads(text.decode(errors="replace"))
 
 
 def _accept(_custom_id: str, _text: str) -> None:
@@ -186,5 +189,5 @@ def _marks_of(line: bytes) -> _Marks:
 
 _decoder = msgspec.json.Decoder(Result)
 _response = msgspec.json.Decoder(_Response | None).decode
-_shape = msgspec.json.Decoder(_Shape).decode
+_told = msgspec.json.Decoder(_Told).decode
 _marks = msgspec.json.Decoder(_Marks).decode
