@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchyard.client.campaigns.cutting import requests_of
+from batchyard.client.campaigns.cutting import Cut, write_chunks
 from batchyard.client.campaigns.intents import Chunk
 from batchyard.client.campaigns.merging import Ledger
 from bench.inputs import ENDPOINT, write_lines
@@ -30,20 +30,20 @@ def prepare(lines: int, folder: Path) -> None:
     source = write_lines(folder / "input.jsonl", lines, line_bytes=400)
     with source.open("rb") as file:
         for chunk in _chunks(lines):
-            with (folder / "chunks" / f"{chunk.name}.jsonl").open("wb") as asked:
-                asked.writelines(file.readline() for _ in range(chunk.lines))
+            first = chunk.number * _CHUNK_LINES
+            asked = [file.readline() for _ in range(chunk.lines)]
+            made = Cut(chunk.url, asked, [[first, chunk.lines]])
+            write_chunks([made], folder / "chunks", chunk.number, 1, list)
             with (folder / "raw" / f"{chunk.name}.output.jsonl").open("wb") as answered:
-                first = chunk.number * _CHUNK_LINES
                 for place in range(chunk.lines):
                     number = first + place * _STRIDE % chunk.lines
                     answered.write(_ANSWER % (number, number, number, number, _SAID))
 
 
-def merge(_lines: int, folder: Path) -> None:
+def merge(lines: int, folder: Path) -> None:
     """Read all of it, and write one result for each request in the order of the input."""
-    ids = requests_of(folder / "input.jsonl")
-    ledger = Ledger(folder, ids, accept_cut_off=False)
-    for chunk in _chunks(len(ids)):
+    ledger = Ledger(folder, lines, accept_cut_off=False)
+    for chunk in _chunks(lines):
         ledger.add(chunk)
     counts = ledger.write(folder / "results.jsonl")
     ledger.close()

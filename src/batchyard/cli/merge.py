@@ -8,7 +8,7 @@ import click
 from batchyard.cli.meant import results_meant
 from batchyard.cli.options import AS_JSON, OUTPUT, clean, tell_json
 from batchyard.cli.output import published
-from batchyard.client.files import InputIdsError, merge_to
+from batchyard.client.results.uniting import InputIdsError, unite
 
 __all__ = ["merge"]
 
@@ -45,7 +45,8 @@ def merge(
     paths = [results_meant(word) for word in words]
     try:
         with published(output) as out:
-            merged = merge_to(out, paths, asked, accept_cut_off=accept_cut_off)
+            beside = None if output is None else output.parent
+            merged = unite(out, paths, asked, accept_cut_off=accept_cut_off, beside=beside)
     except InputIdsError as error:
         click.echo(clean(error), err=True)
         sys.exit(_INVALID)

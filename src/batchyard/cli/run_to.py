@@ -25,7 +25,7 @@ from batchyard.client.building.template import TemplateError
 from batchyard.client.building.writing import DuplicateIdError
 from batchyard.client.campaigns.beginning import OtherInputError
 from batchyard.client.campaigns.campaign import Campaign
-from batchyard.client.campaigns.cutting import InputError, requests_of
+from batchyard.client.campaigns.cutting import InputError, count_requests
 from batchyard.client.campaigns.intents import CampaignInUseError
 from batchyard.client.campaigns.submit import begin, folder_of, settings_for
 from batchyard.client.results.results import Result
@@ -87,7 +87,7 @@ def _of_requests(source: Path, settings: dict[str, Any], road: Road) -> Campaign
     """The campaign of a batch file, which is asked as it stands; None after a dry run."""
     wanted = settings_for(road.to, os.environ, **settings)
     if road.dry_run or road.max_usd is not None:
-        count = len(requests_of(source))
+        count = count_requests(source)
         seen = preview(source, wanted, prices_of(wanted.base_url), rows=count, units=count, known=0)
         if road.dry_run:
             _say(str(seen))

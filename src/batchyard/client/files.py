@@ -4,40 +4,21 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, NoReturn
-
-import msgspec
-from msgspec import Struct
 
 from batchyard.client.apis.targets import TARGETS, Target
-from batchyard.client.campaigns.merging import Ledger
 from batchyard.client.examining.checking import Report
 from batchyard.client.examining.checking import check as check_chunks
 from batchyard.client.examining.fixing import Change
 from batchyard.client.examining.fixing import fix as fix_chunks
-from batchyard.client.examining.reading import chunks_of, lines_of, placed_lines
-from batchyard.client.results.answers import id_of
+from batchyard.client.examining.reading import chunks_of, lines_of
 from batchyard.client.results.comparing import Difference, compare
 from batchyard.client.results.counting import RequestStats, ResultStats, count
-from batchyard.client.results.results import result_of
+from batchyard.client.results.uniting import InputIdsError, Merged, unite
 from batchyard.places.whole import publish, replaced
 
-__all__ = ["InputIdsError", "Merged", "check", "diff", "fix", "merge", "merge_to", "stats"]
+__all__ = ["InputIdsError", "Merged", "check", "diff", "fix", "merge", "stats"]
 
 AnyPath = str | os.PathLike[str]
-
-
-class InputIdsError(ValueError):
-    """A file of requests has a line without a custom_id, or one custom_id twice."""
-
-
-class Merged(Struct, frozen=True, kw_only=True):
-    """What a merge has made: requests by outcome, repeated result lines, and those of nobody."""
-
-    requests: int
-    outcomes: dict[str, int]
-    duplicates: int
-    strangers: int
 
 
 def check(
@@ -101,56 +82,7 @@ def merge(
     paths = [Path(one) for one in results]
     asked = None if input is None else Path(input)
     with replaced(_free(output)) as beside, beside.open("wb") as out:
-        return merge_to(out, paths, asked, accept_cut_off=accept_cut_off)
-
-
-def merge_to(
-    out: IO[bytes], paths: Collection[Path], asked: Path | None, *, accept_cut_off: bool
-) -> Merged:
-    """The same into an open file. Raises InputIdsError for requests that cannot be told apart."""
-    ids = _ids_named(paths) if asked is None else _ids_asked(asked)
-    ledger = Ledger(Path(), ids, accept_cut_off=accept_cut_off)
-    for path in paths:
-        ledger.add_file(path)
-    ledger.add_missing()
-    outcomes = ledger.counts()
-    out.writelines(ledger.lines())
-    ledger.close()
-    return Merged(
-        requests=len(ids),
-        outcomes=outcomes,
-        duplicates=ledger.duplicates,
-        strangers=ledger.strangers,
-    )
-
-
-def _ids_named(paths: Iterable[Path]) -> list[str]:
-    """The ids that files of results name, in the order in which they first do."""
-    ids: dict[str, None] = {}
-    for path in paths:
-        for _, line in placed_lines(path):
-            found = result_of(line)
-            if found is not None:
-                ids[found.custom_id] = None
-    return list(ids)
-
-
-def _ids_asked(path: Path) -> list[str]:
-    """The ids of a file of requests; each must be there once."""
-    ids: dict[str, None] = {}
-    for number, line in lines_of(chunks_of(path)):
-        try:
-            id = id_of(line)
-        except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
-            _refuse(f"{path}, line {number}: there is no custom_id")
-        if id in ids:
-            _refuse(f"{path}, line {number}: the custom_id '{id}' stands twice")
-        ids[id] = None
-    return list(ids)
-
-
-def _refuse(text: str) -> NoReturn:
-    raise InputIdsError(f"{text}; see `batchyard check`.")
+        return unite(out, paths, asked, accept_cut_off=accept_cut_off, beside=beside.parent)
 
 
 def _target(name: str) -> Target:

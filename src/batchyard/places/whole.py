@@ -12,11 +12,15 @@ def publish(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file whole or not at all; `content` is bytes, or parts of bytes."""
     parts = [content] if isinstance(content, bytes) else content
     beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with beside.open("wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     beside.replace(path)
     sync_folder(path.parent)
 

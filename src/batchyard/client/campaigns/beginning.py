@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.client.building.requests import Request, encode
-from batchyard.client.campaigns.cutting import InputError, requests_of
+from batchyard.client.campaigns.cutting import InputError, count_requests
 from batchyard.client.campaigns.intents import beginning
 from batchyard.client.campaigns.settings import Settings
 from batchyard.places.faults import Reach
@@ -67,7 +67,7 @@ def begin(folder: Path, source: Source, settings: Settings, chance: Random, reac
         path = folder / "input.jsonl"
         publish(path, _heard(_parts_of(source), whole.update))
         try:
-            requests = len(requests_of(path))
+            requests = count_requests(path)
         except InputError:
             path.unlink()
             raise

@@ -172,8 +172,7 @@ class Campaign:
                 note_check(self.folder, self._check)
             pursuit = Pursuit(
                 self.folder,
-                self.manifest.id,
-                self.manifest.settings,
+                self.manifest,
                 diary,
                 chance=self._chance,
                 reach=self._reach,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 import msgspec
@@ -9,12 +10,13 @@ from msgspec import Struct
 
 from batchyard.client.campaigns.intents import Chunk
 from batchyard.client.examining.reading import placed_lines
+from batchyard.places.repeats import Repeats
 from batchyard.places.whole import publish
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import count_inputs
 from batchyard.wire.lines import split_object
 
-__all__ = ["Cut", "InputError", "Sizes", "cut", "requests_of", "write_chunks"]
+__all__ = ["Cut", "InputError", "Sizes", "count_requests", "cut", "numbers_of", "write_chunks"]
 
 _BYTES_PER_TOKEN = 4
 
@@ -45,10 +47,11 @@ class Sizes(Struct, frozen=True, kw_only=True):
 
 
 class Cut(Struct):
-    """A chunk under way."""
+    """A chunk under way; `runs` says which inputs its lines are: first and how many, run by run."""
 
     url: str
     lines: list[bytes]
+    runs: list[list[int]]
     size: int = 0
     tokens: int = 0
     inputs: int = 0
@@ -71,27 +74,35 @@ class _Asked(Struct):
 _asked_decoder = msgspec.json.Decoder(_Asked)
 
 
-def requests_of(path: Path) -> list[str]:
-    """The custom_ids of an input; InputError where a line is no request or an id comes twice."""
-    seen: dict[str, int] = {}
-    for number, (_, line) in enumerate(placed_lines(path), 1):
-        try:
-            custom_id = _read(line).custom_id
-        except (ValueError, KeyError, msgspec.MsgspecError) as error:
-            raise InputError(f"Request {number} cannot be read: {error}.") from error
-        if custom_id in seen:
-            first = seen[custom_id]
-            raise InputError(f"Requests {first} and {number} both have the id {custom_id!r}.")
-        seen[custom_id] = number
-    if not seen:
-        raise InputError("The input has no requests.")
-    return list(seen)
+def count_requests(path: Path) -> int:
+    """How many requests an input has.
+
+    Raises InputError where a line is no request, an id comes twice, or there are none.
+    """
+    fault, number = "", 0
+    with Repeats(path.parent) as repeats:
+        for number, (_, line) in enumerate(placed_lines(path), 1):
+            try:
+                repeats.add(number, _read(line).custom_id)
+            except (ValueError, KeyError, msgspec.MsgspecError) as error:
+                fault = f"Request {number} cannot be read: {error}."
+                break
+        ids = (_read(line).custom_id for _, line in placed_lines(path))
+        repeat = repeats.first(islice(ids, number - bool(fault)))
+    if repeat is not None:
+        fault = f"Requests {repeat[0]} and {repeat[1]} both have the id {repeat[2]!r}."
+    if fault or not number:
+        raise InputError(fault or "The input has no requests.")
+    return number
 
 
-def cut(lines: Iterable[bytes], sizes: Sizes) -> Iterator[Cut]:
-    """Share requests out among chunks, by url and (unless mixed) model; none is ever empty."""
+def cut(requests: Iterable[tuple[int, bytes]], sizes: Sizes) -> Iterator[Cut]:
+    """Share requests out among chunks, by url and (unless mixed) model; none is ever empty.
+
+    Each has the number of its input, from 0, by which they come in order.
+    """
     open_cuts: dict[tuple[str, str], Cut] = {}
-    for line in lines:
+    for number, line in requests:
         found = _read(line)
         asked = _ask_of(bytes(found.body))
         tokens = len(found.body) // _BYTES_PER_TOKEN + 1
@@ -103,8 +114,12 @@ def cut(lines: Iterable[bytes], sizes: Sizes) -> Iterator[Cut]:
             yield open_cuts.pop(kind)
             one = None
         if one is None:
-            one = open_cuts[kind] = Cut(found.url, [])
+            one = open_cuts[kind] = Cut(found.url, [], [])
         one.lines.append(line)
+        if one.runs and sum(one.runs[-1]) == number:
+            one.runs[-1][1] += 1
+        else:
+            one.runs.append([number, 1])
         one.size += len(line)
         one.tokens += tokens
         one.inputs += inputs
@@ -116,15 +131,27 @@ def write_chunks(
 ) -> tuple[Chunk, ...]:
     """Write the files of chunks, numbered from `first`, and say what they are.
 
-    `written` hears of each file once it is there.
+    Beside each stands which inputs its lines are. `written` hears of each file once it is there.
     """
     made = []
     for number, one in enumerate(cuts, first):
         chunk = Chunk(number, round, one.url, len(one.lines), one.tokens)
-        publish(folder / f"{chunk.name}.jsonl", one.lines)
+        path = folder / f"{chunk.name}.jsonl"
+        publish(_runs_path(path), msgspec.json.encode(one.runs) + b"\n")
+        publish(path, one.lines)
         written()
         made.append(chunk)
     return tuple(made)
+
+
+def numbers_of(path: Path) -> Iterator[int]:
+    """Which inputs the lines of a chunk are, from 0; they rise."""
+    runs = msgspec.json.decode(_runs_path(path).read_bytes(), type=list[tuple[int, int]])
+    return chain.from_iterable(range(first, first + length) for first, length in runs)
+
+
+def _runs_path(path: Path) -> Path:
+    return path.with_suffix(".inputs.json")
 
 
 def _is_full(one: Cut, sizes: Sizes, size: int, tokens: int, inputs: int) -> bool:

@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Literal
 
 from batchyard.client.apis.downloading import download_once, forget
 from batchyard.client.apis.provider import BatchState, Provider, ProviderError
-from batchyard.client.campaigns.asking import Anew, asked_again
-from batchyard.client.campaigns.cutting import cut, requests_of, write_chunks
+from batchyard.client.campaigns.asking import asked_again
+from batchyard.client.campaigns.beginning import Manifest
+from batchyard.client.campaigns.cutting import cut, write_chunks
 from batchyard.client.campaigns.intents import Chunk, Diary, Step
 from batchyard.client.campaigns.merging import Ledger
 from batchyard.client.campaigns.patience import Patience
@@ -34,8 +36,7 @@ class Pursuit:
     def __init__(
         self,
         folder: Path,
-        id: str,
-        settings: Settings,
+        manifest: Manifest,
         diary: Diary,
         *,
         chance: Random,
@@ -43,11 +44,14 @@ class Pursuit:
         check: Check | None = None,
         on_result: Callable[[Result], None] | None = None,
     ) -> None:
+        id, settings = manifest.id, manifest.settings
         self._folder, self._id, self._settings, self._diary = folder, id, settings, diary
         self._reach, self._on_result = reach, on_result
-        ids = requests_of(folder / "input.jsonl")
-        self._ledger = Ledger(folder, ids, accept_cut_off=settings.accept_cut_off, check=check)
-        self._untold = set(range(len(ids))) if on_result is not None else set()
+        self._ledger = Ledger(
+            folder, manifest.requests, accept_cut_off=settings.accept_cut_off, check=check
+        )
+        # A one for each result that `on_result` has heard of.
+        self._told = bytearray(manifest.requests if on_result is not None else 0)
         self._patience = Patience(settings, chance, self._tell_of)
         self._submitting = Submitting(
             id,
@@ -82,7 +86,8 @@ class Pursuit:
 
     async def _go(self, key: str | None, until: Until) -> Mapping[str, int] | None:
         if not self._diary.chunks:
-            self._plan(cut_lines=(line for _, line in placed_lines(self._folder / "input.jsonl")))
+            lines = (line for _, line in placed_lines(self._folder / "input.jsonl"))
+            self._plan(enumerate(lines))
         async with _open(self._settings, key) as provider:
             looked = 0
             while True:
@@ -108,10 +113,10 @@ class Pursuit:
     def _is_cancelled(self) -> bool:
         return (self._folder / "cancelled").exists()
 
-    def _plan(self, cut_lines: Iterator[bytes]) -> None:
+    def _plan(self, requests: Iterable[tuple[int, bytes]]) -> None:
         """Write the chunks of the next round, then say that they are there."""
         chunks = write_chunks(
-            cut(cut_lines, self._settings.sizes),
+            cut(requests, self._settings.sizes),
             self._folder / "chunks",
             len(self._diary.chunks),
             self._diary.rounds + 1,
@@ -200,14 +205,15 @@ class Pursuit:
 
     def _take_in(self, chunk: Chunk) -> None:
         """Read what a collected chunk holds, and tell what is final."""
-        final = self._ledger.add(chunk)
-        self._tell(index for index in final if index in self._untold)
+        self._ledger.add(chunk)
+        if self._on_result is not None:
+            self._tell(self._ledger.final(chunk))
 
-    def _tell(self, indices: Iterable[int]) -> None:
-        for index in indices:
-            if self._on_result is not None:
-                self._untold.discard(index)
-                self._on_result(self._ledger.result(index))
+    def _tell(self, results: Iterable[Result]) -> None:
+        for result in results:
+            if self._on_result is not None and not self._told[result.line - 1]:
+                self._told[result.line - 1] = 1
+                self._on_result(result)
 
     async def _fetch(self, provider: Provider, file_id: str, path: Path) -> None:
         """Bring a file here; one that is gone holds nothing, and its lines will be missing."""
@@ -228,43 +234,26 @@ class Pursuit:
     def _end_of_round(self) -> Mapping[str, int] | None:
         """Merge, or plan a round of what is worth asking again; None in that case."""
         if not self._is_cancelled:
-            again = self._ledger.again(self._settings.rounds_max - self._diary.rounds)
-            lines = list(self._asked_again(again)) if again else []
-            if lines:
-                self._plan(iter(lines))
+            asked = self._asked_again()
+            for first in asked:
+                self._plan(chain((first,), asked))
                 return None
         self._reach("campaign.before_merge")
         counts = self._ledger.write(self._folder / "results.jsonl")
         self._reach("campaign.after_merge")
         self._diary.write(Step(did="merged", counts=counts))
-        self._tell(sorted(self._untold))
+        if self._on_result is not None:
+            self._tell(self._ledger.results())
         return counts
 
-    def _asked_again(self, again: Mapping[int, Anew]) -> Iterator[bytes]:
+    def _asked_again(self) -> Iterator[tuple[int, bytes]]:
         """The requests of the next round, as they are asked in it."""
-        asked = self._as_last_asked()
-        for index, (_, line) in enumerate(placed_lines(self._folder / "input.jsonl")):
-            anew = again.get(index)
-            if anew is None:
-                continue
-            before = asked.get(index, line)
-            text = asked_again(before, anew, self._settings.cap_factor, self._settings.cap_max)
+        cap = self._settings.cap_factor, self._settings.cap_max
+        rounds_left = self._settings.rounds_max - self._diary.rounds
+        for number, line, anew in self._ledger.again(rounds_left):
+            text = asked_again(line, anew, *cap)
             if text is not None:
-                yield text
-
-    def _as_last_asked(self) -> dict[int, bytes]:
-        """The requests of later rounds: with what room, and after which corrections."""
-        ids = requests_of(self._folder / "input.jsonl")
-        index = {custom_id: number for number, custom_id in enumerate(ids)}
-        found: dict[int, bytes] = {}
-        for chunk in self._diary.chunks:
-            if chunk.round > 1:
-                path = self._folder / "chunks" / f"{chunk.name}.jsonl"
-                lines = [line for _, line in placed_lines(path)]
-                found |= {
-                    index[one]: line for one, line in zip(requests_of(path), lines, strict=True)
-                }
-        return found
+                yield number, text
 
     def _tell_of(self, error: ProviderError) -> None:
         """A call has failed, and is made again in a while."""

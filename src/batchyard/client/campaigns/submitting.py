@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from batchyard.client.apis.provider import BatchState, Provider, ProviderError, Trouble
-from batchyard.client.campaigns.cutting import cut, write_chunks
+from batchyard.client.campaigns.cutting import cut, numbers_of, write_chunks
 from batchyard.client.campaigns.intents import Chunk, Diary, Step
 from batchyard.client.campaigns.patience import Patience
 from batchyard.client.campaigns.settings import Settings
@@ -127,10 +127,11 @@ class Submitting:
     def _split(self, chunk: Chunk, limit: int) -> None:
         tokens = limit if chunk.tokens > limit else chunk.tokens // 2
         folder = self._folder / "chunks"
-        lines = (line for _, line in placed_lines(folder / f"{chunk.name}.jsonl"))
-        cuts = cut(lines, replace(self._settings.sizes, tokens=tokens))
+        path = folder / f"{chunk.name}.jsonl"
+        lines = (line for _, line in placed_lines(path))
+        numbered = zip(numbers_of(path), lines, strict=False)
         planned = write_chunks(
-            cuts,
+            cut(numbered, replace(self._settings.sizes, tokens=tokens)),
             folder,
             len(self._diary.chunks),
             chunk.round,

@@ -13,7 +13,6 @@ from batchyard.wire.lines import split_object
 __all__ = [
     "OUTCOMES",
     "Again",
-    "Attempt",
     "Check",
     "Found",
     "Judge",
@@ -66,17 +65,6 @@ _TRANSIENT_CODES = frozenset(
 _LASTING_CODES = frozenset(
     {"insufficient_quota", "content_filter", "content_policy_violation", "billing_hard_limit"}
 )
-
-
-class Attempt(Struct, frozen=True, gc=False):
-    """How one line ended in one batch; `place` is where its result line stands, if it has one."""
-
-    chunk: int
-    outcome: LineOutcome
-    again: Again
-    code: str = ""
-    message: str = ""
-    place: tuple[int, int, int] | None = None
 
 
 class Found(Struct, frozen=True, gc=False):
