@@ -6,7 +6,8 @@ from random import Random
 import pytest
 
 from batchyard.rules.endpoints import ENDPOINTS
-from batchyard.rules.glance import Glance, Kind
+from batchyard.rules.glance import Glance
+from batchyard.rules.kinds import Kind
 from batchyard.rules.limits import RELAXED
 from batchyard.rules.lines import Sound, examine
 
@@ -104,7 +105,7 @@ for one in KINDS:
 def glance(line: bytes) -> Sound | None:
     """A line as a glance sees it, if that is enough; all that it may be was welcomed."""
     before = [kind.lines for kind in KINDS]
-    run = EYE.read([line], len(line))
+    run = EYE.read([line])
     counted = [kind for kind, lines in zip(KINDS, before, strict=True) if kind.lines > lines]
     if not run.custom_ids:
         assert (run.odd, counted) == (line, [])

@@ -3,40 +3,24 @@
 Two typed decodes do the work, one of the line and one of its body.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType
+from msgspec import DecodeError, Raw, Struct
 
+from batchyard.rules.alike import Alike
 from batchyard.rules.endpoints import EMBEDDINGS, ENDPOINTS, Endpoint
+from batchyard.rules.kinds import BODIES, NO_MODEL, Kind, Kinds, Run, seer
 from batchyard.rules.limits import Limits
-from batchyard.rules.lines import count_inputs, is_shallow
+from batchyard.rules.lines import are_shallow, count_inputs
 
-__all__ = ["Glance", "Kind", "Run"]
+__all__ = ["Glance"]
 
 _SHORTEST = '{"custom_id":"","method":"POST","url":"%s","body":}'
 # In a line that is at most 8 bytes longer than the shortest spelling of its values no key stands
 # twice: one of the four and a value would need 9, another one and its value, both twice, 10.
 _SPARE_BYTES = 8
-
-
-class Kind(Struct):
-    """Lines of one url and one model ("" where none is named), which fit the batch."""
-
-    url: str
-    model: str
-    lines: int = 0
-
-
-class Run(Struct):
-    """Sound lines that follow one another, and the odd one that ended them, if one did."""
-
-    custom_ids: list[str]
-    size_bytes: int
-    bodies_bytes: int
-    inputs: int
-    odd: bytes
 
 
 class Glance:
@@ -45,19 +29,25 @@ class Glance:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._models: list[Any] = []
+        self._see_model = seer(self._models)
         self._keys: list[str] = []
+        self._kinds: Kinds = {url: {} for url in ENDPOINTS}
+        self._alike = Alike(limits, self._kinds)
         self._envelope = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=self._see_key).decode
         self._readers = {url: self._reader(url, one) for url, one in ENDPOINTS.items()}
 
     def welcome(self, kind: Kind) -> None:
         """Read lines of this kind from now on, and count them in it."""
-        self._readers[kind.url].kinds[kind.model or _NO_MODEL] = kind
+        self._kinds[kind.url][kind.model or NO_MODEL] = kind
 
-    def read(self, lines: Iterable[bytes], most_bytes: int) -> Run:
-        """Read lines in UTF-8 up to an odd one, or until they have so many bytes or more.
+    def read(self, lines: Sequence[bytes]) -> Run:
+        """Read lines in UTF-8 up to an odd one.
 
         An odd line may be sound; it calls for the exact examination.
         """
+        return self._alike.read(lines) or self._read_each(lines)
+
+    def _read_each(self, lines: Sequence[bytes]) -> Run:
         # One frame and its local names for all lines: this is the hottest loop of validation.
         decode, readers, models = _row_decoder.decode, self._readers, self._models
         id_characters_max = self._limits.custom_id_bytes_max // 4
@@ -72,7 +62,7 @@ class Glance:
                 raw = row.body
                 reader = readers[row.url]
                 body = reader.decode(raw)
-                kind = reader.kinds[models[0] if models else _NO_MODEL]
+                kind = reader.kinds[models[0] if models else NO_MODEL]
             except (DecodeError, RecursionError, KeyError, TypeError):
                 break
             custom_id, line_bytes, body_bytes = row.custom_id, len(line), len(raw)
@@ -87,7 +77,7 @@ class Glance:
                     and len(custom_id.encode()) < id_bytes_least
                     and not self._has_distinct_keys(line)
                 )
-                or (body_bytes > shallow_bytes and not is_shallow(line, self._limits))
+                or (body_bytes > shallow_bytes and not are_shallow((line,), self._limits))
             ):
                 break
             kind.lines += 1
@@ -96,25 +86,18 @@ class Glance:
             if reader.counts_inputs:
                 inputs += count_inputs(body.input)
             run_bytes += line_bytes
-            if run_bytes >= most_bytes:
-                return Run(custom_ids, run_bytes, bodies_bytes, inputs, b"")
         else:
             line = b""
         return Run(custom_ids, run_bytes, bodies_bytes, inputs, line)
 
     def _reader(self, url: str, endpoint: Endpoint) -> "_Reader":
-        decoder = msgspec.json.Decoder(_BODIES[endpoint.url], dec_hook=self._see_model)
+        decoder = msgspec.json.Decoder(BODIES[endpoint.url], dec_hook=self._see_model)
         return _Reader(
             len(_SHORTEST % url) + _SPARE_BYTES,
             endpoint.url == EMBEDDINGS,
-            {},
+            self._kinds[url],
             decoder.decode,
         )
-
-    def _see_model(self, _type: type, value: object) -> "_Model":
-        # Called for each model, while the decoder keeps but the last one; any value may come.
-        self._models.append(value)
-        return _MODEL
 
     def _has_distinct_keys(self, line: bytes) -> bool:
         self._keys.clear()
@@ -130,10 +113,6 @@ class _Row(Struct, gc=False):
     method: Literal["POST"]
     url: str
     body: Raw
-
-
-class _Model:
-    """Stands for a model, which `Glance` has seen."""
 
 
 class _Key(str):
@@ -152,19 +131,3 @@ class _Reader(Struct, frozen=True):
 
 
 _row_decoder = msgspec.json.Decoder(_Row)
-_MODEL = _Model()
-_NO_MODEL = object()
-_OPTIONAL: dict[str, tuple[Any, Any]] = {
-    "model": (_Model | UnsetType, UNSET),
-    "input": (Raw | UnsetType, UNSET),
-    "stream": (bool | None, None),
-}
-
-
-def _body_of(endpoint: Endpoint) -> type[Struct]:
-    required = [(name, _Model if name == "model" else Raw) for name in endpoint.required]
-    optional = [(name, *one) for name, one in _OPTIONAL.items() if name not in endpoint.required]
-    return msgspec.defstruct("Body", [*required, *optional], gc=False)
-
-
-_BODIES = {one.url: _body_of(one) for one in ENDPOINTS.values()}

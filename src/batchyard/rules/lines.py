@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from json.decoder import JSONDecodeError
 from typing import Any
 
@@ -13,7 +14,7 @@ from batchyard.rules.limits import Limits
 from batchyard.wire.lines import body_bytes, read_line, split_object
 from batchyard.wire.objects import BatchError
 
-__all__ = ["Sound", "count_inputs", "examine", "is_shallow"]
+__all__ = ["Sound", "are_shallow", "count_inputs", "examine"]
 
 
 class Sound(Struct, frozen=True, gc=False):
@@ -63,12 +64,15 @@ def count_inputs(texts: Raw | bytes) -> int:
         return len(json.loads(raw, parse_int=str, parse_float=str))
 
 
-def is_shallow(line: bytes, limits: Limits) -> bool:
-    """Whether a line nests as deep as is allowed; most have too few brackets to do otherwise."""
-    # This counts faster than `count` does.
-    without_brackets = len(line.replace(b"{", b"")) + len(line.replace(b"[", b""))
+def are_shallow(lines: Iterable[bytes], limits: Limits) -> bool:
+    """Whether lines nest as deep as is allowed; most have too few brackets to do otherwise."""
     most = limits.nesting_max
-    return 2 * len(line) - without_brackets <= most or _depth(line) <= most
+    for line in lines:
+        # This counts faster than `count` does.
+        without_brackets = len(line.replace(b"{", b"")) + len(line.replace(b"[", b""))
+        if 2 * len(line) - without_brackets > most and _depth(line) > most:
+            return False
+    return True
 
 
 def _depth(text: bytes) -> int:
@@ -153,7 +157,7 @@ def _parse(line: bytes, limits: Limits) -> _Pairs:
         text = line.decode()
     except UnicodeDecodeError:
         raise _NotJson(_encoding_hint(line)) from None
-    if not is_shallow(line, limits):
+    if not are_shallow([line], limits):
         raise _NotJson(f"it is nested more than {limits.nesting_max} levels deep")
     try:
         # Numbers are not converted: that would refuse long ones, and take time.

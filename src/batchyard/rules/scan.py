@@ -1,20 +1,20 @@
 """One pass over a file of requests, whose bytes may be cut anywhere.
 
-A glance is enough for most lines (`rules/glance`). Any other line goes to `rules/lines`, which is
-exact and says what is wrong.
+Most lines are read many at once (`rules/alike`), for others a glance is enough (`rules/glance`).
+Any other line goes to `rules/lines`, which is exact and says what is wrong.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
-from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.rules.endpoints import covers
-from batchyard.rules.glance import Glance, Kind
+from batchyard.rules.glance import Glance
+from batchyard.rules.kinds import Kind
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import examine
 from batchyard.rules.marks import Marks, Repeats
@@ -24,6 +24,9 @@ __all__ = ["Digest", "Scan", "ShardSpan"]
 
 _BOM = b"\xef\xbb\xbf"
 _SHARD_BYTES = 2 << 20
+# So many bytes are read at once, at most. After an odd line it is a line, and soon more again.
+_RUN_BYTES = 1 << 16
+_RUN_GROWTH = 1 << 4
 # Possessive, or many spaces without a line feed would be tried in every way.
 _BLANK_LINES = re.compile(rb"(?:[ \t\r\v\f]*+\n){1,65536}")
 # As many lines are remembered, at most, while those are sought that share a custom_id.
@@ -82,6 +85,7 @@ class Scan:
         self._limits, self._endpoint = limits, endpoint
         self._known = known_model or (lambda _model: True)
         self._glance = Glance(limits)
+        self._run_bytes = _RUN_BYTES
         self._tail: list[bytes] = []
         self._tail_bytes = 0
         self._bytes = self._line = self._lines = 0
@@ -98,29 +102,20 @@ class Scan:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the file."""
-        cut = chunk.rfind(b"\n") + 1
-        if not cut:
-            self._hold(chunk)
-            return
-        block = b"".join((*self._tail, chunk[:cut])) if self._tail else chunk[:cut]
-        dropped = 0 if self._tail else self._tail_bytes
-        self._tail, self._tail_bytes = [], 0
-        if dropped:
-            rest = block.find(b"\n") + 1
-            self._too_long(dropped + rest)
-            block = block[rest:]
-        if block:
-            self._take(block)
-        if cut < len(chunk):
-            self._hold(chunk[cut:])
+        end = chunk.rfind(b"\n") + 1
+        start = 0
+        if end and self._tail_bytes:
+            start = chunk.find(b"\n") + 1
+            self._end_line(chunk[:start])
+        if start < end:
+            self._take(chunk, start, end)
+        if end < len(chunk):
+            self._hold(chunk[end:])
 
     def finish(self) -> Digest:
         """End the file and tell what was learned."""
-        if self._tail:
-            self._take(b"".join(self._tail))
-        elif self._tail_bytes:
-            self._too_long(self._tail_bytes)
-        self._tail, self._tail_bytes = [], 0
+        if self._tail_bytes:
+            self._end_line(b"")
         self._close_shard(last=True)
         if self._repeats is not None and len(self._first_lines) == _FIRST_LINES_MAX:
             self._errors_total += max(0, self._repeats.spare - self._twins)
@@ -153,6 +148,15 @@ class Scan:
         else:
             self._tail = []
 
+    def _end_line(self, rest: bytes) -> None:
+        """Take the line whose beginning was kept, now that its end is known."""
+        kept, size_bytes = self._tail, self._tail_bytes + len(rest)
+        self._tail, self._tail_bytes = [], 0
+        if kept:
+            self._take(b"".join((*kept, rest)), 0, size_bytes)
+        else:
+            self._too_long(size_bytes)
+
     def _too_long(self, size_bytes: int) -> None:
         self._line += 1
         self._lines += 1
@@ -161,39 +165,49 @@ class Scan:
         self._refuse(BatchError("invalid_json_line", message, line=self._line))
         self._close_full_shard()
 
-    def _take(self, block: bytes) -> None:
+    def _take(self, block: bytes, start: int, end: int) -> None:
         """Take whole lines; the line feed of the last may be missing at the end of the file."""
         longest = self._limits.line_bytes_max
         if self._line == 0 and block.startswith(_BOM) and _first_bytes(block) <= longest:
-            block = block[len(_BOM) :]
+            start += len(_BOM)
             self._bytes += len(_BOM)
         lines = BytesIO(block)
-        if len(block) <= longest and _is_utf8(block):
-            while self._take_run(lines):
-                self._skip_blank(block, lines)
-            return
-        for line in lines:
-            if len(line) <= longest and _is_utf8(line):
-                self._take_run(iter((line,)))
+        lines.seek(start)
+        short = end - start <= longest
+        sound = short and (block.isascii() or _is_utf8(block[start:end]))
+        while lines.tell() < end:
+            if sound:
+                self._take_run(lines, end - lines.tell())
             else:
-                self._take_odd(line)
-            self._skip_blank(block, lines)
+                self._take_alone(lines.readline())
+            if short:
+                self._skip_blank(block, lines)
 
     def _skip_blank(self, block: bytes, lines: BytesIO) -> None:
         """Take blank lines, of which a file may have millions, all at once."""
         found = _BLANK_LINES.match(block, lines.tell())
-        if found is not None and len(block) <= self._limits.line_bytes_max:
+        if found is not None:
             lines.seek(found.end())
             self._line += found[0].count(b"\n")
             self._bytes += len(found[0])
             self._close_full_shard()
 
-    def _take_run(self, lines: Iterator[bytes]) -> bool:
-        """Take lines up to an odd one or the end of a shard; False when there was none."""
-        run = self._glance.read(
-            islice(lines, self._limits.shard_lines - (self._lines - self._shard_first)),
-            _SHARD_BYTES - (self._bytes - self._shard_start),
-        )
+    def _take_alone(self, line: bytes) -> None:
+        """Take a line beside which there are others that may be too long, or not in UTF-8."""
+        if len(line) <= self._limits.line_bytes_max and _is_utf8(line):
+            self._take_run(BytesIO(line), len(line))
+        else:
+            self._take_odd(line)
+
+    def _take_run(self, lines: BytesIO, most_bytes: int) -> None:
+        """Take lines up to an odd one or the end of a shard, but not very many at once."""
+        start = lines.tell()
+        room_bytes = _SHARD_BYTES - (self._bytes - self._shard_start)
+        found = lines.readlines(min(self._run_bytes, room_bytes, most_bytes))
+        del found[self._limits.shard_lines - (self._lines - self._shard_first) :]
+        run = self._glance.read(found)
+        lines.seek(start + run.size_bytes + len(run.odd))
+        self._run_bytes = 1 if run.odd else min(self._run_bytes * _RUN_GROWTH, _RUN_BYTES)
         if run.custom_ids:
             self._note(run.custom_ids)
             self._line += len(run.custom_ids)
@@ -204,7 +218,6 @@ class Scan:
             self._close_full_shard()
         if run.odd:
             self._take_odd(run.odd)
-        return bool(run.custom_ids or run.odd)
 
     def _take_odd(self, line: bytes) -> None:
         """Take a line that may be blank, unsound or merely unusual."""
