@@ -3,12 +3,16 @@
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from batchyard.cli.main import main
+from batchyard.cli.make import make
+from batchyard.client.tables.sources import SUFFIXES
+from batchyard.client.tabular.making import Kind
 from tests.cli.calling import call
 
 MODELS = """
@@ -146,3 +150,13 @@ def test_likely_typos_are_told_once(reviews: Path) -> None:
     assert '"temprature":0' in done.stdout
     for one in ("model=x", "a", "a.b=1"):
         assert call("make", reviews, "--model", "m", "--set", one).exit_code == 2
+
+
+def test_the_options_name_all_there_is() -> None:
+    """What is written out in options, to come at once, is what the library knows."""
+    options = {one.name: one.type for one in make.params}
+    forms, kinds = options["form"], options["kind"]
+    assert isinstance(forms, click.Choice)
+    assert isinstance(kinds, click.Choice)
+    assert forms.choices == tuple(dict.fromkeys(SUFFIXES.values()))
+    assert kinds.choices == get_args(Kind)

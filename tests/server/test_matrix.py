@@ -8,7 +8,7 @@ import pytest
 
 from batchyard.places.store.rows import ProjectRow
 from batchyard.server.app import ROUTES
-from batchyard.server.keys import SCOPES, ScopeName
+from batchyard.server.scopes import SCOPES, ScopeName
 from tests.server.door import LINE, Answer, Caller, Door, form
 
 

@@ -1,24 +1,24 @@
 """Where a verb goes: `--to`, profiles, and what was submitted last."""
 
+from __future__ import annotations
+
 import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchyard.client.apis.profiles import (
-    Destination,
-    ProfileError,
-    Profiles,
-    config_file,
-    destination_for,
-    destination_of,
-    read_profiles,
-    state_folder,
-)
-from batchyard.client.apis.recent import LAST, Recent, recall, remember
+from batchyard.cli.lazily import lazily
+
+with lazily():
+    from batchyard.client.apis import profiles as api_profiles
+    from batchyard.client.apis import recent
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.profiles import Destination, Profiles
+
 
 __all__ = [
     "TO",
@@ -55,8 +55,8 @@ WHAT = click.argument("what", metavar="DIR|BATCH", shell_complete=later("batches
 def aim(to: str | None) -> Destination:
     """Where `--to` leads."""
     try:
-        return destination_of(to, os.environ, profiles_here())
-    except ProfileError as error:
+        return api_profiles.destination_of(to, os.environ, profiles_here())
+    except api_profiles.ProfileError as error:
         raise click.BadParameter(str(error), param_hint="--to") from error
 
 
@@ -65,34 +65,36 @@ def aim_for(base_url: str, name: str = "") -> Destination:
     profiles = profiles_here()
     try:
         if name in profiles.known():
-            found = destination_of(name, os.environ, profiles)
+            found = api_profiles.destination_of(name, os.environ, profiles)
             if found.base_url == base_url:
                 return found
-        return destination_for(base_url, os.environ, profiles)
-    except ProfileError as error:
+        return api_profiles.destination_for(base_url, os.environ, profiles)
+    except api_profiles.ProfileError as error:
         raise click.ClickException(str(error)) from error
 
 
 def profiles_here() -> Profiles:
     """The user's profiles."""
     try:
-        return read_profiles(config_file(os.environ))
-    except ProfileError as error:
+        return api_profiles.read_profiles(api_profiles.config_file(os.environ))
+    except api_profiles.ProfileError as error:
         raise click.ClickException(str(error)) from error
 
 
 def state_here() -> Path:
     """The user's state folder."""
-    return state_folder(os.environ)
+    return api_profiles.state_folder(os.environ)
 
 
 def note_last(*, folder: Path | None = None, batch_id: str | None = None, url: str = "") -> None:
     """Note what was submitted, for `@last`."""
     where = str(folder.resolve()) if folder is not None else None
-    remember(state_here(), Recent(folder=where, batch_id=batch_id, base_url=url or None))
+    recent.remember(
+        state_here(), recent.Recent(folder=where, batch_id=batch_id, base_url=url or None)
+    )
 
 
 def aim_at(to: str | None, word: str) -> Destination:
     """Where a batch is: `@last` knows it, unless `--to` says so."""
-    last = recall(state_here()) if word == LAST and to is None else None
+    last = recent.recall(state_here()) if word == recent.LAST and to is None else None
     return aim_for(last.base_url) if last is not None and last.base_url else aim(to)

@@ -1,5 +1,7 @@
 """`batchyard cancel`: ends a campaign and keeps what was answered."""
 
+from __future__ import annotations
+
 import sys
 from typing import Any
 
@@ -7,12 +9,15 @@ import click
 
 from batchyard.cli.aims import TO, WHAT
 from batchyard.cli.checking import CHECK
+from batchyard.cli.lazily import lazily
 from batchyard.cli.lone import cancel_batch
 from batchyard.cli.options import AS_JSON
 from batchyard.cli.remote import campaign_meant
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
-from batchyard.client.campaigns.checked import noted_check, unchecked
-from batchyard.client.campaigns.intents import CampaignInUseError, Diary
+
+with lazily():
+    from batchyard.client.campaigns import checked, intents
+
 
 __all__ = ["cancel"]
 
@@ -33,15 +38,15 @@ def cancel(*, what: str, to: str | None, check: Any, as_json: bool) -> None:
     if folder is None:
         cancel_batch(what, to, as_json=as_json)
         return
-    if check is None and (name := noted_check(folder)):
+    if check is None and (name := checked.noted_check(folder)):
         # Batches that cost money do not wait for a function.
         click.echo(f"Without --check, answers are not held against {name}.", err=True)
-        check = unchecked
+        check = checked.unchecked
     campaign = open_campaign(folder, check)
     campaign.cancel()
     try:
-        Diary(folder, alone=True).close()
-    except CampaignInUseError:
+        intents.Diary(folder, alone=True).close()
+    except intents.CampaignInUseError:
         click.echo("Another process watches this campaign; it cancels the batches.", err=True)
         return
     counts = go_on(campaign, "turn")

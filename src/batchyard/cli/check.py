@@ -1,22 +1,32 @@
 """`batchyard check`: all that is wrong with a file, before anything is sent."""
 
+from __future__ import annotations
+
 import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from batchyard.cli.findings import as_github, as_text
 from batchyard.cli.fix import Told, repair
-from batchyard.cli.options import SOURCES, TARGET, amount, clean
+from batchyard.cli.lazily import lazily
+from batchyard.cli.options import SOURCES, Named, amount, clean
 from batchyard.cli.output import published
-from batchyard.client.apis.targets import TARGETS, Target
-from batchyard.client.examining.checking import Report
-from batchyard.client.examining.checking import check as check_file
-from batchyard.client.examining.reading import chunks_of
-from batchyard.rules.endpoints import ENDPOINTS
-from batchyard.wire.objects import to_json
+from batchyard.cli.targeting import TARGET
+
+with lazily():
+    from batchyard.client.apis import targets
+    from batchyard.client.examining import checking, reading
+    from batchyard.rules import endpoints
+    from batchyard.wire import objects
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.targets import Target
+    from batchyard.client.examining.checking import Report
+
 
 __all__ = ["check"]
 
@@ -28,7 +38,7 @@ _INVALID = 3
 @TARGET
 @click.option(
     "--endpoint",
-    type=click.Choice(list(ENDPOINTS)),
+    type=Named(lambda: endpoints.ENDPOINTS),
     metavar="URL",
     help="What the batch is for; what the first line asks for unless given.",
 )
@@ -74,10 +84,10 @@ def check(
     form = "json" if as_json else form
     invalid = False
     for source in sources:
-        fixed = _fix(source, TARGETS[target]) if fixing else None
-        report = check_file(
-            partial(chunks_of, source),
-            TARGETS[target],
+        fixed = _fix(source, targets.TARGETS[target]) if fixing else None
+        report = checking.check(
+            partial(reading.chunks_of, source),
+            targets.TARGETS[target],
             endpoint=endpoint,
             known_model=models.__contains__ if models else None,
             enqueued_tokens_max=max_enqueued_tokens,
@@ -108,7 +118,7 @@ def _show(source: Path, report: Report, form: str, fixed: Counter[str] | None) -
     if form == "json":
         told = {} if fixed is None else {"fixed": fixed}
         sound = not report.errors
-        click.echo(to_json({"file": str(source), "sound": sound, **told, "report": report}))
+        click.echo(objects.to_json({"file": str(source), "sound": sound, **told, "report": report}))
         return
     show = as_github if form == "github" else as_text
     for line in show(source, report.findings):

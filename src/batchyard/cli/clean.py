@@ -1,19 +1,29 @@
 """`batchyard clean`: what campaigns have left at the server, or in the cache, is deleted."""
 
+from __future__ import annotations
+
 import os
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from batchyard.cli.aims import aim_for
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import campaign_meant, talk
 from batchyard.cli.submit import open_campaign
-from batchyard.client.apis.remote import Remote
-from batchyard.client.campaigns.cleaning import Leftover, NotCollectedError, delete_all, leftovers
-from batchyard.places.remembered import ForgottenError, Remembered, cache_folder
+
+with lazily():
+    from batchyard.client.campaigns import cleaning
+    from batchyard.places import remembered
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.remote import Remote
+    from batchyard.client.campaigns.cleaning import Leftover
+
 
 __all__ = ["clean"]
 
@@ -39,8 +49,8 @@ def clean(*, what: str | None, cache: bool, dry_run: bool, yes: bool, as_json: b
     folder = campaign_meant(what) or Path(what)
     campaign = open_campaign(folder)
     try:
-        files = leftovers(campaign.standing())
-    except NotCollectedError as error:
+        files = cleaning.leftovers(campaign.standing())
+    except cleaning.NotCollectedError as error:
         raise click.ClickException(str(error)) from error
     settings = campaign.manifest.settings
     if dry_run:
@@ -53,7 +63,7 @@ def clean(*, what: str | None, cache: bool, dry_run: bool, yes: bool, as_json: b
     counts = Counter[str]()
 
     async def delete(remote: Remote) -> None:
-        async for one in delete_all(remote, files):
+        async for one in cleaning.delete_all(remote, files):
             counts[one.became] += 1
             _tell(one, as_json=as_json)
 
@@ -64,7 +74,7 @@ def clean(*, what: str | None, cache: bool, dry_run: bool, yes: bool, as_json: b
 
 
 def _forget(*, dry_run: bool, yes: bool, as_json: bool) -> None:
-    kept = Remembered(cache_folder(os.environ), time.time)
+    kept = remembered.Remembered(remembered.cache_folder(os.environ), time.time)
     count, size = _size_of(kept)
     held = f"{count:,} answers, {size:,} bytes"
     if not dry_run and not yes:
@@ -78,10 +88,10 @@ def _forget(*, dry_run: bool, yes: bool, as_json: bool) -> None:
         click.echo(f"{kept.path}  {held}  {'kept' if dry_run else 'deleted'}")
 
 
-def _size_of(kept: Remembered) -> tuple[int, int]:
+def _size_of(kept: remembered.Remembered) -> tuple[int, int]:
     try:
         return kept.size()
-    except ForgottenError:
+    except remembered.ForgottenError:
         # It is damaged: a reason more to let it go.
         return 0, kept.path.stat().st_size
 

@@ -1,23 +1,27 @@
 """`batchyard config`: Batch APIs by name, and where their keys are found."""
 
+from __future__ import annotations
+
 import os
 import stat
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from batchyard.cli.aims import later, profiles_here
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.client.apis.profiles import (
-    BUILT_IN,
-    Profile,
-    ProfileError,
-    Profiles,
-    config_file,
-    write_profiles,
-)
+
+with lazily():
+    import msgspec
+
+    from batchyard.client.apis import profiles as api_profiles
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.profiles import Profiles
+
 
 __all__ = ["config"]
 
@@ -80,9 +84,9 @@ def set_(
     before = profiles.known().get(name)
     if url is None and before is None:
         raise click.UsageError("A new profile needs --url.")
-    profile = before or Profile(url="", key_env="OPENAI_API_KEY")
+    profile = before or api_profiles.Profile(url="", key_env="OPENAI_API_KEY")
     if key_env is not None or key_file is not None or keep_key:
-        profile = Profile(
+        profile = api_profiles.Profile(
             url=profile.url,
             key_env=key_env,
             key_file=str(key_file.expanduser().absolute()) if key_file else None,
@@ -92,7 +96,7 @@ def set_(
         profile = msgspec.structs.replace(profile, url=url)
     try:
         changed = profiles.with_(name, profile)
-    except ProfileError as error:
+    except api_profiles.ProfileError as error:
         raise click.UsageError(str(error)) from error
     _write(changed)
     if as_json:
@@ -123,7 +127,7 @@ def rm(*, name: str, as_json: bool) -> None:
     """Forget the profile NAME, and the key if it was kept there."""
     profiles = _read()
     if name not in profiles.profile:
-        more = " It is built in." if name in BUILT_IN else ""
+        more = " It is built in." if name in api_profiles.BUILT_IN else ""
         raise click.ClickException(f"There is no profile '{name}' in {_path()}.{more}")
     _write(profiles.without(name))
     if as_json:
@@ -142,7 +146,7 @@ def path(*, as_json: bool) -> None:
 
 
 def _path() -> Path:
-    return config_file(os.environ)
+    return api_profiles.config_file(os.environ)
 
 
 def _read() -> Profiles:
@@ -156,7 +160,7 @@ def _read() -> Profiles:
 
 def _write(profiles: Profiles) -> None:
     try:
-        write_profiles(_path(), profiles)
+        api_profiles.write_profiles(_path(), profiles)
     except OSError as error:
         raise click.ClickException(f"{_path()} cannot be written: {error}") from error
 
@@ -171,8 +175,8 @@ def _asked_key() -> str:
     return key.strip()
 
 
-def _has_key(profile: Profile) -> bool:
+def _has_key(profile: api_profiles.Profile) -> bool:
     try:
         return profile.read_key(os.environ) is not None
-    except ProfileError:
+    except api_profiles.ProfileError:
         return False

@@ -1,16 +1,25 @@
 """`batchyard diff`: which answers changed from one run to another."""
 
+from __future__ import annotations
+
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import results_meant
 from batchyard.cli.options import clean
-from batchyard.client.results.comparing import Difference, compare
-from batchyard.wire.objects import to_json
+
+with lazily():
+    from batchyard.client.results import comparing
+    from batchyard.wire import objects
+
+if TYPE_CHECKING:
+    from batchyard.client.results.comparing import Difference
+
 
 __all__ = ["diff"]
 
@@ -35,12 +44,12 @@ def diff(
     paths = results_meant(before), results_meant(after)
     counts = Counter[str]()
     pairs = Counter[tuple[str, str]]()
-    for one in compare(*paths, field):
+    for one in comparing.compare(*paths, field):
         counts[one.change] += 1
         if counting:
             pairs[_short(one.before), _short(one.after)] += 1
         elif one.change != "same":
-            for line in [to_json(one).decode()] if as_json else _lines(one):
+            for line in [objects.to_json(one).decode()] if as_json else _lines(one):
                 click.echo(line)
     for line in _table(pairs, as_json=as_json):
         click.echo(line)
@@ -72,12 +81,12 @@ def _lines(one: Difference) -> Iterable[str]:
 def _table(pairs: Counter[tuple[str, str]], *, as_json: bool) -> Iterator[str]:
     for (before, after), often in pairs.most_common():
         if as_json:
-            yield to_json({"before": before, "after": after, "requests": often}).decode()
+            yield objects.to_json({"before": before, "after": after, "requests": often}).decode()
         else:
             yield f"{often:>8,}  {before} → {after}" + ("" if before != after else "  (same)")
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else to_json(value).decode()
+    text = value if isinstance(value, str) else objects.to_json(value).decode()
     shown = "".join(one if one.isprintable() else " " for one in text[: _SHOWN_CHARACTERS + 1])
     return shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "…"

@@ -1,6 +1,7 @@
 """`batchyard doctor`: whether all is well here and at the target, and what to do if not."""
 
-import asyncio
+from __future__ import annotations
+
 import os
 import sys
 from pathlib import Path
@@ -8,10 +9,15 @@ from pathlib import Path
 import click
 
 from batchyard.cli.aims import TO, profiles_here
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, clean, tell_json
-from batchyard.client.apis.diagnosis import Finding, of_machine, of_target
-from batchyard.client.apis.profiles import ProfileError, destination_of
-from batchyard.config import SettingsError, read_settings
+
+with lazily():
+    import asyncio
+
+    from batchyard import config
+    from batchyard.client.apis import diagnosis, profiles
+
 
 __all__ = ["doctor"]
 
@@ -28,15 +34,15 @@ def doctor(*, to: str | None, offline: bool, as_json: bool) -> None:
 
     Exit code 4 where the key is refused, 1 where something else fails.
     """
-    found = list(of_machine(os.environ, Path().absolute(), _server_folder()))
+    found = list(diagnosis.of_machine(os.environ, Path().absolute(), _server_folder()))
     if not offline:
         try:
-            destination = destination_of(to, os.environ, profiles_here())
-        except (ProfileError, click.ClickException) as error:
+            destination = profiles.destination_of(to, os.environ, profiles_here())
+        except (profiles.ProfileError, click.ClickException) as error:
             fix = "See: batchyard config show"
-            found.append(Finding("target", "fail", str(error), fix))
+            found.append(diagnosis.Finding("target", "fail", str(error), fix))
         else:
-            found += asyncio.run(of_target(destination, os.environ))
+            found += asyncio.run(diagnosis.of_target(destination, os.environ))
     for one in found:
         _show(one, as_json=as_json)
     failed = [one.name for one in found if one.level == "fail"]
@@ -46,13 +52,13 @@ def doctor(*, to: str | None, offline: bool, as_json: bool) -> None:
 
 def _server_folder() -> Path:
     try:
-        return Path(read_settings(None, {}).data).absolute()
-    except SettingsError as error:
+        return Path(config.read_settings(None, {}).data).absolute()
+    except config.SettingsError as error:
         click.echo(f"batchyard.toml: {error}", err=True)
         return Path("batchyard-data").absolute()
 
 
-def _show(one: Finding, *, as_json: bool) -> None:
+def _show(one: diagnosis.Finding, *, as_json: bool) -> None:
     if as_json:
         tell_json({"name": one.name, "level": one.level, "found": one.found, "fix": one.fix})
         return

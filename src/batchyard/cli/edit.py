@@ -1,17 +1,22 @@
 """`batchyard edit`: the same values set or removed in every request of a file."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 
 import click
-from msgspec import UNSET
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import OUTPUT, SOURCE, clean
 from batchyard.cli.output import noted, published
-from batchyard.client.building.parameters import ParameterError
-from batchyard.client.examining.editing import Edit, EditError, value_of
-from batchyard.client.examining.editing import edit as edit_lines
-from batchyard.client.examining.reading import chunks_of, lines_of
+
+with lazily():
+    import msgspec
+
+    from batchyard.client.building import parameters
+    from batchyard.client.examining import editing, reading
+
 
 __all__ = ["edit"]
 
@@ -36,31 +41,34 @@ def edit(
 
     A path leads into objects by names and into lists by numbers: body.messages.0.content.
     """
-    edits = [*map(_assignment, assigned), *(Edit(_path(one), UNSET) for one in removed)]
+    edits = [
+        *map(_assignment, assigned),
+        *(editing.Edit(_path(one), msgspec.UNSET) for one in removed),
+    ]
     if not edits:
         raise click.UsageError("Say what to --set or to --unset.")
     lines = changed = 0
     try:
         with noted(), published(output) as out:
-            for line, is_new in edit_lines(lines_of(chunks_of(source)), edits):
+            for line, is_new in editing.edit(reading.lines_of(reading.chunks_of(source)), edits):
                 out.write(line + b"\n")
                 lines += 1
                 changed += is_new
-    except EditError as error:
+    except editing.EditError as error:
         if error.line is None:
             raise click.UsageError(str(error)) from error
         click.echo(f"{source}:{error.line}: error: {clean(error)}", err=True)
         sys.exit(_INVALID)
-    except ParameterError as error:
+    except parameters.ParameterError as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"{source}: {lines:,} requests, changed: {changed:,}", err=True)
 
 
-def _assignment(text: str) -> Edit:
+def _assignment(text: str) -> editing.Edit:
     path, mark, value = text.partition("=")
     if not mark:
         raise click.UsageError(f"Write --set {path}=VALUE.")
-    return Edit(_path(path), value_of(value))
+    return editing.Edit(_path(path), editing.value_of(value))
 
 
 def _path(text: str) -> tuple[str, ...]:

@@ -1,27 +1,29 @@
 """`batchyard errors`: what went wrong, by code, with samples and with what to do."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchyard.cli.aims import TO, aim_at, later, state_here
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.remote import campaign_meant, talk
-from batchyard.client.apis.finding import find_batch
-from batchyard.client.apis.provider import ENDED, ProviderError
-from batchyard.client.apis.remote import UNKNOWN_ROUTE, Remote
-from batchyard.client.examining.reading import placed_lines
-from batchyard.client.results.answers import (
-    Ending,
-    Faults,
-    batch_lines,
-    campaign_lines,
-    ending_of,
-)
-from batchyard.rules.codes import explain
+
+with lazily():
+    from batchyard.client.apis import finding, provider
+    from batchyard.client.apis import remote as remotes
+    from batchyard.client.examining import reading
+    from batchyard.client.results import answers
+    from batchyard.rules import codes
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.remote import Remote
+
 
 __all__ = ["errors"]
 
@@ -53,47 +55,47 @@ def errors(*, what: str, to: str | None, by: str, sample: int, as_json: bool) ->
 
     BATCH is an id, the beginning of one, or @last.
     """
-    faults = Faults(by, sample)
+    faults = answers.Faults(by, sample)
     folder = campaign_meant(what)
     if folder is not None:
-        _add(faults, campaign_lines(folder))
+        _add(faults, answers.campaign_lines(folder))
         if not (folder / "results.jsonl").exists():
             click.echo(f"{folder} has not ended; this is so far", err=True)
     elif Path(what).is_file():
-        _add(faults, (line for _, line in placed_lines(Path(what))))
+        _add(faults, (line for _, line in reading.placed_lines(Path(what))))
     else:
         talk(aim_at(to, what), lambda remote: _ask(remote, what, faults))
     _tell(faults, sample, as_json=as_json)
 
 
-def _add(faults: Faults, lines: Iterable[bytes]) -> None:
+def _add(faults: answers.Faults, lines: Iterable[bytes]) -> None:
     for line in lines:
-        ending = ending_of(line)
+        ending = answers.ending_of(line)
         if ending is not None and not ending.succeeded:
             faults.add(ending)
 
 
-async def _ask(remote: Remote, word: str, faults: Faults) -> None:
-    batch = await find_batch(remote, word, state_here())
+async def _ask(remote: Remote, word: str, faults: answers.Faults) -> None:
+    batch = await finding.find_batch(remote, word, state_here())
     for one in _refusals(batch):
         faults.add(one)
-    if batch["status"] not in ENDED:
+    if batch["status"] not in provider.ENDED:
         await _so_far(remote, batch, faults)
         return
     failed = batch["request_counts"]["failed"]
     # Where the error file names them all, the answers need not be fetched.
     for kind in ("error", "output"):
         if kind == "error" or faults.total < failed:
-            async for line in batch_lines(remote, batch, kind):
+            async for line in answers.batch_lines(remote, batch, kind):
                 _add(faults, (line,))
 
 
-async def _so_far(remote: Remote, batch: dict[str, Any], faults: Faults) -> None:
+async def _so_far(remote: Remote, batch: dict[str, Any], faults: answers.Faults) -> None:
     try:
-        async for line in batch_lines(remote, batch):
+        async for line in answers.batch_lines(remote, batch):
             _add(faults, (line,))
-    except ProviderError as error:
-        if error.status not in UNKNOWN_ROUTE:
+    except provider.ProviderError as error:
+        if error.status not in remotes.UNKNOWN_ROUTE:
             raise
         click.echo(
             f"{batch['id']} is {batch['status']}; its server keeps errors until the end.", err=True
@@ -102,12 +104,12 @@ async def _so_far(remote: Remote, batch: dict[str, Any], faults: Faults) -> None
     click.echo(f"{batch['id']} is {batch['status']}; this is so far", err=True)
 
 
-def _refusals(batch: dict[str, Any]) -> list[Ending]:
+def _refusals(batch: dict[str, Any]) -> list[answers.Ending]:
     """Why a batch failed as a whole."""
     found = batch.get("errors")
     listed = found.get("data") if isinstance(found, dict) else found
     return [
-        Ending(
+        answers.Ending(
             f"line {one['line']}" if one.get("line") else "the file",
             "errored",
             str(one.get("code") or ""),
@@ -118,9 +120,9 @@ def _refusals(batch: dict[str, Any]) -> list[Ending]:
     ]
 
 
-def _tell(faults: Faults, most: int, *, as_json: bool) -> None:
+def _tell(faults: answers.Faults, most: int, *, as_json: bool) -> None:
     for name, count, samples in faults.groups():
-        known = explain(samples[0].code)
+        known = codes.explain(samples[0].code)
         shown = samples[:most]
         if as_json:
             told = [{"custom_id": one.custom_id, "message": one.message} for one in shown]

@@ -1,23 +1,31 @@
 """`batchyard estimate`: what a file will cost, before anything is sent."""
 
+from __future__ import annotations
+
 import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchyard.cli.options import SOURCE, TARGET, clean
+from batchyard.cli.lazily import lazily
+from batchyard.cli.options import SOURCE, clean
 from batchyard.cli.progress import lasting
-from batchyard.client.apis.pricing import prices_at
-from batchyard.client.apis.targets import TARGETS, Target
-from batchyard.client.examining.estimating import BY_BYTES, Estimate, Lengths, weigh
-from batchyard.client.examining.estimating import estimate as price_lots
-from batchyard.client.examining.reading import chunks_of, lines_of
-from batchyard.config import SettingsError, read_settings
-from batchyard.wire.money import Price
-from batchyard.wire.objects import to_json
+from batchyard.cli.targeting import TARGET
+
+with lazily():
+    from batchyard import config as configured
+    from batchyard.client.apis import pricing, targets
+    from batchyard.client.examining import estimating, reading
+    from batchyard.wire import objects
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.targets import Target
+    from batchyard.client.examining.estimating import Estimate
+    from batchyard.wire.money import Price
+
 
 __all__ = ["estimate"]
 
@@ -61,11 +69,15 @@ def estimate(
     as_json: bool,
 ) -> None:
     """Estimate tokens, dollars and time of IN.jsonl, low and high by the length of answers."""
-    count, method = _counter() if exact else (None, BY_BYTES)
-    lots = weigh(lines_of(chunks_of(source)), Lengths(*output_tokens), count)
-    found = price_lots(lots, _prices(TARGETS[target], config), method=method, rate=rate)
+    count, method = _counter() if exact else (None, estimating.BY_BYTES)
+    lots = estimating.weigh(
+        reading.lines_of(reading.chunks_of(source)), estimating.Lengths(*output_tokens), count
+    )
+    found = estimating.estimate(
+        lots, _prices(targets.TARGETS[target], config), method=method, rate=rate
+    )
     if as_json:
-        click.echo(to_json({"file": str(source), "target": target, "estimate": found}))
+        click.echo(objects.to_json({"file": str(source), "target": target, "estimate": found}))
     else:
         _show(found)
     _warn(found)
@@ -96,10 +108,10 @@ def _counter() -> tuple[Callable[[str, bytes], int], str]:
 def _prices(target: Target, config: Path | None) -> Callable[[str], Price | None]:
     """The user's own table first, then list prices less the target's discount for batches."""
     try:
-        table = read_settings(config, {}).price
-    except SettingsError as error:
+        table = configured.read_settings(config, {}).price
+    except configured.SettingsError as error:
         raise click.ClickException(str(error)) from error
-    return prices_at(target, table)
+    return pricing.prices_at(target, table)
 
 
 def _show(found: Estimate) -> None:

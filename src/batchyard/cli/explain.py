@@ -1,12 +1,21 @@
 """`batchyard explain`: what an error's code means, and what to do."""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.rules.codes import CODES, Explained, near
-from batchyard.rules.codes import explain as explained
+
+with lazily():
+    from batchyard.rules import codes as known_codes
+
+if TYPE_CHECKING:
+    from batchyard.rules.codes import Explained
+
 
 __all__ = ["explain"]
 
@@ -16,13 +25,13 @@ __all__ = ["explain"]
 @AS_JSON
 def explain(*, codes: tuple[str, ...], as_json: bool) -> None:
     """Say what a code of an error means and what to do; without a CODE, list all."""
-    unknown = [code for code in codes if explained(code) is None]
-    for code in codes or CODES:
-        found = explained(code)
+    unknown = [code for code in codes if known_codes.explain(code) is None]
+    for code in codes or known_codes.CODES:
+        found = known_codes.explain(code)
         if found is not None:
             _show(code, found, as_json=as_json, brief=not codes)
     for code in unknown:
-        close = near(code)
+        close = known_codes.near(code)
         hint = f" Do you mean {' or '.join(close[:3])}?" if close else ""
         click.echo(f"Nobody here knows the code '{code}'.{hint}", err=True)
     if unknown:

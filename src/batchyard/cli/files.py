@@ -1,22 +1,29 @@
 """`batchyard files`: the files at a Batch API: list, upload, download, delete."""
 
-import secrets
+from __future__ import annotations
+
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchyard.cli.aims import TO, aim
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.output import published
 from batchyard.cli.progress import moving
 from batchyard.cli.remote import talk
-from batchyard.client.apis.downloading import download
-from batchyard.client.apis.finding import find_file
-from batchyard.client.apis.persisting import persist
-from batchyard.client.apis.remote import Remote
+
+with lazily():
+    import secrets
+
+    from batchyard.client.apis import downloading, finding, persisting
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.remote import Remote
+
 
 __all__ = ["files"]
 
@@ -63,7 +70,7 @@ def put(*, paths: tuple[Path, ...], to: str | None, purpose: str, as_json: bool)
             key = f"put-{secrets.token_hex(16)}"
             try:
                 with moving(clean(name)) as moved:
-                    id = await persist(partial(remote.upload, path, key, name, moved))
+                    id = await persisting.persist(partial(remote.upload, path, key, name, moved))
             except OSError as error:
                 raise click.ClickException(str(error)) from error
             if as_json:
@@ -94,7 +101,7 @@ def get(*, file: str, to: str | None, output: Path | None, as_json: bool) -> Non
         raise click.ClickException(f"{output} exists already; remove it or choose another -o.")
 
     async def work(remote: Remote) -> dict[str, Any]:
-        found = await find_file(remote, file)
+        found = await finding.find_file(remote, file)
         id = str(found["id"])
         if output is None:
             with published(None) as out:
@@ -102,7 +109,7 @@ def get(*, file: str, to: str | None, output: Path | None, as_json: bool) -> Non
                     out.write(piece)
             return {"id": id}
         with moving(str(output)) as moved:
-            start, size = await download(remote, found, output, moved)
+            start, size = await downloading.download(remote, found, output, moved)
         return {"id": id, "file": str(output), "bytes": size, "resumed_from": start}
 
     told = talk(aim(to), work)

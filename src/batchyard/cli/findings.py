@@ -1,10 +1,16 @@
 """How findings are shown: for people, and as annotations on GitHub."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchyard.cli.options import clean
-from batchyard.client.examining.checking import Finding
+
+if TYPE_CHECKING:
+    from batchyard.client.examining.checking import Finding
+
 
 __all__ = ["as_github", "as_text"]
 

@@ -1,23 +1,31 @@
 """`batchyard fix`: what can be repaired in a file is, and every change is told."""
 
+from __future__ import annotations
+
 import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from batchyard.cli.findings import as_text
-from batchyard.cli.options import SOURCE, TARGET, clean
+from batchyard.cli.lazily import lazily
+from batchyard.cli.options import SOURCE, Named, clean
 from batchyard.cli.output import published
-from batchyard.client.apis.targets import TARGETS, Target
-from batchyard.client.examining.checking import check
-from batchyard.client.examining.fixing import Change
-from batchyard.client.examining.fixing import fix as fix_file
-from batchyard.client.examining.reading import chunks_of
-from batchyard.rules.endpoints import SUPPORTED
-from batchyard.wire.objects import to_json
+from batchyard.cli.targeting import TARGET
+
+with lazily():
+    from batchyard.client.apis import targets
+    from batchyard.client.examining import checking, fixing, reading
+    from batchyard.rules import endpoints
+    from batchyard.wire import objects
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.targets import Target
+    from batchyard.client.examining.fixing import Change
+
 
 __all__ = ["Told", "fix", "repair"]
 
@@ -37,7 +45,9 @@ _TOLD_MAX = 20
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the repaired file goes.",
 )
-@click.option("--url", type=click.Choice(SUPPORTED), metavar="URL", help="Give it to every line.")
+@click.option(
+    "--url", type=Named(lambda: endpoints.SUPPORTED), metavar="URL", help="Give it to every line."
+)
 @click.option("--json", "as_json", is_flag=True, help="Every change as a JSON line.")
 def fix(*, source: Path, target: str, output: Path, url: str | None, as_json: bool) -> None:
     """Repair IN.jsonl into OUT.jsonl: ids, urls, blank lines, parameters that were renamed.
@@ -47,8 +57,8 @@ def fix(*, source: Path, target: str, output: Path, url: str | None, as_json: bo
     """
     told = Told(source, as_json=as_json)
     with published(output) as file:
-        repair(source, TARGETS[target], url, file, told)
-    report = check(partial(chunks_of, output), TARGETS[target])
+        repair(source, targets.TARGETS[target], url, file, told)
+    report = checking.check(partial(reading.chunks_of, output), targets.TARGETS[target])
     for text in as_text(output, report.findings):
         click.echo(text, err=True)
     click.echo(
@@ -58,9 +68,9 @@ def fix(*, source: Path, target: str, output: Path, url: str | None, as_json: bo
     sys.exit(_INVALID if report.errors else 0)
 
 
-def repair(source: Path, target: Target, url: str | None, out: IO[bytes], told: "Told") -> None:
+def repair(source: Path, target: Target, url: str | None, out: IO[bytes], told: Told) -> None:
     """Write what a file becomes, and tell every change."""
-    for line, changes in fix_file(partial(chunks_of, source), target, url=url):
+    for line, changes in fixing.fix(partial(reading.chunks_of, source), target, url=url):
         for change in changes:
             told.tell(change)
         if line is not None:
@@ -79,7 +89,7 @@ class Told:
         """Tell one change."""
         self.counts[change.code] += 1
         if self._as_json:
-            click.echo(to_json(change))
+            click.echo(objects.to_json(change))
         elif self.counts[change.code] <= _TOLD_MAX:
             place = f"{self._source}:{change.line}" if change.line else str(self._source)
             after = f"now {change.after}" if change.after else "removed"

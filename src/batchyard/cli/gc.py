@@ -1,20 +1,25 @@
 """`batchyard gc`: what nothing needs any more, told or deleted."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.machine import folder_of
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.places.blobs import Blobs
-from batchyard.places.clock import system_clock
-from batchyard.places.database import Inline
-from batchyard.places.folder import FolderInUseError
-from batchyard.places.store import Records, open_store
-from batchyard.server.upkeep import Upkeep
-from batchyard.worker import logs_to_stderr
+
+with lazily():
+    from batchyard import worker
+    from batchyard.places import blobs as blob_files
+    from batchyard.places import clock, database
+    from batchyard.places import folder as folders
+    from batchyard.places import store as stores
+    from batchyard.server import upkeep as upkeeping
+
 
 __all__ = ["gc"]
 
@@ -39,16 +44,16 @@ def gc(*, dry_run: bool, data: str | None, as_json: bool) -> None:
 
     A server does that by itself; while one runs, this only tells what there is.
     """
-    logs_to_stderr()
+    worker.logs_to_stderr()
     folder = folder_of(data)
     try:
         folder.lock()
         serving = False
-    except FolderInUseError:
+    except folders.FolderInUseError:
         serving = True
-    store = open_store(folder.database_url)
+    store = stores.open_store(folder.database_url)
     try:
-        records, blobs = Records(store), Blobs(folder.blobs)
+        records, blobs = stores.Records(store), blob_files.Blobs(folder.blobs)
         total_bytes = 0
         for one in _leftovers(records, blobs, serving=serving):
             size_bytes = sum(look[0] for look in map(blobs.look, one.blobs) if look)
@@ -58,7 +63,7 @@ def gc(*, dry_run: bool, data: str | None, as_json: bool) -> None:
             else:
                 click.echo(f"{size_bytes:>15,} bytes  {one.why:13} {one.name}")
         if not (dry_run or serving):
-            upkeep = Upkeep(records, blobs, Inline(), system_clock())
+            upkeep = upkeeping.Upkeep(records, blobs, database.Inline(), clock.system_clock())
             upkeep.sweep()
             upkeep.sweep_orphans()
     finally:
@@ -69,7 +74,9 @@ def gc(*, dry_run: bool, data: str | None, as_json: bool) -> None:
         click.echo("A server runs on this folder and deletes them by itself.", err=True)
 
 
-def _leftovers(records: Records, blobs: Blobs, *, serving: bool) -> Iterator[_Leftover]:
+def _leftovers(
+    records: stores.Records, blobs: blob_files.Blobs, *, serving: bool
+) -> Iterator[_Leftover]:
     now = time.time()
     going: set[str] = set()
     for id, names in records.discarded(int(now)):

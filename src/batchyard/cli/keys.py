@@ -1,17 +1,29 @@
 """`batchyard keys`: who may use the server, managed on its machine."""
 
+from __future__ import annotations
+
 import re
-import secrets
 import time
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.machine import identity_of
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.places.store import Identity
-from batchyard.places.store.rows import KeyRow
-from batchyard.server.keys import DEFAULT_PROJECT, SCOPES, hash_secret, key_of, new_secret
+from batchyard.server.scopes import SCOPES
+
+with lazily():
+    import secrets
+
+    import msgspec
+
+    from batchyard.server import keys as server_keys
+
+if TYPE_CHECKING:
+    from batchyard.places.store import Identity
+    from batchyard.places.store.rows import KeyRow
+
 
 __all__ = ["keys"]
 
@@ -60,8 +72,8 @@ def create(
     """Create a key called NAME and print its secret, which is shown only now."""
     identity = identity_of(data, make=True)
     chance = secrets.SystemRandom()
-    secret, now = new_secret(chance), int(time.time())
-    key = key_of(
+    secret, now = server_keys.new_secret(chance), int(time.time())
+    key = server_keys.key_of(
         secret,
         name,
         chance,
@@ -70,7 +82,7 @@ def create(
         scopes=_scopes(scopes),
         expires_at=None if seconds is None else now + seconds,
     )
-    identity.add_key(key, hash_secret(secret))
+    identity.add_key(key, server_keys.hash_secret(secret))
     if as_json:
         tell_json({"secret": secret} | msgspec.structs.asdict(key))
     else:
@@ -110,7 +122,7 @@ def revoke(*, key: str, data: str | None, as_json: bool) -> None:
 
 
 def _project_id(identity: Identity, id_or_name: str | None) -> str:
-    project = identity.project(id_or_name or DEFAULT_PROJECT)
+    project = identity.project(id_or_name or server_keys.DEFAULT_PROJECT)
     if project is None or project.archived_at is not None:
         raise click.ClickException(
             f"There is no active project '{id_or_name or 'default'}'; see "

@@ -1,18 +1,25 @@
 """A batch without a campaign: watched to its end, or cancelled."""
 
-import asyncio
+from __future__ import annotations
+
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchyard.cli.aims import aim_at, state_here
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import tell_json
 from batchyard.cli.remote import talk
-from batchyard.client.apis.finding import find_batch
-from batchyard.client.apis.provider import ENDED, ProviderError
-from batchyard.client.apis.remote import Remote
-from batchyard.client.apis.targets import target_of_url
+
+with lazily():
+    import asyncio
+
+    from batchyard.client.apis import finding, provider, targets
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.remote import Remote
+
 
 __all__ = ["cancel_batch", "watch_batch"]
 
@@ -27,7 +34,7 @@ def watch_batch(
 ) -> None:
     """Tell how far a batch is until it has ended; exit code 5 unless it completed."""
     destination = aim_at(to, word)
-    target = target_of_url(destination.base_url)
+    target = targets.target_of_url(destination.base_url)
     seconds = float(target.poll_seconds) if target is not None else _POLL_SECONDS
 
     async def work(remote: Remote) -> dict[str, Any] | None:
@@ -51,19 +58,19 @@ def cancel_batch(word: str, to: str | None, *, as_json: bool) -> None:
     """Ask for a batch to be cancelled; exit code 7 while it has not ended."""
 
     async def work(remote: Remote) -> dict[str, Any]:
-        id = str((await find_batch(remote, word, state_here()))["id"])
+        id = str((await finding.find_batch(remote, word, state_here()))["id"])
         await remote.cancel(id)
         return await remote.batch(id)
 
     found = talk(aim_at(to, word), work)
     _tell(found, as_json=as_json)
-    if found["status"] not in ENDED:
+    if found["status"] not in provider.ENDED:
         click.echo(f"To see the end: batchyard watch {found['id']}", err=True)
         sys.exit(_NOT_YET)
 
 
 async def _watch(remote: Remote, word: str, seconds: float) -> dict[str, Any]:
-    found = await find_batch(remote, word, state_here())
+    found = await finding.find_batch(remote, word, state_here())
     id, told, faults, pause = str(found["id"]), "", 0, min(1.0, seconds)
     while True:
         counts = found["request_counts"]
@@ -72,13 +79,13 @@ async def _watch(remote: Remote, word: str, seconds: float) -> dict[str, Any]:
         if line != told:
             click.echo(line, err=True)
             told = line
-        if found["status"] in ENDED:
+        if found["status"] in provider.ENDED:
             return found
         await asyncio.sleep(pause)
         pause = min(seconds, pause * 1.5)
         try:
             found, faults = await remote.batch(id), 0
-        except ProviderError as error:
+        except provider.ProviderError as error:
             faults += 1
             if not error.transient or faults >= _FAULTS_MAX:
                 raise

@@ -1,20 +1,28 @@
 """`batchyard ls`: campaigns in this folder, and batches at the target."""
 
+from __future__ import annotations
+
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from batchyard.cli.aims import TO, aim, profiles_here
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import talk
-from batchyard.client.apis.finding import campaigns_below
-from batchyard.client.apis.provider import ENDED
-from batchyard.client.apis.remote import Remote
-from batchyard.client.campaigns.campaign import Campaign
+
+with lazily():
+    import msgspec
+
+    from batchyard.client.apis import finding, provider
+    from batchyard.client.campaigns import campaign
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.remote import Remote
+
 
 __all__ = ["ls"]
 
@@ -34,7 +42,7 @@ __all__ = ["ls"]
 @AS_JSON
 def ls(*, to: str | None, active: bool, here: bool, limit: int, as_json: bool) -> None:
     """List the campaigns in and below this folder, and the newest batches at the target."""
-    for folder in campaigns_below(Path()):
+    for folder in finding.campaigns_below(Path()):
         try:
             told = _campaign(folder)
         except (OSError, ValueError, msgspec.MsgspecError) as error:
@@ -61,7 +69,7 @@ def _is_chosen() -> bool:
 
 
 def _campaign(folder: Path) -> dict[str, Any]:
-    standing = Campaign(folder).standing()
+    standing = campaign.Campaign(folder).standing()
     counts = standing.counts
     stage = "cancelling" if standing.cancelled else "under way"
     batches = [one.batch_id for one in standing.chunks if one.batch_id]
@@ -84,7 +92,7 @@ def _batch(found: dict[str, Any]) -> dict[str, Any]:
         "kind": "batch",
         "id": found.get("id"),
         "status": found["status"],
-        "active": found["status"] not in ENDED,
+        "active": found["status"] not in provider.ENDED,
         **found["request_counts"],
         "created_at": found.get("created_at"),
         "metadata": found.get("metadata") or {},

@@ -1,21 +1,31 @@
 """The store of a server, opened beside it on its own machine."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from batchyard.config import SettingsError, read_settings
-from batchyard.places.folder import DataFolder
-from batchyard.places.store import Identity, Store, open_store
+from batchyard.cli.lazily import lazily
+
+with lazily():
+    from batchyard import config
+    from batchyard.places import folder as folders
+    from batchyard.places import store
+
+if TYPE_CHECKING:
+    from batchyard.places.store import Store
+
 
 __all__ = ["folder_of", "identity_of", "store_of"]
 
 
-def folder_of(data: str | None, *, make: bool = False) -> DataFolder:
+def folder_of(data: str | None, *, make: bool = False) -> folders.DataFolder:
     """The data folder of this name, by default that of the settings."""
     try:
-        folder = DataFolder(Path(read_settings(None, {"data": data}).data))
-    except SettingsError as error:
+        folder = folders.DataFolder(Path(config.read_settings(None, {"data": data}).data))
+    except config.SettingsError as error:
         raise click.ClickException(str(error)) from error
     if make:
         folder.make()
@@ -26,9 +36,9 @@ def folder_of(data: str | None, *, make: bool = False) -> DataFolder:
 
 def store_of(data: str | None, *, make: bool = False) -> Store:
     """The store in this data folder."""
-    return open_store(folder_of(data, make=make).database_url)
+    return store.open_store(folder_of(data, make=make).database_url)
 
 
-def identity_of(data: str | None, *, make: bool = False) -> Identity:
+def identity_of(data: str | None, *, make: bool = False) -> store.Identity:
     """The projects and keys in this data folder."""
-    return Identity(store_of(data, make=make))
+    return store.Identity(store_of(data, make=make))

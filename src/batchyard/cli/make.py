@@ -1,25 +1,36 @@
 """`batchyard make`: a table becomes a file of requests."""
 
-import json
+from __future__ import annotations
+
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import OUTPUT, clean
 from batchyard.cli.output import noted, published
 from batchyard.cli.road import labels_of, shape_of, template_of, text_of
-from batchyard.client.building.requests import encode
-from batchyard.client.examining.editing import value_of
-from batchyard.client.tables import MissingExtraError, TableError, rows_of
-from batchyard.client.tables.sources import SUFFIXES
-from batchyard.client.tabular.making import Kind, MakeError, Recipe
-from batchyard.client.tabular.making import make as requests_of
+
+with lazily():
+    import json
+
+    from batchyard.client import tables
+    from batchyard.client.building import requests
+    from batchyard.client.examining import editing
+    from batchyard.client.tabular import making
+
+if TYPE_CHECKING:
+    from batchyard.client.tabular.making import Kind
+
 
 __all__ = ["make"]
 
 _INVALID = 3
+# Written out, for tables take long to load; a test holds them to what there is.
+_KINDS: tuple[Kind, ...] = ("chat", "responses", "embeddings")
+_FORMS = ("csv", "tsv", "jsonl", "json", "text", "parquet", "duckdb", "sqlite")
 _OWN = frozenset({"model", "messages", "input", "response_format", "text_format", "instructions"})
 
 
@@ -42,7 +53,7 @@ _OWN = frozenset({"model", "messages", "input", "response_format", "text_format"
 @click.option(
     "--endpoint",
     "kind",
-    type=click.Choice(get_args(Kind)),
+    type=click.Choice(_KINDS),
     default="chat",
     show_default=True,
     help="What is asked for.",
@@ -55,7 +66,7 @@ _OWN = frozenset({"model", "messages", "input", "response_format", "text_format"
 @click.option(
     "--kind",
     "form",
-    type=click.Choice(list(dict.fromkeys(SUFFIXES.values()))),
+    type=click.Choice(_FORMS),
     help="What TABLE is, where its name does not say so.",
 )
 @click.option("--table", metavar="NAME", help="The table, where TABLE is a database.")
@@ -76,16 +87,16 @@ def make(
     recipe = _recipe(**asked)
     lines = 0
     try:
-        rows = rows_of(source, kind=form, table=table)
+        rows = tables.rows_of(source, kind=form, table=table)
         with noted(), published(output) as out:
-            for request in requests_of(rows, recipe, first):
-                out.write(encode(request) + b"\n")
+            for request in making.make(rows, recipe, first):
+                out.write(requests.encode(request) + b"\n")
                 lines += 1
-    except MakeError as error:
+    except making.MakeError as error:
         place = f"{source}, row {error.row}: " if error.row else f"{source}: "
         click.echo(f"{place}{clean(error)}", err=True)
         sys.exit(_INVALID)
-    except (TableError, MissingExtraError) as error:
+    except (tables.TableError, tables.MissingExtraError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{output or source}: {lines:,} requests", err=True)
 
@@ -100,11 +111,11 @@ def _recipe(
     key: str | None,
     assigned: tuple[str, ...],
     once: bool,
-) -> Recipe:
+) -> making.Recipe:
     if kind == "embeddings" and (schema or instructions):
         raise click.UsageError("Embeddings have no --schema and no --instructions.")
     try:
-        return Recipe(
+        return making.Recipe(
             model=model,
             prompt=_prompt(template or "{text}"),
             kind=kind,
@@ -134,4 +145,4 @@ def _parameter(text: str) -> tuple[str, Any]:
         raise click.UsageError(f"Write --set NAME=VALUE, not '{text}'.")
     if name in _OWN:
         raise click.UsageError(f"'{name}' is not for --set; it has an option of its own.")
-    return name, value_of(value)
+    return name, editing.value_of(value)

@@ -1,14 +1,20 @@
 """`batchyard merge`: several files of results become one, with one line for each request."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import results_meant
 from batchyard.cli.options import AS_JSON, OUTPUT, clean, tell_json
 from batchyard.cli.output import published
-from batchyard.client.results.uniting import InputIdsError, unite
+
+with lazily():
+    from batchyard.client.results import uniting
+
 
 __all__ = ["merge"]
 
@@ -46,8 +52,8 @@ def merge(
     try:
         with published(output) as out:
             beside = None if output is None else output.parent
-            merged = unite(out, paths, asked, accept_cut_off=accept_cut_off, beside=beside)
-    except InputIdsError as error:
+            merged = uniting.unite(out, paths, asked, accept_cut_off=accept_cut_off, beside=beside)
+    except uniting.InputIdsError as error:
         click.echo(clean(error), err=True)
         sys.exit(_INVALID)
     extra = {"duplicates": merged.duplicates, "strangers": merged.strangers}

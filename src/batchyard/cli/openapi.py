@@ -1,11 +1,16 @@
 """`batchyard openapi`: the description of the API, as programs read it."""
 
-import click
-import msgspec
+from __future__ import annotations
 
-from batchyard.server.app import ROUTES
-from batchyard.server.describing import document
-from batchyard.server.pages import html_of
+import click
+
+from batchyard.cli.lazily import lazily
+
+with lazily():
+    import msgspec
+
+    from batchyard.server import app, describing, pages
+
 
 __all__ = ["openapi"]
 
@@ -14,8 +19,8 @@ __all__ = ["openapi"]
 @click.option("--html", is_flag=True, help="A page for people instead.")
 def openapi(html: bool) -> None:
     """Print the OpenAPI document of the server's API; a server has it at /openapi.json."""
-    described = document(ROUTES)
+    described = describing.document(app.ROUTES)
     if html:
-        click.echo(html_of(described))
+        click.echo(pages.html_of(described))
     else:
         click.echo(msgspec.json.format(msgspec.json.encode(described)).decode())

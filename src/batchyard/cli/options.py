@@ -1,15 +1,22 @@
 """Arguments and options that verbs have alike."""
 
-import os
+from __future__ import annotations
+
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchyard.client.apis.profiles import ProfileError, config_file, read_profiles
-from batchyard.client.apis.targets import TARGETS, target_of_url
-from batchyard.wire.objects import to_json
+from batchyard.cli.lazily import lazily
+
+with lazily():
+    from batchyard.wire import objects
+
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = [
     "AS_JSON",
@@ -17,8 +24,8 @@ __all__ = [
     "SOURCE",
     "SOURCES",
     "STRICT",
-    "TARGET",
     "TIMEOUT",
+    "Named",
     "amount",
     "clean",
     "tell_json",
@@ -28,34 +35,6 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 SOURCE = click.argument("source", metavar="IN.jsonl", type=_FILE)
 SOURCES = click.argument("sources", metavar="IN.jsonl...", type=_FILE, nargs=-1, required=True)
-
-
-class _TargetName(click.Choice[str]):
-    """A target by its name, or the one that a profile or a URL belongs to."""
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value in TARGETS:
-            return value
-        try:
-            known = read_profiles(config_file(os.environ)).profile
-        except ProfileError as error:
-            self.fail(str(error), param, ctx)
-        url = known[value].url if value in known else value
-        if "://" not in url:
-            return super().convert(value, param, ctx)
-        target = target_of_url(url)
-        return target.name if target is not None else "any"
-
-
-TARGET = click.option(
-    "--for",
-    "--to",
-    "target",
-    type=_TargetName(list(TARGETS)),
-    default="openai",
-    show_default=True,
-    help="Whose limits and rules count; also by a profile or a URL.",
-)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
 
 OUTPUT = click.option(
@@ -75,6 +54,26 @@ TIMEOUT = click.option(
     help="Wait for no longer: exit code 7, and the batches go on.",
 )
 
+
+class Named(click.ParamType[str]):
+    """One of some names, which are looked up when one is given; `--help` does not list them."""
+
+    name = "name"
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self._names = names
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name; fails with a list of all where there is no such name."""
+        return click.Choice(tuple(self._names())).convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Names that begin so."""
+        return click.Choice(tuple(self._names())).shell_complete(ctx, param, incomplete)
+
+
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGB]?)")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 
@@ -87,7 +86,7 @@ def clean(text: object) -> str:
 
 def tell_json(told: Any) -> None:
     """Write one JSON object to stdout, on a line of its own."""
-    click.echo(to_json(told))
+    click.echo(objects.to_json(told))
 
 
 def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:

@@ -1,5 +1,7 @@
 """What a verb writes: files, whole and never over another, and warnings, each once."""
 
+from __future__ import annotations
+
 import sys
 import warnings
 from collections.abc import Iterator
@@ -9,7 +11,11 @@ from typing import IO
 
 import click
 
-from batchyard.places.whole import replaced
+from batchyard.cli.lazily import lazily
+
+with lazily():
+    from batchyard.places import whole
+
 
 __all__ = ["noted", "published"]
 
@@ -39,5 +45,5 @@ def published(path: Path | None) -> Iterator[IO[bytes]]:
         return
     if path.exists():
         raise click.ClickException(f"{path} exists already; remove it or choose another -o.")
-    with replaced(path) as beside, beside.open("wb") as file:
+    with whole.replaced(path) as beside, beside.open("wb") as file:
         yield file

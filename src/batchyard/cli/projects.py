@@ -1,14 +1,21 @@
 """`batchyard projects`: whose files and batches stand apart, managed on the server's machine."""
 
-import secrets
+from __future__ import annotations
+
 import time
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.machine import identity_of
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.places.store.rows import ProjectRow
 from batchyard.rules.limits import PROFILES, SETTABLE
+
+with lazily():
+    import secrets
+
+    from batchyard.places import store
+
 
 __all__ = ["projects"]
 
@@ -42,7 +49,7 @@ def create(
     *, name: str, profile: str | None, limits: tuple[str, ...], data: str | None, as_json: bool
 ) -> None:
     """Create a project called NAME and print its id."""
-    project = ProjectRow(
+    project = store.ProjectRow(
         id=f"proj_{secrets.token_hex(12)}",
         name=name,
         created_at=int(time.time()),

@@ -1,15 +1,22 @@
 """`batchyard quota`: how many tokens may be enqueued, and who holds them."""
 
+from __future__ import annotations
+
 import time
 
 import click
-import msgspec
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.machine import identity_of, store_of
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.places.store import Records
-from batchyard.rules.quota import free_tokens
-from batchyard.server.keys import DEFAULT_PROJECT
+
+with lazily():
+    import msgspec
+
+    from batchyard.places import store
+    from batchyard.rules import quota as quota_rules
+    from batchyard.server import keys
+
 
 __all__ = ["quota"]
 
@@ -28,7 +35,7 @@ def quota(ctx: click.Context, *, project: str | None, data: str | None, as_json:
     """Show for each model the limit, what is used, what is free, and which batches hold it."""
     if ctx.invoked_subcommand is not None:
         return
-    records, id = Records(store_of(data)), _project_id(project, data)
+    records, id = store.Records(store_of(data)), _project_id(project, data)
     limits, found = records.limits(id), records.headroom(id)
     if as_json:
         for one in found:
@@ -39,7 +46,7 @@ def quota(ctx: click.Context, *, project: str | None, data: str | None, as_json:
     if "*" in limits:
         click.echo(f"every other model: limit {_number(limits['*'])}")
     for one in found:
-        free = free_tokens(one.limit, one.used)
+        free = quota_rules.free_tokens(one.limit, one.used)
         click.echo(
             f"{one.model}: limit {_number(one.limit)}, used {one.used:,}, free {_number(free)}"
         )
@@ -61,7 +68,7 @@ def set_(*, model: str, tokens: str, project: str | None, data: str | None, as_j
     limit, and `default` for that of '*'. Batches that wait and now fit go on; a running server
     takes them up within a third of its `lease_seconds`.
     """
-    records, id, now = Records(store_of(data)), _project_id(project, data), int(time.time())
+    records, id, now = store.Records(store_of(data)), _project_id(project, data), int(time.time())
     if tokens == "default":
         admitted = records.unset_limit(id, model, now)
     elif tokens == "none":
@@ -78,8 +85,8 @@ def set_(*, model: str, tokens: str, project: str | None, data: str | None, as_j
 
 
 def _project_id(project: str | None, data: str | None) -> str:
-    if project in (None, DEFAULT_PROJECT):
-        return DEFAULT_PROJECT
+    if project in (None, keys.DEFAULT_PROJECT):
+        return keys.DEFAULT_PROJECT
     found = identity_of(data).project(str(project))
     if found is None:
         raise click.ClickException(

@@ -1,6 +1,7 @@
 """Calls of a Batch API from a verb, and what their faults mean to the shell."""
 
-import asyncio
+from __future__ import annotations
+
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,11 +10,18 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from batchyard.cli.aims import aim_for, later, state_here
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import clean
-from batchyard.client.apis.finding import UnclearError, find_batch, find_folder
-from batchyard.client.apis.profiles import Destination
-from batchyard.client.apis.provider import ProviderError
-from batchyard.client.apis.remote import Remote
+
+with lazily():
+    import asyncio
+
+    from batchyard.client.apis import finding, provider
+    from batchyard.client.apis import remote as remotes
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.profiles import Destination
+
 
 if TYPE_CHECKING:
     from batchyard.client.campaigns.campaign import Campaign
@@ -24,13 +32,13 @@ _NO_ACCESS, _INTERRUPTED = 4, 130
 T = TypeVar("T")
 
 
-def key_of(campaign: "Campaign") -> str | None:
+def key_of(campaign: Campaign) -> str | None:
     """The key for where a campaign was begun."""
     settings = campaign.manifest.settings
     return aim_for(settings.base_url, settings.target).key
 
 
-def fail(error: ProviderError, destination: Destination) -> NoReturn:
+def fail(error: provider.ProviderError, destination: Destination) -> NoReturn:
     """End the command with what a failed call means to the user."""
     click.echo(f"Error: {clean(error)}", err=True)
     if error.status in (401, 403):
@@ -47,12 +55,15 @@ def fail(error: ProviderError, destination: Destination) -> NoReturn:
 
 
 def talk(
-    destination: Destination, work: Callable[[Remote], Awaitable[T]], *, purpose: str = "batch"
+    destination: Destination,
+    work: Callable[[remotes.Remote], Awaitable[T]],
+    *,
+    purpose: str = "batch",
 ) -> T:
     """Do something at a Batch API; its faults end the command with what they mean."""
 
     async def within() -> T:
-        remote = Remote(destination, purpose=purpose)
+        remote = remotes.Remote(destination, purpose=purpose)
         try:
             return await work(remote)
         finally:
@@ -60,9 +71,9 @@ def talk(
 
     try:
         return asyncio.run(within())
-    except ProviderError as error:
+    except provider.ProviderError as error:
         fail(error, destination)
-    except UnclearError as error:
+    except finding.UnclearError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         click.echo("\nStopped. What is at the server goes on.", err=True)
@@ -77,8 +88,8 @@ def campaign_meant(word: str) -> Path | None:
     if ("/" in word or word.endswith(".campaign")) and not path.exists():
         raise click.ClickException(f"There is no campaign {word}; see `batchyard ls --here`.")
     try:
-        found = find_folder(word, state_here(), Path())
-    except UnclearError as error:
+        found = finding.find_folder(word, state_here(), Path())
+    except finding.UnclearError as error:
         raise click.ClickException(str(error)) from error
     return found and _held(found)
 
@@ -103,4 +114,4 @@ DIR = click.argument(
 
 def batch_at(destination: Destination, word: str) -> dict[str, Any]:
     """The batch that a word means."""
-    return talk(destination, lambda remote: find_batch(remote, word, state_here()))
+    return talk(destination, lambda remote: finding.find_batch(remote, word, state_here()))

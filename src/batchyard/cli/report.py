@@ -1,23 +1,31 @@
 """`batchyard report`: one HTML file that tells how a campaign went."""
 
-import json
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from msgspec import to_builtins
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import folder_meant
 from batchyard.cli.options import AS_JSON
-from batchyard.client.apis.pricing import PriceOf, prices_at
-from batchyard.client.apis.targets import TARGETS, target_of_url
-from batchyard.client.report.fields import LabelError
-from batchyard.client.report.golds import GoldError
-from batchyard.client.report.page import render
-from batchyard.client.report.sources import NoResultsError, base_url_of
-from batchyard.client.report.writing import facts_of, write_report
-from batchyard.client.tables.errors import MissingExtraError, TableError
-from batchyard.config import SettingsError, read_settings
+from batchyard.cli.targeting import TARGET_NAMES
+
+with lazily():
+    import json
+
+    import msgspec
+
+    from batchyard import config as configured
+    from batchyard.client import tables
+    from batchyard.client.apis import pricing, targets
+    from batchyard.client.report import fields, golds, page, sources, writing
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.pricing import PriceOf
+
 
 __all__ = ["report"]
 
@@ -44,7 +52,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--for",
     "--to",
     "target",
-    type=click.Choice(list(TARGETS)),
+    type=click.Choice(TARGET_NAMES),
     help="Whose prices count; by the campaign's URL unless given.",
 )
 @click.option("--config", type=_FILE, help="Where [[price]] tables stand; else batchyard.toml.")
@@ -70,24 +78,35 @@ def report(
     source = folder_meant(what) or Path(what)
     try:
         prices = _prices(source, target, config)
-        facts = facts_of(source, price_of=prices, gold=gold, label=label, rows=rows, key=key)
-    except NoResultsError as error:
+        facts = writing.facts_of(
+            source, price_of=prices, gold=gold, label=label, rows=rows, key=key
+        )
+    except sources.NoResultsError as error:
         click.echo(f"{error} is not complete. To go on: batchyard watch {error}", err=True)
         sys.exit(_NOT_YET)
-    except (GoldError, LabelError, TableError, MissingExtraError, FileNotFoundError) as error:
+    except (
+        golds.GoldError,
+        fields.LabelError,
+        tables.TableError,
+        tables.MissingExtraError,
+        FileNotFoundError,
+    ) as error:
         raise click.UsageError(str(error)) from error
     if as_json:
         # Half a surrogate pair, which answers may hold, can be told in ASCII only.
-        click.echo(json.dumps(to_builtins(facts)))
+        click.echo(json.dumps(msgspec.to_builtins(facts)))
     elif out == "-":
-        click.echo(render(facts), nl=False)
+        click.echo(page.render(facts), nl=False)
     else:
-        click.echo(write_report(facts, Path(out)))
+        click.echo(writing.write_report(facts, Path(out)))
 
 
 def _prices(source: Path, target: str | None, config: Path | None) -> PriceOf:
     try:
-        table = read_settings(config, {}).price
-    except SettingsError as error:
+        table = configured.read_settings(config, {}).price
+    except configured.SettingsError as error:
         raise click.ClickException(str(error)) from error
-    return prices_at(TARGETS[target] if target else target_of_url(base_url_of(source)), table)
+    return pricing.prices_at(
+        targets.TARGETS[target] if target else targets.target_of_url(sources.base_url_of(source)),
+        table,
+    )

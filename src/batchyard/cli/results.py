@@ -1,32 +1,34 @@
 """`batchyard results`: the answers of a campaign or a batch, whole, in part, or beside requests."""
 
+from __future__ import annotations
+
 import importlib
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from batchyard.cli.aims import TO, WHAT, aim_at, state_here
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, OUTPUT
 from batchyard.cli.output import published
 from batchyard.cli.remote import campaign_meant, talk
-from batchyard.client.apis.finding import find_batch
-from batchyard.client.apis.provider import ENDED, ProviderError
-from batchyard.client.apis.remote import UNKNOWN_ROUTE, Remote
-from batchyard.client.examining.reading import placed_lines
-from batchyard.client.results.answers import (
-    Joining,
-    batch_lines,
-    beside,
-    campaign_lines,
-    ending_of,
-    picked,
-)
-from batchyard.wire.objects import to_json
+
+with lazily():
+    import json
+
+    from batchyard.client.apis import finding, provider
+    from batchyard.client.apis import remote as remotes
+    from batchyard.client.examining import reading
+    from batchyard.client.results import answers
+    from batchyard.wire import objects
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.remote import Remote
+
 
 __all__ = ["results"]
 
@@ -91,16 +93,16 @@ def results(
     with published(output) as out:
 
         def write(line: bytes) -> None:
-            ending = ending_of(line) if ok_only or (field and as_json) else None
+            ending = answers.ending_of(line) if ok_only or (field and as_json) else None
             if ok_only and not (ending is not None and ending.succeeded):
                 return
             if field is None:
                 out.write(line if line.endswith(b"\n") else line + b"\n")
                 return
-            value = picked(line, field)
+            value = answers.picked(line, field)
             if as_json:
                 told = {"custom_id": ending.custom_id if ending else None, field: value}
-                out.write(to_json(told) + b"\n")
+                out.write(objects.to_json(told) + b"\n")
             else:
                 out.write(_plain(value).encode("utf-8", "surrogatepass") + b"\n")
 
@@ -123,30 +125,30 @@ def _not_yet() -> NoReturn:
 
 def _of_campaign(folder: Path, *, requests: bool) -> Iterator[bytes]:
     if not requests or not (folder / "results.jsonl").exists():
-        yield from campaign_lines(folder)
+        yield from answers.campaign_lines(folder)
         return
-    asked = placed_lines(folder / "input.jsonl")
-    for (_, request), line in zip(asked, campaign_lines(folder), strict=True):
-        yield beside(line, request)
+    asked = reading.placed_lines(folder / "input.jsonl")
+    for (_, request), line in zip(asked, answers.campaign_lines(folder), strict=True):
+        yield answers.beside(line, request)
 
 
 async def _ask(remote: Remote, word: str, write: Write, *, requests: bool) -> bool:
     """Write what there is of a batch; whether that is all."""
-    batch = await find_batch(remote, word, state_here())
-    ended = batch["status"] in ENDED
+    batch = await finding.find_batch(remote, word, state_here())
+    ended = batch["status"] in provider.ENDED
     try:
         if not requests:
-            async for line in batch_lines(remote, batch):
+            async for line in answers.batch_lines(remote, batch):
                 write(line)
             return ended
         with tempfile.TemporaryFile() as spool:
-            joining = Joining(spool)
-            async for line in batch_lines(remote, batch):
+            joining = answers.Joining(spool)
+            async for line in answers.batch_lines(remote, batch):
                 joining.keep(line)
             async for request in remote.lines(str(batch["input_file_id"])):
                 write(joining.join(request))
-    except ProviderError as error:
-        if ended or error.status not in UNKNOWN_ROUTE:
+    except provider.ProviderError as error:
+        if ended or error.status not in remotes.UNKNOWN_ROUTE:
             raise
         click.echo(
             f"{batch['id']} is {batch['status']}; its server keeps results until the end.", err=True

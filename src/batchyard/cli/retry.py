@@ -1,25 +1,33 @@
 """`batchyard retry`: asks again what failed in a batch, or in a campaign."""
 
-import secrets
+from __future__ import annotations
+
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from batchyard.cli.aims import TO, WHAT, aim_at, note_last, state_here
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import campaign_meant, key_of, talk
 from batchyard.cli.submit import go_on, open_campaign, tell_counts
-from batchyard.client.apis.finding import UnclearError, find_batch
-from batchyard.client.apis.provider import ENDED
-from batchyard.client.apis.remote import Remote
-from batchyard.client.campaigns.again import RETRY_OF, ask_again, lines_to_ask, link_to, linked
-from batchyard.client.campaigns.asking import with_cap
-from batchyard.client.campaigns.campaign import Campaign
-from batchyard.client.examining.reading import placed_lines
-from batchyard.client.results.answers import campaign_lines, ending_of
+
+with lazily():
+    import secrets
+
+    import msgspec
+
+    from batchyard.client.apis import finding, provider
+    from batchyard.client.campaigns import again, asking
+    from batchyard.client.campaigns import campaign as campaigns
+    from batchyard.client.examining import reading
+    from batchyard.client.results import answers
+
+if TYPE_CHECKING:
+    from batchyard.client.apis.remote import Remote
+
 
 __all__ = ["retry"]
 
@@ -66,25 +74,27 @@ def retry(
 async def _retry_batch(
     remote: Remote, word: str, codes: tuple[str, ...], max_tokens: int | None
 ) -> dict[str, Any]:
-    batch = await find_batch(remote, word, state_here())
+    batch = await finding.find_batch(remote, word, state_here())
     id = str(batch["id"])
-    if batch["status"] not in ENDED:
-        raise UnclearError(f"{id} is {batch['status']}; wait until it has ended, or cancel it.")
+    if batch["status"] not in provider.ENDED:
+        raise finding.UnclearError(
+            f"{id} is {batch['status']}; wait until it has ended, or cancel it."
+        )
     if batch["status"] == "failed":
-        raise UnclearError(f"None of {id} was asked. See: batchyard errors {id}")
+        raise finding.UnclearError(f"None of {id} was asked. See: batchyard errors {id}")
     if max_tokens is None:
-        asked: dict[str, Any] = {"metadata": link_to(batch)}
+        asked: dict[str, Any] = {"metadata": again.link_to(batch)}
         asked |= {"codes": list(codes)} if codes else {}
         made = await remote.retry(id, asked, f"retry-{secrets.token_hex(16)}")
         if made is not None:
             return made
-    if (under_way := await linked(remote, id)) is not None:
+    if (under_way := await again.linked(remote, id)) is not None:
         click.echo(f"{id} is asked again already.", err=True)
         return under_way
-    lines = await lines_to_ask(remote, batch, frozenset(codes), max_tokens)
+    lines = await again.lines_to_ask(remote, batch, frozenset(codes), max_tokens)
     if not lines:
-        raise UnclearError(f"There is nothing to ask again in {id}.")
-    return await ask_again(remote, batch, lines, f"retry-{secrets.token_hex(16)}")
+        raise finding.UnclearError(f"There is nothing to ask again in {id}.")
+    return await again.ask_again(remote, batch, lines, f"retry-{secrets.token_hex(16)}")
 
 
 def _retry_campaign(
@@ -95,19 +105,19 @@ def _retry_campaign(
         click.echo(f"{folder} has not ended. To go on: batchyard watch {folder}", err=True)
         sys.exit(_NOT_YET)
     wanted = []
-    requests = placed_lines(folder / "input.jsonl")
-    for (_, request), line in zip(requests, campaign_lines(folder), strict=True):
-        ending = ending_of(line, accept_cut_off=max_tokens is None)
+    requests = reading.placed_lines(folder / "input.jsonl")
+    for (_, request), line in zip(requests, answers.campaign_lines(folder), strict=True):
+        ending = answers.ending_of(line, accept_cut_off=max_tokens is None)
         if ending is None or not (ending.succeeded or (codes and ending.code not in codes)):
-            wanted.append(with_cap(request, max_tokens) if max_tokens else request)
+            wanted.append(asking.with_cap(request, max_tokens) if max_tokens else request)
     if not wanted:
         raise click.ClickException(f"There is nothing to ask again in {folder}.")
     settings = old.manifest.settings
-    metadata = {**settings.metadata, RETRY_OF: old.manifest.id}
+    metadata = {**settings.metadata, again.RETRY_OF: old.manifest.id}
     settings = msgspec.structs.replace(
         settings, metadata=metadata, cap_max=max(settings.cap_max, max_tokens or 0)
     )
-    campaign = Campaign.prepare(_beside(folder), wanted, settings)
+    campaign = campaigns.Campaign.prepare(_beside(folder), wanted, settings)
     campaign.key = key_of(campaign)
     note_last(folder=campaign.folder)
     counts = go_on(campaign, "submitted")

@@ -1,7 +1,8 @@
 """The options of `batchyard run --to`, and what their words mean."""
 
+from __future__ import annotations
+
 import importlib
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,13 @@ from typing import Any, TypeVar
 import click
 
 from batchyard.cli.aims import TO
-from batchyard.client.building.template import Template
+from batchyard.cli.lazily import lazily
+
+with lazily():
+    import json
+
+    from batchyard.client.building import template as templates
+
 
 __all__ = [
     "Road",
@@ -131,7 +138,7 @@ def template_of(word: str) -> Any:
                 "A template in Jinja's language needs: pip install 'batchyard[jinja]'"
             ) from error
         return jinja.JinjaTemplate(text_of(word))
-    return Template(text_of(word))
+    return templates.Template(text_of(word))
 
 
 def text_of(word: str) -> str:

@@ -1,16 +1,22 @@
 """`batchyard sample`: some lines of a file by chance."""
 
+from __future__ import annotations
+
 from itertools import islice
 from pathlib import Path
-from random import Random
 from typing import IO
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import OUTPUT
 from batchyard.cli.output import published
-from batchyard.client.examining.sampling import records_of
-from batchyard.client.examining.sampling import sample as sample_of
+
+with lazily():
+    import random
+
+    from batchyard.client.examining import sampling
+
 
 __all__ = ["sample"]
 
@@ -38,9 +44,9 @@ def sample(*, source: IO[bytes], count: int, seed: int, output: Path | None) -> 
     Each line is as likely as any other. A .csv or .tsv keeps its header.
     """
     table = Path(source.name).suffix.lower() in _WITH_HEADER
-    records = records_of(source, quoted=table)
+    records = sampling.records_of(source, quoted=table)
     header = list(islice(records, 1 if table else 0))
-    chosen = sample_of(records, count, Random(seed))
+    chosen = sampling.sample(records, count, random.Random(seed))
     with published(output) as out:
         out.writelines(header + chosen)
     click.echo(f"{source.name}: {len(chosen):,} lines, seed {seed}", err=True)

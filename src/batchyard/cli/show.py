@@ -1,13 +1,19 @@
 """`batchyard show`: one request, or its result, as people read it."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import folder_meant
 from batchyard.cli.options import AS_JSON
-from batchyard.client.examining.reading import chunks_of, lines_of, shortened
-from batchyard.client.results.showing import find, shown_as_text
+
+with lazily():
+    from batchyard.client.examining import reading
+    from batchyard.client.results import showing
+
 
 __all__ = ["show"]
 
@@ -29,7 +35,7 @@ def show(*, where: str, custom_id: str, as_json: bool) -> None:
         paths = [path for path in beside if path.exists()]
     found = 0
     for path in paths:
-        for number, line in find(lines_of(chunks_of(path)), custom_id):
+        for number, line in showing.find(reading.lines_of(reading.chunks_of(path)), custom_id):
             found += 1
             click.echo(f"{path}:{number}", err=True)
             _show(line, as_json=as_json)
@@ -41,12 +47,12 @@ def _show(line: bytes, *, as_json: bool) -> None:
     if as_json:
         click.echo(line)
         return
-    for text in shown_as_text(line):
+    for text in showing.shown_as_text(line):
         click.echo(text)
 
 
 def _example(paths: list[Path]) -> str:
     for path in paths:
-        for _, line in lines_of(chunks_of(path)):
-            return f"It begins: {shortened(line)}"
+        for _, line in reading.lines_of(reading.chunks_of(path)):
+            return f"It begins: {reading.shortened(line)}"
     return "It is empty."

@@ -1,16 +1,20 @@
 """`batchyard sim`: a simulated upstream, for trying things out."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from batchyard.sim import SimOptions
-from batchyard.sim import run as run_sim
-from batchyard.sim.faults import Faults
-from batchyard.sim.latency import Latency
-from batchyard.sim.options import parse_models
+from batchyard.cli.lazily import lazily
+
+with lazily():
+    from batchyard import sim as simulated
+
+if TYPE_CHECKING:
+    from batchyard.sim import Faults, Latency
 
 __all__ = ["sim"]
 
@@ -31,6 +35,18 @@ def _by(
     return read
 
 
+def _latency(text: str) -> Latency:
+    return simulated.Latency.parse(text)
+
+
+def _faults(text: str) -> Faults:
+    return simulated.Faults.parse(text)
+
+
+def _models(text: str) -> tuple[str, ...]:
+    return simulated.parse_models(text)
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -47,14 +63,14 @@ def _by(
     "--latency",
     default="instant",
     show_default=True,
-    callback=_by(Latency.parse),
+    callback=_by(_latency),
     metavar="HOW",
     help="instant, fixed:SECONDS, lognormal:MEAN_SECONDS or tokens:PER_SECOND[:SLOTS].",
 )
 @click.option(
     "--faults",
     default="",
-    callback=_by(Faults.parse),
+    callback=_by(_faults),
     metavar="LIST",
     help="What goes wrong: NAME:PROBABILITY, or NAME@COUNT for the first attempts of each body; "
     "a status or 429-FORM, hang, reset, cut, short, drip, garbage, empty, array, error200, huge, "
@@ -62,7 +78,7 @@ def _by(
 )
 @click.option(
     "--models",
-    callback=_by(parse_models),
+    callback=_by(_models),
     metavar="A,B",
     help="The only models there are; any model is taken unless given.",
 )
@@ -83,7 +99,7 @@ def sim(
     log: Path | None,
 ) -> None:
     """Run a simulated OpenAI-compatible upstream; no model answers, and it says so."""
-    options = SimOptions(
+    options = simulated.SimOptions(
         host=host,
         port=port,
         seed=seed,
@@ -93,6 +109,6 @@ def sim(
         log=log,
     )
     try:
-        run_sim(options)
+        simulated.run(options)
     except OSError as error:
         raise click.ClickException(f"cannot start: {error}") from error

@@ -1,16 +1,27 @@
 """`batchyard split`: a file that is too large becomes files that a target takes."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from batchyard.cli.options import SOURCE, TARGET, amount
-from batchyard.client.apis.targets import TARGETS
-from batchyard.client.examining.planning import Chunk, Misfit, bounds_of, plan, waves
-from batchyard.client.examining.reading import Line, chunks_of, lines_of
-from batchyard.wire.objects import to_json
+from batchyard.cli.lazily import lazily
+from batchyard.cli.options import SOURCE, amount
+from batchyard.cli.targeting import TARGET
+
+with lazily():
+    from batchyard.client.apis import targets
+    from batchyard.client.examining import planning, reading
+    from batchyard.wire import objects
+
+if TYPE_CHECKING:
+    from batchyard.client.examining.planning import Chunk
+    from batchyard.client.examining.reading import Line
+
 
 __all__ = ["split"]
 
@@ -49,10 +60,10 @@ def split(
     Writes IN.001.jsonl and so on; stdout has a JSON line for each, in the order in which they may
     be sent: those of one wave fit the queue together.
     """
-    enqueued = most["max_enqueued_tokens"] or TARGETS[target].enqueued_tokens_max
+    enqueued = most["max_enqueued_tokens"] or targets.TARGETS[target].enqueued_tokens_max
     tokens = min((one for one in (most["max_tokens"], enqueued) if one), default=None)
-    bounds = bounds_of(
-        TARGETS[target],
+    bounds = planning.bounds_of(
+        targets.TARGETS[target],
         requests=most["max_requests"],
         bytes=most["max_bytes"],
         embedding_inputs=most["max_embedding_inputs"],
@@ -60,20 +71,20 @@ def split(
     )
     try:
         # Nothing is written before it is known that all of it fits.
-        chunks = {chunk.number: chunk for chunk, _ in plan(_lines(source), bounds)}
-    except Misfit as error:
+        chunks = {chunk.number: chunk for chunk, _ in planning.plan(_lines(source), bounds)}
+    except planning.Misfit as error:
         click.echo(f"{source}: {error}", err=True)
         sys.exit(_INVALID)
     files = _Files(source, folder or source.parent)
     if not dry_run:
         files.begin(chunks)
-        for chunk, line in plan(_lines(source), bounds):
+        for chunk, line in planning.plan(_lines(source), bounds):
             files.take(chunk.number, line)
         files.flush()
-    order = waves(chunks.values(), enqueued)
+    order = planning.waves(chunks.values(), enqueued)
     for wave, numbers in enumerate(order, 1):
         for number in numbers:
-            click.echo(to_json(_shown(chunks[number], files.path(number), wave)))
+            click.echo(objects.to_json(_shown(chunks[number], files.path(number), wave)))
     requests = sum(one.requests for one in chunks.values())
     click.echo(
         f"{source}: {requests:,} requests, files: {len(chunks):,}, waves: {len(order):,}"
@@ -83,7 +94,7 @@ def split(
 
 
 def _lines(source: Path) -> Iterator[Line]:
-    return lines_of(chunks_of(source))
+    return reading.lines_of(reading.chunks_of(source))
 
 
 def _shown(chunk: Chunk, path: Path, wave: int) -> dict[str, object]:

@@ -1,14 +1,24 @@
 """`batchyard stats`: what is in a file, in numbers."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import SOURCE
-from batchyard.client.examining.reading import chunks_of, lines_of
-from batchyard.client.results.counting import RequestStats, ResultStats, Spread, count
-from batchyard.wire.objects import to_json
+
+with lazily():
+    from batchyard.client.examining import reading
+    from batchyard.client.results import counting
+    from batchyard.wire import objects
+
+if TYPE_CHECKING:
+    from batchyard.client.results.counting import ResultStats, Spread
+
 
 __all__ = ["stats"]
 
@@ -25,21 +35,21 @@ def stats(*, source: Path, as_json: bool) -> None:
     Requests: endpoints, models, sizes, tokens, and what is asked twice. Results: outcomes, codes,
     models, tokens, and the answers, where they are labels.
     """
-    found = count(lines_of(chunks_of(source)))
+    found = counting.count(reading.lines_of(reading.chunks_of(source)))
     if as_json:
-        kind = "requests" if isinstance(found, RequestStats) else "results"
-        click.echo(to_json({"file": str(source), "kind": kind, "stats": found}))
+        kind = "requests" if isinstance(found, counting.RequestStats) else "results"
+        click.echo(objects.to_json({"file": str(source), "kind": kind, "stats": found}))
         return
-    rows = _of_requests(found) if isinstance(found, RequestStats) else _of_results(found)
+    rows = _of_requests(found) if isinstance(found, counting.RequestStats) else _of_results(found)
     for name, told in rows:
         click.echo(f"{name:<16}{told}")
     if found.unreadable:
         click.echo(f"{found.unreadable:,} lines cannot be read; see `batchyard check`", err=True)
-    if isinstance(found, RequestStats):
+    if isinstance(found, counting.RequestStats):
         click.echo("tokens: one for every 4 bytes of the bodies", err=True)
 
 
-def _of_requests(found: RequestStats) -> Iterator[tuple[str, str]]:
+def _of_requests(found: counting.RequestStats) -> Iterator[tuple[str, str]]:
     yield "requests", f"{found.requests:,}"
     yield from _counts("endpoint", found.endpoints)
     yield from _counts("model", found.models)

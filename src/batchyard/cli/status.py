@@ -1,17 +1,24 @@
 """`batchyard status`: how a campaign stands, by its folder alone, or a batch at its server."""
 
+from __future__ import annotations
+
 import time
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from batchyard.cli.aims import TO, WHAT, aim_at
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.remote import batch_at, campaign_meant
 from batchyard.cli.submit import open_campaign
-from batchyard.client.campaigns.standing import stage_of
+
+with lazily():
+    import msgspec
+
+    from batchyard.client.campaigns import standing as standings
+
 
 __all__ = ["status"]
 
@@ -45,7 +52,9 @@ def _show_campaign(folder: Path, *, as_json: bool) -> None:
         return
     click.echo(f"{standing.id} · {standing.requests:,} requests · {standing.base_url}")
     for one in standing.chunks:
-        click.echo(f"{one.name}  {one.lines:>9,}  {stage_of(one):<10}  {one.batch_id or '-'}")
+        click.echo(
+            f"{one.name}  {one.lines:>9,}  {standings.stage_of(one):<10}  {one.batch_id or '-'}"
+        )
         for trouble in one.errors[:1]:
             click.echo(f"        {clean(trouble.code)}: {clean(trouble.message)}")
     if standing.cancelled:

@@ -1,36 +1,40 @@
 """`batchyard submit`: a file of requests becomes a campaign, and its first batches."""
 
-import asyncio
-import importlib
-import json
+from __future__ import annotations
+
 import os
-import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
-from msgspec.structs import replace
 
 from batchyard.cli.aims import TO, aim, note_last
+from batchyard.cli.lazily import lazily
 from batchyard.cli.remote import key_of
-from batchyard.client.apis.pricing import prices_of
-from batchyard.client.apis.provider import ProviderError
-from batchyard.client.campaigns.campaign import Campaign, NoCampaignError, OtherInputError
-from batchyard.client.campaigns.checked import MissingCheckError
-from batchyard.client.campaigns.cutting import InputError
-from batchyard.client.campaigns.intents import CampaignInUseError
-from batchyard.client.campaigns.merging import CountsError
-from batchyard.client.campaigns.pursuit import Until
-from batchyard.client.campaigns.settings import Progress
-from batchyard.client.campaigns.submit import folder_of, settings_at
-from batchyard.client.examining.estimating import Lengths, estimate, weigh
-from batchyard.client.examining.reading import chunks_of, lines_of
-from batchyard.client.results.outcomes import Check
-from batchyard.places.faults import reach_from
+
+with lazily():
+    import asyncio
+    import json
+    import random
+    import secrets
+
+    import msgspec
+
+    from batchyard.client.apis import pricing, provider
+    from batchyard.client.campaigns import campaign as campaigns
+    from batchyard.client.campaigns import checked, cutting, intents, merging
+    from batchyard.client.campaigns import submit as campaign_submit
+    from batchyard.client.examining import estimating, reading
+    from batchyard.client.tabular import rowwise
+    from batchyard.places import faults
+
+if TYPE_CHECKING:
+    from batchyard.client.campaigns.pursuit import Until
+    from batchyard.client.campaigns.settings import Progress
+    from batchyard.client.results.outcomes import Check
+
 
 __all__ = ["go_on", "open_campaign", "submit", "tell_counts"]
 
@@ -97,9 +101,9 @@ def submit(
 
     The same command again goes on with the same campaign; nothing is submitted twice.
     """
-    folder = folder or folder_of(source)
+    folder = folder or campaign_submit.folder_of(source)
     destination = aim(to)
-    settings = settings_at(
+    settings = campaign_submit.settings_at(
         destination,
         window=window,
         rounds_max=rounds,
@@ -108,17 +112,19 @@ def submit(
         **_given(enqueued_tokens_max=max_enqueued_tokens, poll_seconds=poll),
     )
     sizes, most = settings.sizes, max_requests or settings.sizes.requests
-    settings = replace(settings, sizes=replace(sizes, requests=min(most, sizes.requests)))
+    settings = msgspec.structs.replace(
+        settings, sizes=msgspec.structs.replace(sizes, requests=min(most, sizes.requests))
+    )
     _hold(source, settings.base_url, max_usd)
     try:
-        campaign = Campaign.prepare(
-            folder, source, settings, chance=_chance(), reach=reach_from(os.environ)
+        campaign = campaigns.Campaign.prepare(
+            folder, source, settings, chance=_chance(), reach=faults.reach_from(os.environ)
         )
-    except OtherInputError as error:
+    except campaigns.OtherInputError as error:
         raise click.ClickException(
             f"{error} is the folder of another input. Choose another --folder."
         ) from error
-    except InputError as error:
+    except cutting.InputError as error:
         click.echo(f"{source}: {error}", err=True)
         sys.exit(_INVALID)
     # An older campaign goes on where it was begun, with the key for there.
@@ -140,8 +146,8 @@ def _hold(source: Path, base_url: str, max_usd: float | None) -> None:
     """End the command where the requests may cost more."""
     if max_usd is None:
         return
-    lots = weigh(lines_of(chunks_of(source)), Lengths())
-    found = estimate(lots, prices_of(base_url))
+    lots = estimating.weigh(reading.lines_of(reading.chunks_of(source)), estimating.Lengths())
+    found = estimating.estimate(lots, pricing.prices_of(base_url))
     if found.unpriced:
         why = f"no price is known of {', '.join(found.unpriced)}"
     elif found.batch_usd[1] > max_usd:
@@ -152,17 +158,17 @@ def _hold(source: Path, base_url: str, max_usd: float | None) -> None:
     sys.exit(_OVER_BUDGET)
 
 
-def open_campaign(folder: Path, check: Check | None = None) -> Campaign:
+def open_campaign(folder: Path, check: Check | None = None) -> campaigns.Campaign:
     """The campaign in a folder, for the verbs that need one."""
-    kind: Any = Campaign
+    kind: Any = campaigns.Campaign
     if (folder / "sheet.json").exists():
         # What rows need is much to load, and few campaigns have them.
-        kind = importlib.import_module("batchyard.client.tabular.rowwise").RowCampaign
+        kind = rowwise.RowCampaign
     try:
-        campaign: Campaign = kind(
-            folder, chance=_chance(), reach=reach_from(os.environ), **_given(check=check)
+        campaign: campaigns.Campaign = kind(
+            folder, chance=_chance(), reach=faults.reach_from(os.environ), **_given(check=check)
         )
-    except NoCampaignError as error:
+    except campaigns.NoCampaignError as error:
         raise click.ClickException(
             f"{folder} holds no campaign; `batchyard submit` begins one."
         ) from error
@@ -171,7 +177,7 @@ def open_campaign(folder: Path, check: Check | None = None) -> Campaign:
 
 
 def go_on(
-    campaign: Campaign, until: Until, seconds: float | None = None
+    campaign: campaigns.Campaign, until: Until, seconds: float | None = None
 ) -> Mapping[str, int] | None:
     """Go on with a campaign, so long at most; faults end the command with what they mean."""
     told = ""
@@ -190,15 +196,15 @@ def go_on(
         return asyncio.run(asyncio.wait_for(campaign.arun(tell, until), seconds))
     except TimeoutError:
         return None
-    except ProviderError as error:
+    except provider.ProviderError as error:
         click.echo(f"Error: {error}", err=True)
         click.echo(f"Nothing is lost. To go on: batchyard resume {campaign.folder}", err=True)
         sys.exit(_NO_ACCESS if error.status in (401, 403) else 1)
-    except MissingCheckError as error:
+    except checked.MissingCheckError as error:
         raise click.ClickException(str(error)) from error
-    except CampaignInUseError as error:
+    except intents.CampaignInUseError as error:
         raise click.ClickException(f"Another process goes on with {error}.") from error
-    except CountsError as error:
+    except merging.CountsError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         click.echo(f"\nThe batches go on. To watch: batchyard watch {campaign.folder}", err=True)
@@ -206,7 +212,7 @@ def go_on(
 
 
 def tell_counts(
-    campaign: Campaign, counts: Mapping[str, int], *, as_json: bool, strict: bool = False
+    campaign: campaigns.Campaign, counts: Mapping[str, int], *, as_json: bool, strict: bool = False
 ) -> None:
     """Say how all requests ended, and where the results are."""
     bill = campaign.bill()
@@ -224,7 +230,7 @@ def tell_counts(
         sys.exit(_INCOMPLETE)
 
 
-def _tell_begun(campaign: Campaign, *, as_json: bool) -> None:
+def _tell_begun(campaign: campaigns.Campaign, *, as_json: bool) -> None:
     standing, folder = campaign.standing(), campaign.folder
     batches = [one.batch_id for one in standing.chunks if one.batch_id]
     if as_json:
@@ -238,5 +244,5 @@ def _tell_begun(campaign: Campaign, *, as_json: bool) -> None:
     )
 
 
-def _chance() -> Random:
-    return Random(secrets.randbits(128))
+def _chance() -> random.Random:
+    return random.Random(secrets.randbits(128))

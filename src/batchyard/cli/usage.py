@@ -1,18 +1,27 @@
 """`batchyard usage`: what was used, and what it costs."""
 
+from __future__ import annotations
+
 import csv
 import sys
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.machine import store_of
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.places.store import Records
-from batchyard.places.store.usage import Used
-from batchyard.rules.limits import RELAXED, window_seconds
-from batchyard.wire.money import cost_of
+
+with lazily():
+    from batchyard.places import store
+    from batchyard.rules import limits
+    from batchyard.wire import money as costs
+
+if TYPE_CHECKING:
+    from batchyard.places.store.usage import Used
+
 
 __all__ = ["usage"]
 
@@ -38,11 +47,11 @@ _KEYS: dict[str, Callable[[Used], str]] = {
 @AS_JSON
 def usage(*, data: str | None, by: str, since: str, as_csv: bool, as_json: bool) -> None:
     """Show tokens and costs by day, model, project, batch or metadata; works beside the server."""
-    key, seconds = _key(by), window_seconds(since, RELAXED)
+    key, seconds = _key(by), limits.window_seconds(since, limits.RELAXED)
     if seconds is None:
         raise click.BadParameter("write it like 12h, 7d or 30d", param_hint="--since")
     now = int(time.time())
-    records = Records(store_of(data))
+    records = store.Records(store_of(data))
     found: dict[str, list[Used]] = {}
     for one in records.used(None, now - seconds, now + 1):
         found.setdefault(key(one), []).append(one)
@@ -69,7 +78,7 @@ def _key(by: str) -> Callable[[Used], str]:
 
 def _row(name: str, some: Iterable[Used]) -> tuple[str, ...]:
     used = list(some)
-    cost = cost_of(one.spent for one in used)
+    cost = costs.cost_of(one.spent for one in used)
     numbers = (
         sum(one.completed for one in used),
         sum(one.failed for one in used),

@@ -1,14 +1,22 @@
 """`batchyard webhooks`: who is told of batches, what became of it, and telling again."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 import click
 
+from batchyard.cli.lazily import lazily
 from batchyard.cli.machine import folder_of, store_of
 from batchyard.cli.options import AS_JSON, tell_json
-from batchyard.places.bell import ring_at
-from batchyard.places.store import Outbox, Webhooks
-from batchyard.places.store.outbox import DeliveryRow
+
+with lazily():
+    from batchyard.places import bell, store
+
+if TYPE_CHECKING:
+    from batchyard.places.store.outbox import DeliveryRow
+
 
 __all__ = ["webhooks"]
 
@@ -27,7 +35,7 @@ def webhooks() -> None:
 @AS_JSON
 def list_(*, data: str | None, as_json: bool) -> None:
     """List the endpoints of all projects, without their secrets."""
-    for one in Webhooks(store_of(data)).every():
+    for one in store.Webhooks(store_of(data)).every():
         state = "enabled" if one.disabled_at is None else f"disabled ({one.disabled_because})"
         if as_json:
             told = {"id": one.id, "name": one.name, "url": _place(one.url)}
@@ -45,7 +53,7 @@ def list_(*, data: str | None, as_json: bool) -> None:
 @AS_JSON
 def deliveries(*, state: str | None, limit: int, data: str | None, as_json: bool) -> None:
     """Show the newest deliveries, newest first."""
-    for one in Outbox(store_of(data)).log(state=state, limit=limit):
+    for one in store.Outbox(store_of(data)).log(state=state, limit=limit):
         if as_json:
             tell_json(one)
         else:
@@ -61,7 +69,7 @@ def replay(*, ids: tuple[str, ...], given_up: bool, data: str | None, as_json: b
     """Deliver again, now: deliveries by their own ids, or by those of their batches."""
     if not ids and not given_up:
         raise click.UsageError("Name deliveries or batches, or use --given-up.")
-    outbox = Outbox(store_of(data))
+    outbox = store.Outbox(store_of(data))
     if given_up:
         ids += tuple(one.id for one in outbox.log(state="given_up", limit=_REPLAYED_MAX))
     count = outbox.replay(ids, time.time())
@@ -70,7 +78,7 @@ def replay(*, ids: tuple[str, ...], given_up: bool, data: str | None, as_json: b
             "There is no such delivery to an endpoint that is there and enabled; see "
             "`batchyard webhooks deliveries`."
         )
-    runs = ring_at(folder_of(data).bell)
+    runs = bell.ring_at(folder_of(data).bell)
     when = "now" if runs else "when the server runs"
     if as_json:
         tell_json({"count": count, "when": when})

@@ -1,6 +1,7 @@
 """`batchyard why`: in one line, why a batch does not move, and when it will be done."""
 
-import importlib
+from __future__ import annotations
+
 import os
 import time
 from pathlib import Path
@@ -9,10 +10,15 @@ from typing import Any
 import click
 
 from batchyard.cli.aims import TO, aim_at, aim_for, later
+from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import batch_at, campaign_meant
 from batchyard.cli.submit import open_campaign
-from batchyard.client.apis.provider import ENDED
+
+with lazily():
+    from batchyard.cli import standing
+    from batchyard.client.apis import provider
+
 
 __all__ = ["why"]
 
@@ -31,8 +37,8 @@ def why(*, batch: str, to: str | None, url: str | None, data: str | None, as_jso
     folder = None if data else campaign_meant(batch)
     if folder is not None:
         found = _of_campaign(folder)
-    elif data or (not (to or url or os.environ.get("OPENAI_BASE_URL")) and _here().is_server()):
-        found = [_here().look(data, batch)]
+    elif data or (not (to or url or os.environ.get("OPENAI_BASE_URL")) and standing.is_server()):
+        found = [standing.look(data, batch)]
     else:
         found = [batch_at(aim_at(to or url, batch), batch)]
     for one in found:
@@ -44,20 +50,15 @@ def why(*, batch: str, to: str | None, url: str | None, data: str | None, as_jso
 
 def _of_campaign(folder: Path) -> list[dict[str, Any]]:
     campaign = open_campaign(folder)
-    standing = campaign.standing()
-    open_batches = [one.batch_id for one in standing.chunks if one.batch_id and not one.is_over]
-    if standing.counts is not None:
+    now = campaign.standing()
+    open_batches = [one.batch_id for one in now.chunks if one.batch_id and not one.is_over]
+    if now.counts is not None:
         click.echo(f"{folder} has ended; see: batchyard status {folder}", err=True)
     elif not open_batches:
         click.echo(f"No batch is under way. To go on: batchyard watch {folder}", err=True)
     settings = campaign.manifest.settings
     destination = aim_for(settings.base_url, settings.target)
     return [batch_at(destination, id) for id in open_batches]
-
-
-def _here() -> Any:
-    # It knows the whole store; who asks a server does not wait for that.
-    return importlib.import_module("batchyard.cli.standing")
 
 
 def _line(shown: dict[str, Any], now: float) -> str:
@@ -70,7 +71,7 @@ def _line(shown: dict[str, Any], now: float) -> str:
         since = reason.get("since")
         ago = "" if since is None else f" (for {_span(now - since)})"
         parts.append(f"{reason['code']}: {reason['message']}{ago}")
-    if not extras and shown["status"] not in ENDED:
+    if not extras and shown["status"] not in provider.ENDED:
         parts.append("its server does not say why")
         if shown.get("expires_at"):
             parts.append(f"its window ends in {_span(shown['expires_at'] - now)}")

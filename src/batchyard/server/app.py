@@ -21,8 +21,8 @@ from batchyard.server import (
     webhooks,
 )
 from batchyard.server.gate import Gate, demand
-from batchyard.server.keys import ScopeName
 from batchyard.server.pages import Pages
+from batchyard.server.scopes import ScopeName
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 

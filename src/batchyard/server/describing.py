@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from batchyard import __version__
-from batchyard.server.keys import SCOPES, ScopeName
 from batchyard.server.openapi import DESCRIBED, ERRORS, Described
+from batchyard.server.scopes import SCOPES, ScopeName
 from batchyard.server.vocabulary import Param, Schema
 
 __all__ = ["Routes", "document"]

@@ -19,7 +19,8 @@ from batchyard.rules.limits import Limits, limits_of_project
 from batchyard.rules.pace import Pace, in_words, take
 from batchyard.server.dialects import Dialect, heard
 from batchyard.server.headers import Answering
-from batchyard.server.keys import ScopeName, hash_secret, masked
+from batchyard.server.keys import hash_secret, masked
+from batchyard.server.scopes import ScopeName
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import ORGANIZATION, request_id

@@ -3,14 +3,11 @@
 import zlib
 from hashlib import sha256
 from random import Random
-from typing import Literal, get_args
 
 from batchyard.places.store.rows import KeyRow
 
 __all__ = [
     "DEFAULT_PROJECT",
-    "SCOPES",
-    "ScopeName",
     "hash_secret",
     "key_of",
     "masked",
@@ -18,20 +15,6 @@ __all__ = [
 ]
 
 DEFAULT_PROJECT = "proj_default"
-# What a key can be made for; every route names one. Uploads are files that are written.
-ScopeName = Literal[
-    "api.files.read",
-    "api.files.write",
-    "api.batches.read",
-    "api.batches.write",
-    "api.model.read",
-    "api.webhooks.read",
-    "api.webhooks.write",
-    "api.usage.read",
-    "api.limits.read",
-    "api.limits.write",
-]
-SCOPES: tuple[ScopeName, ...] = get_args(ScopeName)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 

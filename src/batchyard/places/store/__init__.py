@@ -4,7 +4,18 @@ from batchyard.places.store.identity import Identity
 from batchyard.places.store.opening import Store, is_full, open_store
 from batchyard.places.store.outbox import Outbox
 from batchyard.places.store.records import Records
+from batchyard.places.store.rows import ProjectRow
 from batchyard.places.store.webhooks import Webhooks
 from batchyard.places.store.work import Work
 
-__all__ = ["Identity", "Outbox", "Records", "Store", "Webhooks", "Work", "is_full", "open_store"]
+__all__ = [
+    "Identity",
+    "Outbox",
+    "ProjectRow",
+    "Records",
+    "Store",
+    "Webhooks",
+    "Work",
+    "is_full",
+    "open_store",
+]

@@ -1,0 +1,228 @@
+"""`batchyard run` without a Batch API: model servers answer, and this process asks them."""
+
+import asyncio
+import gc
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import NoReturn
+
+import click
+import uvloop
+
+from batchyard.cli.findings import as_text
+from batchyard.cli.progress import Progress, lasting
+from batchyard.cli.upstreams import (
+    NO_UPSTREAM,
+    find_local,
+    from_environment,
+    named,
+    nearby,
+    with_simulated,
+)
+from batchyard.client.examining.checking import findings_of, quoted
+from batchyard.flow.manning import open_lanes
+from batchyard.flow.once import OtherInputError, OutputInUseError, Outputs, Run
+from batchyard.flow.recording import Tally
+from batchyard.flow.stop import Stop
+from batchyard.places.clock import system_clock
+from batchyard.places.database import BlockingThread
+from batchyard.places.machine import open_files_max
+from batchyard.places.upstreams import Upstream, Upstreams, UpstreamSettings
+from batchyard.rules.limits import LOCAL
+from batchyard.rules.validate import Digest, Scan, explain, fits
+from batchyard.wire.ids import line_id_prefix
+from batchyard.wire.objects import BatchError
+
+__all__ = ["answer"]
+
+_CHUNK_BYTES = 1 << 20
+_INVALID, _EXPIRED, _INTERRUPTED = 3, 5, 130
+# After Ctrl-C, lines that are at the upstream may still come back for so long.
+_GRACE_SECONDS = 5.0
+
+
+def answer(
+    source: Path,
+    output: Path,
+    errors: Path,
+    urls: tuple[str, ...],
+    widths: tuple[int | None, int | None],
+    window: float,
+) -> NoReturn:
+    """Answer every request of a file; ends with the exit code of it all."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    open_files_max()
+    chosen = urls or from_environment(os.environ)
+    sys.exit(uvloop.run(_run(source, output, errors, chosen, widths, window)))
+
+
+async def _run(
+    source: Path,
+    output: Path,
+    errors: Path,
+    urls: tuple[str, ...],
+    widths: tuple[int | None, int | None],
+    window: float,
+) -> int:
+    async with AsyncExitStack() as stack:
+        real_urls = await stack.enter_async_context(with_simulated(urls))
+        upstreams = await _open_upstreams(named(real_urls, *widths), stack)
+        digest, input_sha256 = _scan(source)
+        known = upstreams.known
+        if not fits(digest, endpoint=None, limits=LOCAL, known_model=known):
+            found = explain(lambda: _chunks(source), endpoint=None, limits=LOCAL, known_model=known)
+            if found:
+                _list_errors(source, found, upstreams)
+                return _INVALID
+        outputs = _open_outputs(output, errors, digest, input_sha256)
+        runner = BlockingThread()
+        stack.callback(runner.close)
+        return await _answer(source, digest, outputs, upstreams, runner, window)
+
+
+async def _answer(
+    source: Path,
+    digest: Digest,
+    outputs: Outputs,
+    upstreams: Upstreams,
+    runner: BlockingThread,
+    window: float,
+) -> int:
+    model = next(iter(digest.models)) if len(digest.models) == 1 else None
+    course = Run(source, digest.shards, model, outputs, runner=runner)
+    lanes = open_lanes(
+        upstreams,
+        land=course.land,
+        hungry=course.hungry,
+        quiet=course.quiet,
+        wall=system_clock().wall,
+        chance=Random(secrets.randbits(128)),
+    )
+    already = course.tally.completed + course.tally.failed
+    if already:
+        _say(f"going on: {already:,} of {course.total:,} lines have their answer already")
+    progress = Progress(course.total, already)
+
+    def show(tally: Tally) -> None:
+        progress.show(tally, "; ".join(lanes.reasons.values()) or None)
+
+    stop = Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, _interrupt, stop, number)
+    began = time.monotonic()
+    # What stands now lives to the end: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    complete = await course.go(
+        lanes, stop, progress=show, window_seconds=window, grace_seconds=_GRACE_SECONDS
+    )
+    progress.end()
+    took = time.monotonic() - began
+    if not complete:
+        outputs.close()
+        done = course.tally.completed + course.tally.failed
+        _say(
+            f"stopped: {done:,} of {course.total:,} lines have their answer and are kept.\n"
+            "To go on, run the same command again."
+        )
+        return _INTERRUPTED
+    outputs.publish()
+    _sum_up(course, outputs, took, already)
+    return _EXPIRED if course.expired else 0
+
+
+def _sum_up(course: Run, outputs: Outputs, seconds: float, already: int) -> None:
+    tally = course.tally
+    rate = (course.total - already) / max(seconds, 1e-9)
+    _say(
+        f"{tally.completed:,} answered, {tally.failed:,} failed"
+        + (f" ({course.expired:,} of them expired)" if course.expired else "")
+        + f" in {lasting(seconds)} ({rate:,.0f}/s), "
+        f"{tally.input_tokens:,} + {tally.output_tokens:,} tokens, {tally.calls:,} calls upstream"
+    )
+    _say(f"answers: {outputs.output}")
+    if tally.failed:
+        _say(f"failed lines: {outputs.errors}")
+
+
+async def _open_upstreams(
+    settings: tuple[UpstreamSettings, ...], stack: AsyncExitStack
+) -> Upstreams:
+    if not settings:
+        settings = nearby(await find_local())
+        if not settings:
+            raise click.ClickException(NO_UPSTREAM)
+        _say("upstream: " + ", ".join(one.url for one in settings))
+    try:
+        opened = [Upstream(one, one.api_key()) for one in settings]
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    upstreams = Upstreams(opened, time.monotonic)
+    stack.push_async_callback(upstreams.aclose)
+    await upstreams.look()
+    return upstreams
+
+
+def _scan(source: Path) -> tuple[Digest, str]:
+    scan, whole = Scan(LOCAL), sha256()
+    for chunk in _chunks(source):
+        scan.feed(chunk)
+        whole.update(chunk)
+    return scan.finish(), whole.hexdigest()
+
+
+def _chunks(source: Path) -> Iterator[bytes]:
+    with source.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _open_outputs(output: Path, errors: Path, digest: Digest, input_sha256: str) -> Outputs:
+    try:
+        return Outputs(
+            output,
+            errors,
+            input_sha256=input_sha256,
+            input_bytes=digest.bytes,
+            prefix=line_id_prefix(Random(secrets.randbits(128))),
+        )
+    except FileExistsError as error:
+        raise click.ClickException(
+            f"{error} exists already; nothing was asked. Remove it or choose another -o."
+        ) from error
+    except OutputInUseError as error:
+        raise click.ClickException(f"{error} is being written by another run.") from error
+    except OtherInputError as error:
+        raise click.ClickException(
+            f"{error} was begun for another input. Remove it, or choose another -o."
+        ) from error
+
+
+def _list_errors(source: Path, found: tuple[BatchError, ...], upstreams: Upstreams) -> None:
+    for line in as_text(source, quoted(findings_of(found), lambda: _chunks(source))):
+        _say(line)
+    if any(error.code == "model_not_found" for error in found):
+        _say("The upstream serves: " + ", ".join(one.id for one in upstreams.models()))
+    count = f"{len(found):,} error" + ("s" if len(found) > 1 else "")
+    _say(f"{count}; nothing was asked. Mend the input and run again.")
+
+
+def _interrupt(stop: Stop, number: int) -> None:
+    if stop.reason is not None:
+        # The second time means at once: what is recorded stays.
+        os._exit(_INTERRUPTED)
+    _say("\nstopping: waiting for the lines at the upstream (again to stop at once)")
+    stop.say(signal.Signals(number).name)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,147 @@
+"""A server, from its settings to its end."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+import uvloop
+
+from batchyard.cli.upstreams import (
+    NO_UPSTREAM,
+    find_local,
+    from_environment,
+    named,
+    nearby,
+    with_simulated,
+)
+from batchyard.config import Settings, SettingsError, read_settings
+from batchyard.places.folder import DataFolder, FolderInUseError
+from batchyard.places.machine import open_files_max
+from batchyard.places.store import Identity, open_store
+from batchyard.places.upstreams import Upstream
+from batchyard.server.house import House
+from batchyard.server.keys import hash_secret, key_of, new_secret
+from batchyard.worker import logs_to_stderr
+
+__all__ = ["serve"]
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(config: Path | None, given: Mapping[str, object], urls: Sequence[str]) -> None:
+    """Serve until a signal; `given` are settings from the command line, None where not given."""
+    os.umask(0o077)
+    try:
+        settings = read_settings(config, given)
+        folder = DataFolder(Path(settings.data))
+        folder.make()
+        folder.lock()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    except FolderInUseError as error:
+        raise click.ClickException(
+            f"Another server uses {error}. Stop it, or choose another --data."
+        ) from error
+    logs_to_stderr()
+    open_files_max()
+    # Whoever validates an upload must not keep the loop waiting for the interpreter.
+    sys.setswitchinterval(0.001)
+    uvloop.run(_serve(settings, folder, urls))
+
+
+async def _serve(settings: Settings, folder: DataFolder, urls: Sequence[str]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with with_simulated(urls) as real_urls:
+        await _run(await _with_upstreams(settings, real_urls), folder, stop)
+
+
+async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> None:
+    upstreams = _opened(settings)
+    with closing(open_store(folder.database_url)) as store:
+        house = House(settings, folder, store, upstreams)
+        with _listen(settings.host, settings.port) as listening:
+            _check_others(settings, listening.getsockname()[1])
+            # Made only now: a key of a server that does not start would never be shown.
+            secret = _first_key(Identity(store), int(time.time()))
+            ready = partial(_announce, listening, settings, secret)
+            await house.serve(listening, stop, ready=ready)
+
+
+def _first_key(identity: Identity, now: int) -> str | None:
+    """Create a key where there is none; returns its secret if it must be shown."""
+    if identity.all_keys():
+        return None
+    chance = secrets.SystemRandom()
+    given = os.environ.get("BATCHYARD_API_KEY")
+    secret = given or new_secret(chance)
+    identity.add_key(key_of(secret, "first", chance, now), hash_secret(secret))
+    return None if given else secret
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=4096)
+    except OSError as error:
+        raise click.ClickException(
+            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another --port or "
+            "--host."
+        ) from error
+
+
+def _check_others(settings: Settings, port: int) -> None:
+    """Take no server for its own upstream, as OPENAI_BASE_URL for its clients would have it."""
+    own = {settings.host}
+    if own & {*_LOOPBACK, "0.0.0.0", "::"}:
+        own.update(_LOOPBACK)
+    for one in settings.upstream:
+        place = urlsplit(one.url)
+        if place.port == port and place.hostname in own:
+            raise click.ClickException(
+                f"The upstream {one.url} is this server itself. Name that of the models with "
+                "--upstream, which wins over OPENAI_BASE_URL."
+            )
+
+
+def _announce(listening: socket.socket, settings: Settings, secret: str | None) -> None:
+    host, port = listening.getsockname()[:2]
+    url = f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+    click.echo(f"Batchyard serves the Batch API on {url}")
+    click.echo("upstreams: " + ", ".join(one.name or one.url for one in settings.upstream))
+    if secret is not None:
+        click.echo(f"API key (shown only now): {secret}")
+    if settings.host not in _LOOPBACK:
+        click.echo(
+            "This address is reached from other machines, without TLS: put a proxy before it."
+        )
+    sys.stdout.flush()
+
+
+def _opened(settings: Settings) -> list[Upstream]:
+    try:
+        return [Upstream(one, one.api_key()) for one in settings.upstream]
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _with_upstreams(settings: Settings, urls: Sequence[str]) -> Settings:
+    """The settings with the upstreams of the command line, the environment, or this machine."""
+    if not urls and settings.upstream:
+        return settings
+    chosen = named(urls or from_environment(os.environ)) or nearby(await find_local())
+    if not chosen:
+        raise click.ClickException(NO_UPSTREAM)
+    return msgspec.structs.replace(settings, upstream=chosen)
