@@ -25,6 +25,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `requests_per_minute`: how often one key may ask the API, whatever it asks.
     `azure_errors`: errors on Azure's paths have Azure's codes.
     `lease_seconds`: a worker that is not heard of for so long is given up.
+    `worker_silence_seconds`: a worker process that gives no sign of life for so long is killed and
+    replaced; it may be frozen in the middle of a write, for which all others would wait.
     `disk_free_bytes_min`: with less room on the disk nothing is asked of an upstream, so that
     no answer that was paid for is lost.
     `price`: what models cost; without a row that fits, hosted ones cost what their provider lists,
@@ -42,6 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     requests_per_minute: Annotated[int, Meta(ge=1)] = 300_000
     azure_errors: bool = False
     lease_seconds: float = 30.0
+    worker_silence_seconds: Annotated[float, Meta(gt=0)] = 90.0
     cancel_grace_seconds: float = 20.0
     webhook_hosts: tuple[str, ...] = ()
     webhook_private: bool = False

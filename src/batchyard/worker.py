@@ -2,7 +2,8 @@
 
 It is started by its server, which writes one line of settings to its standard input, then a byte
 for every change that is worth a look; the end of that input is the order to stop. The worker
-writes a byte to its standard output when other workers should look.
+writes a `BELL` to its standard output when other workers should look, and a `BEAT` to say that it
+lives.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -34,13 +35,17 @@ from batchyard.places.database import BlockingThread
 from batchyard.places.faults import reach_from
 from batchyard.places.machine import disk_free_bytes, open_files_max
 from batchyard.places.prices import ListPrices
-from batchyard.places.store import Identity, Work, open_store
+from batchyard.places.store import Identity, Store, Work, open_store
 from batchyard.places.upstreams import Upstream, Upstreams
 from batchyard.rules.limits import PROFILES, Limits, limits_of_project
 from batchyard.rules.prices import find_price, hundredths
 from batchyard.wire.money import Price
 
-__all__ = ["Orders", "logs_to_stderr", "main"]
+__all__ = ["BELL", "Orders", "logs_to_stderr", "main"]
+
+BELL, BEAT = b"\n", b"."
+# In the time in which silence means that a worker is frozen, it says so often that it lives.
+_BEATS = 8
 
 
 class Orders(Struct, frozen=True):
@@ -105,9 +110,11 @@ async def _work(orders: Orders) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
     os.set_blocking(sys.stdout.fileno(), False)
     await _listen(shift, stop)
+    beating = asyncio.create_task(_beat(store, settings.worker_silence_seconds / _BEATS))
     try:
         await shift.run(lanes, stop)
     finally:
+        beating.cancel()
         await upstreams.aclose()
         heavy.close()
         hot.close()
@@ -148,10 +155,21 @@ class _Bell(asyncio.Protocol):
         self._stop.say("the server is gone")
 
 
-def _tell() -> None:
+def _tell(words: bytes = BELL) -> None:
     # A pipe that is full has said so already; one that is broken ends this worker by itself.
     with suppress(OSError):
-        os.write(sys.stdout.fileno(), b"\n")
+        os.write(sys.stdout.fileno(), words)
+
+
+async def _beat(store: Store, seconds: float) -> None:
+    """Say that this worker lives, as long as no write of its own stays for longer than a beat."""
+    before: Set[object] = frozenset()
+    while True:
+        writes = store.writes
+        if writes.isdisjoint(before):
+            _tell(BEAT)
+        before = writes
+        await asyncio.sleep(seconds)
 
 
 async def _listen(shift: Shift, stop: Stop) -> None:

@@ -283,6 +283,21 @@ def test_a_frozen_worker_is_replaced_and_harmless(sim: Sim, serve: Serve) -> Non
     check(client, batch, sim, kills=1)
 
 
+@pytest.mark.parametrize("how", ["freeze", "hang"])
+def test_a_worker_that_stops_inside_a_write_is_killed(how: str, sim: Sim, serve: Serve) -> None:
+    """All others would wait for it: it is replaced, and nothing is lost or doubled."""
+    sim.set("latency", "fixed:0.05")
+    server = serve([sim.url], worker_silence_seconds=3.0, workers=2)
+    client = server.start(
+        BATCHYARD_FAULT=f"record.before_commit:2:{how}",
+        BATCHYARD_FAULT_ONCE=str(server.folder / "struck"),
+    )
+    batch = batch_of(client, request_lines(LINES))
+    until(lambda: server.events("worker_silent") > 0)
+    check(client, batch, sim, kills=server.events("worker_silent"))
+    assert server.events("worker_lost") == server.events("worker_silent")
+
+
 def test_a_lone_frozen_worker_goes_on_when_it_thaws(sim: Sim, serve: Serve) -> None:
     """Nobody has taken its place: it signs on anew, and what it held is done once."""
     sim.set("latency", "fixed:0.05")

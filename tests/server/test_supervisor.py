@@ -52,10 +52,13 @@ def test_a_worker_that_dies_before_it_is_spoken_to_is_replaced(
     def orders() -> Orders:
         return Orders(f"w{len(lost)}", "sqlite://", str(tmp_path), Settings())
 
+    async def bury(name: str) -> None:
+        lost.append(name)
+
     async def see() -> None:
         chance = Chance(fate, fate, fate)
         monkeypatch.setattr(asyncio, "create_subprocess_exec", chance.start)
-        supervisor = Supervisor(1, orders, lost.append)
+        supervisor = Supervisor(1, orders, bury)
         await supervisor.start()
         async with asyncio.timeout(20):
             await chance.lives.wait()

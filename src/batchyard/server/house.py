@@ -125,8 +125,12 @@ class House:
             self._settings,
         )
 
-    def _bury(self, worker: str) -> None:
-        self._work.bury(0.0, also=[worker])
+    async def _bury(self, worker: str) -> None:
+        try:
+            await self._threads.run(self._work.bury, 0.0, also=[worker])
+        except self._work.faults as fault:
+            # What it held is free when its lease is over.
+            log.error("store_unavailable", worker=worker, fault=str(fault))
 
     def _changed(self) -> None:
         self._supervisor.ring()

@@ -1,20 +1,23 @@
-"""Starts workers, rings their bells, and starts anew those that were lost."""
+"""Starts workers, rings their bells, and starts anew those that were lost or stand still."""
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import msgspec
 import structlog
 
-from batchyard.worker import Orders
+from batchyard.worker import BELL, Orders
 
 __all__ = ["Supervisor"]
 
 # A worker that was lost is started again after so long, doubling while it is lost at once.
 _RESTART_SECONDS = (0.05, 10.0)
 _LIVED_LONG_SECONDS = 10.0
+# Silence is listened to in spells: when the server itself stood still, one of them is over at once,
+# though its workers may have stood still with it, or have spoken meanwhile.
+_SILENT_SPELLS = 4
 
 log = structlog.get_logger()
 
@@ -23,14 +26,16 @@ class Supervisor:
     """Keeps worker processes running until stopped.
 
     `orders` makes the orders for a new worker; `lost` is told the name of one that has gone;
-    `heard` is called when a worker says that it has changed something.
+    `heard` is called when a worker says that it has changed something. One that has spoken once
+    and then says nothing for the time of its settings is killed: frozen within a write it would
+    stop all others.
     """
 
     def __init__(
         self,
         count: int,
         orders: Callable[[], Orders],
-        lost: Callable[[str], object],
+        lost: Callable[[str], Awaitable[object]],
         heard: Callable[[], object] = lambda: None,
     ) -> None:
         self._count, self._orders, self._lost, self._heard = count, orders, lost, heard
@@ -80,7 +85,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             log.warning("worker_lost", worker=orders.worker, code=code)
-            self._lost(orders.worker)
+            await self._lost(orders.worker)
             self.ring()
             if loop.time() - began > _LIVED_LONG_SECONDS:
                 delay = _RESTART_SECONDS[0]
@@ -102,12 +107,35 @@ class Supervisor:
         _say(process, msgspec.json.encode(orders) + b"\n")
         self._workers[orders.worker] = process
         try:
-            while await process.stdout.read(4096):
-                self.ring(but=orders.worker)
-                self._heard()
+            async for words in _heard_of(process, orders):
+                if BELL in words:
+                    self.ring(but=orders.worker)
+                    self._heard()
             return await process.wait()
         finally:
             del self._workers[orders.worker]
+
+
+async def _heard_of(process: asyncio.subprocess.Process, orders: Orders) -> AsyncIterator[bytes]:
+    """What a worker says until it has gone; it is killed when it says nothing for too long."""
+    assert process.stdout is not None
+    patience: float | None = None
+    spells = 0
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                words = await process.stdout.read(4096)
+        except TimeoutError:
+            spells += 1
+            if spells == _SILENT_SPELLS:
+                log.error("worker_silent", worker=orders.worker, pid=process.pid)
+                process.kill()
+                patience = None
+            continue
+        if not words:
+            return
+        spells, patience = 0, orders.settings.worker_silence_seconds / _SILENT_SPELLS
+        yield words
 
 
 def _say(process: asyncio.subprocess.Process, words: bytes) -> None:

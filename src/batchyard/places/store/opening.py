@@ -4,7 +4,7 @@ import errno
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -29,6 +29,7 @@ class Store:
         # Taken and put back as they are, as many as there were threads at once: a pool would make
         # each anew around what it keeps, and reset it.
         self._idle: list[Connection] = []
+        self._writes: set[object] = set()
 
     def reading(self) -> AbstractContextManager[Connection]:
         """A transaction that only reads, and disturbs nobody."""
@@ -37,13 +38,28 @@ class Store:
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that may write; it waits for its turn at its beginning."""
         # A reader that later writes would fail where another has written between: writers say so.
-        return self._transaction("BEGIN IMMEDIATE")
+        return self._write()
+
+    @property
+    def writes(self) -> Set[object]:
+        """The transactions that write now; one that stays holds up all other writers."""
+        return frozenset(self._writes)
 
     def close(self) -> None:
         """Close all connections."""
         while self._idle:
             self._idle.pop().close()
         self._engine.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        mark = object()
+        try:
+            with self._transaction("BEGIN IMMEDIATE") as connection:
+                self._writes.add(mark)
+                yield connection
+        finally:
+            self._writes.discard(mark)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:
