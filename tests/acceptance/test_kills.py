@@ -30,7 +30,7 @@ from tests.acceptance.processes import (
     until,
 )
 from tests.acceptance.test_webhooks import PUMP_POINTS
-from tests.client.points import CAMPAIGN_POINTS
+from tests.client.points import CAMPAIGN_POINTS, RARE_POINTS
 
 Serve = Callable[..., Server]
 SOURCES = Path(__file__).parents[2] / "src" / "batchyard"
@@ -66,7 +66,8 @@ def test_every_named_moment_is_tried() -> None:
     named = set()
     for path in SOURCES.rglob("*.py"):
         named |= set(re.findall(r'reach\("([a-z_.]+)"\)', path.read_text()))
-    assert named == {*SERVER_POINTS, *WORKER_POINTS, *PUMP_POINTS, *CAMPAIGN_POINTS}
+    rare = [point for _, point in RARE_POINTS]
+    assert named == {*SERVER_POINTS, *WORKER_POINTS, *PUMP_POINTS, *CAMPAIGN_POINTS, *rare}
 
 
 def check(client: OpenAI, batch: Batch, sim: Sim, *, kills: int) -> None:
