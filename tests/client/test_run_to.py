@@ -2,6 +2,7 @@
 
 import csv
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import duckdb
 import pytest
 from click.testing import Result
 
-from tests.acceptance.processes import request_lines
+from batchyard.client.campaigns.here import begin_here
+from batchyard.client.tabular.oneliners import generate
+from tests.acceptance.processes import command, request_lines
 from tests.cli.calling import call
 from tests.client.conftest import Strict
 
 Go = Callable[..., Result]
+SAID = {"role": "user", "content": "Hello"}
 REVIEWS = "id,review\nr1,Came late and broken\nr2,I love it\nr3,I love it\n"
 
 
@@ -139,3 +143,60 @@ def test_the_road_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     done = call("run", "reviews.csv", "--labels", "a,b", "-o", "out.csv")
     assert (done.exit_code, "needs --to" in done.stderr) == (2, True)
     assert call("run", "reviews.csv").exit_code == 2
+
+
+def test_rows_are_answered_without_a_batch_api(go: Go, tmp_path: Path) -> None:
+    """With --upstream the same table, labels and report; the same command again asks nothing."""
+    wanted = ("--model", "sim-small", "--text", "review", "--id", "id", "--labels", "good,bad")
+    words = ("run", "reviews.csv", *wanted, "--upstream", "sim")
+    shown = call(*words, "--dry-run")
+    assert (shown.exit_code, "2 distinct requests" in shown.stderr) == (0, True)
+    done = call(*words, "-o", "out.csv", "--report", "page.html")
+    assert (done.exit_code, done.stdout) == (0, "out.csv\n")
+    assert "3 succeeded\n2 asked, 1 the same as another row" in done.stderr
+    assert [one["id"] for one in rows("out.csv")] == ["r1", "r2", "r3"]
+    assert {one["label"] for one in rows("out.csv")} <= {"good", "bad"}
+    assert Path("page.html").exists()
+    again = call(*words, "-o", "again.csv")
+    assert (again.exit_code, "answered, 0 failed" in again.stderr) == (0, False)
+    assert rows("again.csv") == rows("out.csv")
+    assert call("status", "@last").exit_code == 0
+
+
+def test_rows_go_on_after_a_kill(go: Go, tmp_path: Path) -> None:
+    """What was answered before is kept; no other verb takes it to a Batch API."""
+    wanted = ("--model", "sim-small", "--template", "{review}", "--folder", "own", "--no-cache")
+    made = generate(
+        "reviews.csv",
+        "{review}",
+        model="sim-small",
+        to="http://sim.invalid/v1",
+        folder="own",
+        cache=False,
+        submit=False,
+        settings={"rounds_max": 1},
+    )
+    asked = begin_here(made.folder)
+    assert asked is not None
+    told = call("watch", "own")
+    assert (told.exit_code, "run --upstream" in told.stderr) == (1, True)
+    assert call("status", "own").exit_code == 0
+    done = call("run", "reviews.csv", *wanted, "--upstream", "sim", "-o", "-")
+    assert done.exit_code == 0
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["outcome"] for one in found] == ["succeeded"] * 3
+
+
+def test_stdin_is_asked_too(go: Go) -> None:
+    """Requests or rows, by how they begin; the same again is the same campaign."""
+    lines = request_lines(3, {"model": "sim-small", "messages": [SAID]})
+    done = piped("run", "-", "--upstream", "sim", "-o", "out.jsonl", stdin=lines)
+    assert (done.returncode, Path("out.jsonl").read_bytes().count(b"\n")) == (0, 3)
+    wanted = ("--model", "sim-small", "--text", "review", "--labels", "a,b", "-o", "-")
+    done = piped("run", "-", *wanted, "--upstream", "sim", stdin=REVIEWS.encode())
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["r1", "r2", "r3"]
+    assert piped("run", "-", "--upstream", "sim", "-o", "x.jsonl", stdin=b"").returncode == 1
+
+
+def piped(*words: str, stdin: bytes) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(command(*words), input=stdin, capture_output=True, check=False)

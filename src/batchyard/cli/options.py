@@ -24,6 +24,7 @@ __all__ = [
     "SOURCE",
     "SOURCES",
     "STRICT",
+    "TABLES",
     "TIMEOUT",
     "Named",
     "amount",
@@ -52,6 +53,11 @@ TIMEOUT = click.option(
     type=click.FloatRange(min=0),
     metavar="SECONDS",
     help="Wait for no longer: exit code 7, and the batches go on.",
+)
+
+# Suffixes of what holds rows, and never lines.
+TABLES = frozenset(
+    {".csv", ".tsv", ".gz", ".parquet", ".pq", ".duckdb", ".ddb", ".sqlite", ".sqlite3", ".db"}
 )
 
 

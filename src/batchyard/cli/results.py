@@ -13,7 +13,7 @@ import click
 
 from batchyard.cli.aims import TO, WHAT, aim_at, state_here
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import AS_JSON, OUTPUT
+from batchyard.cli.options import AS_JSON, OUTPUT, TABLES
 from batchyard.cli.output import published
 from batchyard.cli.remote import campaign_meant, talk
 
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["results"]
 
 _NOT_YET = 7
-# Kinds of tables in which a result is a row.
-_ROWS = frozenset(
-    {".csv", ".tsv", ".gz", ".parquet", ".pq", ".duckdb", ".ddb", ".sqlite", ".sqlite3", ".db"}
-)
 Write = Callable[[bytes], None]
 
 
@@ -81,7 +77,7 @@ def results(
     or SQLite, there is a row for each, with columns of the answer, outcome, error, tokens, cost.
     """
     folder = campaign_meant(what)
-    if table or key or schema or (output is not None and output.suffix.lower() in _ROWS):
+    if table or key or schema or (output is not None and output.suffix.lower() in TABLES):
         if field or requests:
             raise click.UsageError("--field and --requests are for lines, not for rows.")
         # Tables are much to load.

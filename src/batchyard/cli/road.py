@@ -13,6 +13,7 @@ import click
 
 from batchyard.cli.aims import TO
 from batchyard.cli.lazily import lazily
+from batchyard.cli.options import STRICT
 
 with lazily():
     import json
@@ -73,6 +74,7 @@ _OPTIONS = (
     click.option(
         "--poll", type=click.FloatRange(min=0.01), metavar="SECONDS", help="How often to look."
     ),
+    STRICT,
     click.option("--json", "as_json", is_flag=True, help="Say the end in JSON."),
 )
 
@@ -102,12 +104,13 @@ class Road:
     folder: Path | None
     rounds: int | None
     poll: float | None
+    strict: bool
     as_json: bool
 
     @property
     def is_spoken_of(self) -> bool:
         """Whether anything was said that only this road knows."""
-        return any(bool(one) for one in vars(self).values())
+        return any(bool(one) for name, one in vars(self).items() if name != "strict")
 
     @property
     def wants_rows(self) -> bool:

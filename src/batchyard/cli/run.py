@@ -1,15 +1,18 @@
 """`batchyard run`: a file of requests in, a file of answers out."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from batchyard.cli.lazily import lazily
+from batchyard.cli.options import TABLES
 from batchyard.cli.road import Road, with_road
 
 with lazily():
-    from batchyard.cli import run_here, run_to
+    from batchyard.cli import run_here, run_to, spooling
     from batchyard.rules import limits
 
 __all__ = ["run"]
@@ -18,7 +21,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=click.Path(exists=True, path_type=Path))
+@click.argument(
+    "source", metavar="IN", type=click.Path(exists=True, allow_dash=True, path_type=Path)
+)
 @click.option(
     "-o", "--output", metavar="OUT", type=_FILE, help="Where answers go; needed without --to."
 )
@@ -73,22 +78,49 @@ def run(
     is any of these kinds. Without --to, model servers answer, and no Batch API is needed.
 
     Stopped or killed at any moment, the same command goes on where it was: no line that has its
-    answer is asked again.
+    answer is asked again. IN may be - for stdin, and OUT with --to, or for rows, - for stdout.
     """
-    if Road(**road).is_spoken_of:
-        if road["to"] is None:
-            raise click.UsageError("This needs --to: a profile, openai, azure or a URL.")
-        if urls or errors or max_concurrency or start_concurrency:
-            raise click.UsageError("--upstream and what belongs to it do not go with --to.")
-        run_to.travel(source, output, window, Road(**road))
-        return
-    if output is None:
-        raise click.UsageError("Missing option '-o' / '--output'.")
+    said = Road(**road)
+    if said.to is not None and (urls or errors or max_concurrency or start_concurrency):
+        raise click.UsageError("--upstream and what belongs to it do not go with --to.")
     seconds = limits.window_seconds(window, limits.LOCAL)
-    if seconds is None:
+    if said.to is None and seconds is None:
         raise click.BadParameter(
             "write a time from 1s to 30d, such as 90m, 24h or 7d", param_hint="--window"
         )
-    errors = errors or output.with_name(f"{output.stem}.errors.jsonl")
+    source = spooling.spooled(source)
     widths = (start_concurrency, max_concurrency)
-    run_here.answer(source, output, errors, urls, widths, seconds)
+
+    def answer(requests: Path, answers: Path, failures: Path) -> int:
+        assert seconds is not None
+        return run_here.answer(requests, answers, failures, urls, widths, seconds)
+
+    if said.is_spoken_of or source.suffix.lower() in TABLES:
+        _hold(source, said, urls)
+        if said.to is not None:
+            run_to.travel(source, output, window, said)
+        else:
+            run_to.stay(source, output, replace(said, to=run_here.address_of(urls)), answer)
+        return
+    if output is None or str(output) == "-":
+        raise click.UsageError("Say with -o OUT.jsonl where the answers go.")
+    errors = errors or output.with_name(f"{output.stem}.errors.jsonl")
+    sys.exit(run_here.tell(output, errors, answer(source, output, errors), strict=said.strict))
+
+
+def _hold(source: Path, said: Road, urls: tuple[str, ...]) -> None:
+    """Wrong usage where it is not said what is wanted of rows, or who is asked."""
+    if said.to is not None:
+        return
+    if source.suffix.lower() in TABLES and not said.wants_rows:
+        raise click.UsageError(
+            f"{source} is a table: say what is wanted of its rows with --template, --labels, "
+            "--schema, --into or --embed, and who is asked with --to or --upstream."
+        )
+    if not (urls and said.wants_rows):
+        raise click.UsageError(
+            "This needs --to: a profile, openai, azure or a URL; or for the rows of a table "
+            "--upstream, a model server."
+        )
+    if said.canary:
+        raise click.UsageError("--canary needs --to.")

@@ -5,14 +5,12 @@ import gc
 import os
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from typing import NoReturn
 
 import click
 import uvloop
@@ -21,6 +19,7 @@ from batchyard.cli.findings import as_text
 from batchyard.cli.progress import Progress, lasting
 from batchyard.cli.upstreams import (
     NO_UPSTREAM,
+    SIMULATED,
     find_local,
     from_environment,
     named,
@@ -41,12 +40,13 @@ from batchyard.rules.validate import Digest, Scan, explain, fits
 from batchyard.wire.ids import line_id_prefix
 from batchyard.wire.objects import BatchError
 
-__all__ = ["answer"]
+__all__ = ["address_of", "answer", "tell"]
 
 _CHUNK_BYTES = 1 << 20
-_INVALID, _EXPIRED, _INTERRUPTED = 3, 5, 130
+_INVALID, _ENDED_BADLY, _INCOMPLETE, _INTERRUPTED = 3, 5, 6, 130
 # After Ctrl-C, lines that are at the upstream may still come back for so long.
 _GRACE_SECONDS = 5.0
+_SHOWN_MAX = 20
 
 
 def answer(
@@ -56,12 +56,27 @@ def answer(
     urls: tuple[str, ...],
     widths: tuple[int | None, int | None],
     window: float,
-) -> NoReturn:
-    """Answer every request of a file; ends with the exit code of it all."""
+) -> int:
+    """Answer every request of a file; returns the exit code of it all."""
     output.parent.mkdir(parents=True, exist_ok=True)
     open_files_max()
     chosen = urls or from_environment(os.environ)
-    sys.exit(uvloop.run(_run(source, output, errors, chosen, widths, window)))
+    return uvloop.run(_run(source, output, errors, chosen, widths, window))
+
+
+def tell(output: Path, errors: Path, code: int, *, strict: bool) -> int:
+    """Say where the answers are; returns the exit code, which is another with `strict`."""
+    if code in (0, _ENDED_BADLY):
+        _say(f"answers: {output}")
+        if errors.exists():
+            _say(f"failed lines: {errors}")
+            return code or (_INCOMPLETE if strict else 0)
+    return code
+
+
+def address_of(urls: tuple[str, ...]) -> str:
+    """By which upstreams are noted: the first of them."""
+    return next((url for url in urls if url != "sim"), SIMULATED)
 
 
 async def _run(
@@ -136,11 +151,12 @@ async def _answer(
         )
         return _INTERRUPTED
     outputs.publish()
-    _sum_up(course, outputs, took, already)
-    return _EXPIRED if course.expired else 0
+    _sum_up(course, took, already)
+    none = course.tally.failed and not course.tally.completed
+    return _ENDED_BADLY if course.expired or none else 0
 
 
-def _sum_up(course: Run, outputs: Outputs, seconds: float, already: int) -> None:
+def _sum_up(course: Run, seconds: float, already: int) -> None:
     tally = course.tally
     rate = (course.total - already) / max(seconds, 1e-9)
     _say(
@@ -149,9 +165,6 @@ def _sum_up(course: Run, outputs: Outputs, seconds: float, already: int) -> None
         + f" in {lasting(seconds)} ({rate:,.0f}/s), "
         f"{tally.input_tokens:,} + {tally.output_tokens:,} tokens, {tally.calls:,} calls upstream"
     )
-    _say(f"answers: {outputs.output}")
-    if tally.failed:
-        _say(f"failed lines: {outputs.errors}")
 
 
 async def _open_upstreams(
@@ -208,8 +221,11 @@ def _open_outputs(output: Path, errors: Path, digest: Digest, input_sha256: str)
 
 
 def _list_errors(source: Path, found: tuple[BatchError, ...], upstreams: Upstreams) -> None:
-    for line in as_text(source, quoted(findings_of(found), lambda: _chunks(source))):
+    shown = findings_of(found[:_SHOWN_MAX])
+    for line in as_text(source, quoted(shown, lambda: _chunks(source))):
         _say(line)
+    if len(found) > _SHOWN_MAX:
+        _say(f"… and {len(found) - _SHOWN_MAX:,} more; all of them: batchyard check {source}")
     if any(error.code == "model_not_found" for error in found):
         _say("The upstream serves: " + ", ".join(one.id for one in upstreams.models()))
     count = f"{len(found):,} error" + ("s" if len(found) > 1 else "")

@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +16,7 @@ from batchyard.cli.aims import aim, note_last
 from batchyard.cli.options import tell_json
 from batchyard.cli.remote import fail
 from batchyard.cli.road import Road, labels_of, shape_of, template_of, text_of
-from batchyard.cli.submit import go_on
+from batchyard.cli.submit import go_on, tell_fault
 from batchyard.client.apis.pricing import prices_of
 from batchyard.client.apis.profiles import ProfileError
 from batchyard.client.apis.provider import ProviderError
@@ -26,6 +27,7 @@ from batchyard.client.building.writing import DuplicateIdError
 from batchyard.client.campaigns.beginning import OtherInputError
 from batchyard.client.campaigns.campaign import Campaign
 from batchyard.client.campaigns.cutting import InputError, count_requests
+from batchyard.client.campaigns.here import begin_here, end_here
 from batchyard.client.campaigns.intents import CampaignInUseError
 from batchyard.client.campaigns.submit import begin, folder_of, settings_for
 from batchyard.client.results.results import Result
@@ -47,7 +49,7 @@ from batchyard.places.whole import publish
 
 __all__ = ["travel"]
 
-_INVALID, _ENDED_BADLY, _OVER_BUDGET = 3, 5, 8
+_INVALID, _ENDED_BADLY, _INCOMPLETE, _OVER_BUDGET = 3, 5, 6, 8
 _CHUNK_BYTES = 1 << 20
 _SOURCES = {
     "asked": "asked",
@@ -56,6 +58,25 @@ _SOURCES = {
     "canary": "tried first",
     "none": "without a text",
 }
+
+
+def stay(
+    source: Path, output: Path | None, road: Road, answer: Callable[[Path, Path, Path], int]
+) -> None:
+    """The same for rows, which model servers answer without a Batch API; `answer` asks them."""
+    with _told(road):
+        campaign = _of_rows(source, {"rounds_max": 1}, road, submit=False)
+        if road.dry_run:
+            return
+        asked = begin_here(campaign.folder)
+    note_last(folder=campaign.folder)
+    if asked is not None:
+        if not asked.answers.exists():
+            code = answer(asked.requests, asked.answers, asked.failures)
+            if not asked.answers.exists():
+                sys.exit(code)
+        end_here(campaign.folder)
+    _finish(campaign, output, road)
 
 
 def travel(source: Path, output: Path | None, window: str, road: Road) -> None:
@@ -71,6 +92,11 @@ def travel(source: Path, output: Path | None, window: str, road: Road) -> None:
     if road.dry_run or campaign is None:
         return
     note_last(folder=campaign.folder)
+    _finish(campaign, output, road)
+
+
+def _finish(campaign: Campaign, output: Path | None, road: Road) -> None:
+    """Go on to the end, write what was wanted, and tell."""
     counts = go_on(campaign, "end")
     assert counts is not None
     with _told(road):
@@ -79,8 +105,11 @@ def travel(source: Path, output: Path | None, window: str, road: Road) -> None:
         if road.report is not None:
             campaign.report(road.report, gold=road.gold)
     _tell(campaign, counts, output, road)
+    tell_fault(campaign, counts)
     if not counts["succeeded"]:
         sys.exit(_ENDED_BADLY)
+    if road.strict and counts["succeeded"] < sum(counts.values()):
+        sys.exit(_INCOMPLETE)
 
 
 def _of_requests(source: Path, settings: dict[str, Any], road: Road) -> Campaign | None:
@@ -103,13 +132,16 @@ def _of_requests(source: Path, settings: dict[str, Any], road: Road) -> Campaign
     return begin(source, road.folder, to=road.to, **settings)
 
 
-def _of_rows(source: Path, settings: dict[str, Any], road: Road) -> RowCampaign:
+def _of_rows(
+    source: Path, settings: dict[str, Any], road: Road, *, submit: bool = True
+) -> RowCampaign:
     """The campaign of a table, by what was said is wanted of its rows."""
     terms: dict[str, Any] = {
         "to": road.to,
         "folder": road.folder,
         "id": road.id_.split(",") if road.id_ else None,
         "dry_run": road.dry_run,
+        "submit": submit,
         "canary": road.canary or 0,
         "dedupe": not road.no_dedupe,
         "cache": not road.no_cache,
@@ -188,11 +220,14 @@ def _write(campaign: Campaign, output: Path) -> None:
     """The answers in the place that was asked for."""
     if isinstance(campaign, RowCampaign):
         campaign.to("-" if str(output) == "-" else output, replace=True)
+    elif str(output) == "-":
+        with campaign.results_path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
     elif output.suffix.lower() == ".jsonl":
         with campaign.results_path.open("rb") as file:
             publish(output, iter(lambda: file.read(_CHUNK_BYTES), b""))
     else:
-        write_table(map(_flat, campaign.results()), "-" if str(output) == "-" else output)
+        write_table(map(_flat, campaign.results()), output)
 
 
 def _flat(one: Result) -> dict[str, Any]:

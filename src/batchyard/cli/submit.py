@@ -12,6 +12,7 @@ import click
 
 from batchyard.cli.aims import TO, aim, note_last
 from batchyard.cli.lazily import lazily
+from batchyard.cli.options import clean
 from batchyard.cli.remote import key_of
 
 with lazily():
@@ -24,9 +25,10 @@ with lazily():
 
     from batchyard.client.apis import pricing, provider
     from batchyard.client.campaigns import campaign as campaigns
-    from batchyard.client.campaigns import checked, cutting, intents, merging
+    from batchyard.client.campaigns import checked, cutting, here, intents, merging
     from batchyard.client.campaigns import submit as campaign_submit
     from batchyard.client.examining import estimating, reading
+    from batchyard.client.results import answers
     from batchyard.client.tabular import rowwise
     from batchyard.places import faults
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from batchyard.client.results.outcomes import Check
 
 
-__all__ = ["go_on", "open_campaign", "submit", "tell_counts"]
+__all__ = ["go_on", "open_campaign", "submit", "tell_counts", "tell_fault"]
 
 _INVALID, _NO_ACCESS, _ENDED_BADLY, _INCOMPLETE, _OVER_BUDGET, _INTERRUPTED = 3, 4, 5, 6, 8, 130
 
@@ -181,6 +183,11 @@ def go_on(
 ) -> Mapping[str, int] | None:
     """Go on with a campaign, so long at most; faults end the command with what they mean."""
     told = ""
+    is_ours = here.is_here(campaign.folder)
+    if is_ours and not all(one.collected for one in campaign.standing().chunks):
+        raise click.ClickException(
+            f"{campaign.folder} was begun by `batchyard run --upstream`: the same goes on with it."
+        )
 
     def tell(now: Progress) -> None:
         nonlocal told
@@ -224,10 +231,21 @@ def tell_counts(
         click.echo(", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
         click.echo(campaign.results_path)
         click.echo(f"A page that tells of it: batchyard report {campaign.folder}", err=True)
+    tell_fault(campaign, counts)
     if not counts["succeeded"]:
         sys.exit(_ENDED_BADLY)
     if strict and counts["succeeded"] < sum(counts.values()):
         sys.exit(_INCOMPLETE)
+
+
+def tell_fault(campaign: campaigns.Campaign, counts: Mapping[str, int]) -> None:
+    """Say of one request why it has no answer, and where to see of all."""
+    failed = sum(counts.values()) - counts["succeeded"]
+    found = answers.first_fault(campaign.folder) if failed else None
+    if found is not None:
+        why = ": ".join(filter(None, (found.code, found.message))) or found.outcome
+        click.echo(f"{clean(found.custom_id)}: {clean(why)}", err=True)
+        click.echo(f"All {failed:,}, by code: batchyard errors {campaign.folder}", err=True)
 
 
 def _tell_begun(campaign: campaigns.Campaign, *, as_json: bool) -> None:

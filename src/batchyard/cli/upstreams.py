@@ -12,6 +12,7 @@ from batchyard.places.upstreams import Upstream, UpstreamSettings
 
 __all__ = [
     "NO_UPSTREAM",
+    "SIMULATED",
     "find_local",
     "from_environment",
     "named",
@@ -26,6 +27,9 @@ _LOCAL = {
     "LM Studio": 1234,
     "SGLang": 30000,
 }
+
+# What stands for `sim` where an address is noted; its port is another each time.
+SIMULATED = "http://sim.invalid/v1"
 
 NO_UPSTREAM = (
     "No upstream: nothing answers on the usual local ports ("

@@ -16,9 +16,19 @@ from batchyard.rules.limits import Limits
 from batchyard.rules.lines import count_inputs
 from batchyard.wire.lines import split_object
 
-__all__ = ["Cut", "InputError", "Sizes", "count_requests", "cut", "numbers_of", "write_chunks"]
+__all__ = [
+    "Cut",
+    "InputError",
+    "Sizes",
+    "count_requests",
+    "cut",
+    "numbers_of",
+    "write_chunks",
+    "write_whole",
+]
 
 _BYTES_PER_TOKEN = 4
+_PIECE_BYTES = 1 << 20
 
 
 class InputError(Exception):
@@ -142,6 +152,17 @@ def write_chunks(
         written()
         made.append(chunk)
     return tuple(made)
+
+
+def write_whole(source: Path, folder: Path) -> Chunk:
+    """Write an input as it stands as the file of the only chunk, and say what that is."""
+    lines = count_requests(source)
+    chunk = Chunk(number=0, round=1, url="", lines=lines, tokens=0)
+    path = folder / f"{chunk.name}.jsonl"
+    publish(_runs_path(path), msgspec.json.encode([(0, lines)]) + b"\n")
+    with source.open("rb") as file:
+        publish(path, iter(lambda: file.read(_PIECE_BYTES), b""))
+    return chunk
 
 
 def numbers_of(path: Path) -> Iterator[int]:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,9 +24,13 @@ __all__ = [
     "beside",
     "campaign_lines",
     "ending_of",
+    "first_fault",
     "id_of",
     "picked",
 ]
+
+
+_LOOKED_AT_MAX = 100_000
 
 
 class Ending(Struct, frozen=True):
@@ -93,6 +98,12 @@ def campaign_lines(folder: Path) -> Iterator[bytes]:
     for path in paths:
         for _, line in placed_lines(path):
             yield line
+
+
+def first_fault(folder: Path) -> Ending | None:
+    """One of the requests of a campaign that have no answer; None where the first many have."""
+    endings = (ending_of(line) for line in islice(campaign_lines(folder), _LOOKED_AT_MAX))
+    return next((one for one in endings if one is not None and not one.succeeded), None)
 
 
 class Joining:

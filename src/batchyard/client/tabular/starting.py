@@ -52,7 +52,8 @@ class Terms(TypedDict, total=False):
     `to` is `openai`, `azure`, a URL or a profile; OPENAI_BASE_URL unless given. `key` is the API
     key; that of the profile unless given. `id` is the column, or the columns, that name a row;
     its number unless given. `folder` is where the campaign lives: the same call again goes on with
-    the same one. `dry_run` submits nothing. `canary` requests are asked at once before. With
+    the same one. `dry_run` submits nothing, and shows what would be; with `submit=False` that is
+    left to `run()`. `canary` requests are asked at once before. With
     `dedupe=False` rows that ask the same are each asked; with `cache=False` answers of earlier
     campaigns are not used, and with a path they are kept there. Over `max_usd` nothing is
     submitted. `show` hears what is to be shown; it is written to stderr unless given. `confirm`
@@ -64,6 +65,7 @@ class Terms(TypedDict, total=False):
     id: Key
     folder: str | os.PathLike[str] | None
     dry_run: bool
+    submit: bool
     canary: int
     dedupe: bool
     cache: bool | str | os.PathLike[str]
@@ -117,10 +119,11 @@ class _Start:
                 self._prepare(drafted, identity)
                 building.rename(folder)
         campaign = self._open(folder)
-        if not self._terms.get("dry_run"):
+        if self._terms.get("dry_run"):
+            if begun:
+                self._show(f"These rows are under way already: {campaign!r}")
+        elif self._terms.get("submit", True):
             campaign.run(until="submitted")
-        elif begun:
-            self._show(f"These rows are under way already: {campaign!r}")
         return campaign
 
     def _draft(self, building: Path) -> Draft:
