@@ -7,13 +7,15 @@ from pathlib import Path
 
 __all__ = ["install", "publish", "replaced", "sync_folder"]
 
+_BUFFER_BYTES = 1 << 18
+
 
 def publish(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file whole or not at all; `content` is bytes, or parts of bytes."""
     parts = [content] if isinstance(content, bytes) else content
     beside = path.with_name(path.name + ".part")
     try:
-        with beside.open("wb") as file:
+        with beside.open("wb", buffering=_BUFFER_BYTES) as file:
             for part in parts:
                 file.write(part)
             file.flush()

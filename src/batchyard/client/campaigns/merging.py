@@ -15,8 +15,8 @@ from batchyard.client.campaigns.cutting import numbers_of
 from batchyard.client.campaigns.intents import Chunk
 from batchyard.client.examining.reading import placed_lines
 from batchyard.client.results.answers import id_of
-from batchyard.client.results.attempts import Attempt, Attempts, History, Place, rendered
-from batchyard.client.results.conforming import Shape, fault_of, shape_of
+from batchyard.client.results.attempts import Attempt, Attempts, History, rendered
+from batchyard.client.results.conforming import Shape, Wanted, fault_of, shape_of
 from batchyard.client.results.outcomes import (
     OUTCOMES,
     Again,
@@ -53,7 +53,7 @@ class CountsError(Exception):
 
 class _Asked(Struct, gc=False):
     custom_id: str
-    body: Raw = Raw(b"null")
+    body: Wanted
 
 
 class _Request(Struct, gc=False):
@@ -61,7 +61,9 @@ class _Request(Struct, gc=False):
 
     number: int
     line: int
-    place: Place
+    file: int
+    start: int
+    length: int
     shape: Shape | None
 
 
@@ -127,8 +129,7 @@ class Ledger:
         """The inputs that are worth asking again: number, request as last asked, and how."""
         if rounds_left > 0:
             for one, _ in self._attempts.unsettled():
-                assert one.asked is not None
-                yield one.number, self._attempts.line(one.asked), self._anew(one)
+                yield one.number, self._attempts.asked(one), self._anew(one)
 
     def write(self, path: Path) -> dict[str, int]:
         """Write one line for each input, in their order, and return the counts by outcome.
@@ -170,10 +171,12 @@ class Ledger:
                 elif (request := self._asked.get(told.custom_id)) is None:
                     self.strangers += turn.has(told.custom_id)
                 else:
-                    place = (file, start, len(line))
-                    self._hear(_heard(told, request, chunk, place), found)
-        for custom_id, request in self._asked.items():
-            self._attempts.add(found.get(custom_id) or _without(chunk, custom_id, request))
+                    one = _attempt(chunk, request, told, file, start, len(line))
+                    self._hear(one, found)
+        self._attempts.add(
+            found.get(custom_id) or _without(chunk, custom_id, request)
+            for custom_id, request in self._asked.items()
+        )
         self._firsts += len(self._asked) if chunk.round == 1 else 0
         self._asked = {}
 
@@ -183,11 +186,9 @@ class Ledger:
         file = self._attempts.file(path)
         lines = zip(numbers_of(path), placed_lines(path), strict=False)
         for line, (number, (start, text)) in enumerate(lines, 1):
-            asked = _read_asked(text)
-            if turn.has(asked.custom_id):
-                shape = shape_of(bytes(asked.body))
-                place = (file, start, len(text))
-                yield asked.custom_id, _Request(number, line, place, shape)
+            custom_id, shape = _read_asked(text)
+            if turn.has(custom_id):
+                yield custom_id, _Request(number, line, file, start, len(text), shape)
 
     def _judge(self, custom_id: str, text: str) -> tuple[str, str] | None:
         request = self._asked.get(custom_id)
@@ -212,18 +213,30 @@ class Ledger:
                 found[one.custom_id] = one
 
     def _anew(self, one: Attempt) -> Anew:
-        if one.again != "corrected" or one.place is None:
+        if one.again != "corrected" or one.file < 0:
             return Anew(one.again)
-        _, response, _ = parts_of(self._attempts.line(one.place))
+        _, response, _ = parts_of(self._attempts.line(one))
         answer = Result(0, "", one.outcome, Raw(response)).text or ""
         return Anew(one.again, answer, one.message)
 
 
-def _heard(told: Found, request: _Request, chunk: Chunk, place: Place) -> Attempt:
-    """The attempt of a request that has a result line."""
-    how = (told.outcome, told.again, told.code, told.message)
+def _attempt(
+    chunk: Chunk, request: _Request, told: Found, file: int = -1, start: int = 0, length: int = 0
+) -> Attempt:
     return Attempt(
-        request.number, told.custom_id, chunk.number, *how, place=place, asked=request.place
+        request.number,
+        told.custom_id,
+        chunk.number,
+        told.outcome,
+        told.again,
+        told.code,
+        told.message,
+        file,
+        start,
+        length,
+        request.file,
+        request.start,
+        request.length,
     )
 
 
@@ -242,16 +255,15 @@ def _without(chunk: Chunk, custom_id: str, request: _Request) -> Attempt:
         else:
             trouble = trouble or next(iter(chunk.errors), Trouble(code, ""))
             code, message = trouble.code or code, trouble.message
-    how = (outcome, again, code, message)
-    return Attempt(request.number, custom_id, chunk.number, *how, asked=request.place)
+    return _attempt(chunk, request, Found(custom_id, outcome, again, code, message))
 
 
-def _read_asked(line: bytes) -> _Asked:
+def _read_asked(line: bytes) -> tuple[str, Shape | None]:
+    """The custom_id of a request, and what its answer has to be."""
     try:
-        return _asked_decoder.decode(line)
-    except msgspec.ValidationError:
-        raise
+        asked = _asked_decoder.decode(line)
     except msgspec.DecodeError:
         # Lone surrogates: allowed by JSON, refused by the decoder.
         parts = split_object(line)
-        return _Asked(json.loads(parts["custom_id"]), Raw(parts["body"]))
+        return str(json.loads(parts["custom_id"])), shape_of(parts["body"])
+    return asked.custom_id, asked.body.shape

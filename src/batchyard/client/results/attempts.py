@@ -3,7 +3,7 @@
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
@@ -11,19 +11,16 @@ from typing import IO, Any
 import msgspec
 from msgspec import Raw, Struct
 
-from batchyard.client.results.outcomes import Again, LineOutcome, parts_of
+from batchyard.client.results.outcomes import Again, LineOutcome, raw_parts_of
 from batchyard.client.results.results import Result, Tried
 from batchyard.places.bins import Bins
 
-__all__ = ["Attempt", "Attempts", "History", "Place", "decoded", "encoded", "rendered"]
+__all__ = ["Attempt", "Attempts", "History", "decoded", "encoded", "rendered"]
 
 # So many requests are in memory at a time.
 _TOGETHER = 1 << 14
 _OPEN_MAX = 64
-_NULL = b"null"
-
-# A file by its number, and begin and length of a line in it.
-Place = tuple[int, int, int]
+_NULL = Raw(b"null")
 
 
 class Attempt(Struct, frozen=True, array_like=True, gc=False):
@@ -41,9 +38,13 @@ class Attempt(Struct, frozen=True, array_like=True, gc=False):
     again: Again = "no"
     code: str = ""
     message: str = ""
-    place: Place | None = None
-    asked: Place | None = None
-    tried: list[Tried] = []
+    file: int = -1
+    start: int = 0
+    length: int = 0
+    asked_file: int = -1
+    asked_start: int = 0
+    asked_length: int = 0
+    tried: tuple[Tried, ...] = ()
 
 
 # The attempt that counts, and those before it; a success stands whatever comes after it.
@@ -62,6 +63,8 @@ class Attempts:
         self._unsettled: set[int] = set()
         self._files: list[Path] = []
         self._opened = _Opened()
+        # The file that was read last; most often the next line is in the same.
+        self._at = self._file = -1
 
     def close(self) -> None:
         """Forget them, and close what was opened to be read."""
@@ -73,12 +76,13 @@ class Attempts:
         self._files.append(path)
         return len(self._files) - 1
 
-    def add(self, one: Attempt) -> None:
-        """Take in an attempt; those of a request come in their order."""
-        number = one.number // _TOGETHER
-        self._bins.put(number, encoded(one))
-        if one.again != "no":
-            self._unsettled.add(number)
+    def add(self, many: Iterable[Attempt]) -> None:
+        """Take in attempts; those of a request come in their order."""
+        for number, some in groupby(many, lambda one: one.number // _TOGETHER):
+            together = [*some]
+            self._bins.put(number, encoded(together))
+            if any(one.again != "no" for one in together):
+                self._unsettled.add(number)
 
     def all(self) -> Iterator[History]:
         """What became of every request that has an attempt, in the order of the input."""
@@ -99,17 +103,29 @@ class Attempts:
     def result(self, history: History, line: int) -> Result:
         """A history as it is told in results."""
         one, earlier = history
-        if one.place is None:
-            response, error = _NULL, encoded({"code": one.code, "message": one.message}).rstrip()
+        if one.file < 0:
+            told = encoded([{"code": one.code, "message": one.message}])
+            response, error = _NULL, Raw(told.rstrip())
         else:
-            _, response, error = parts_of(self.line(one.place))
-        attempts = [each for some in (*earlier, one) for each in self._told(some)]
-        return Result(line, one.custom_id, one.outcome, Raw(response), Raw(error), attempts)
+            _, response, error = raw_parts_of(self.line(one))
+        attempts = self._told(one)
+        if earlier:
+            attempts = [each for some in earlier for each in self._told(some)] + attempts
+        return Result(line, one.custom_id, one.outcome, response, error, attempts)
 
-    def line(self, place: Place) -> bytes:
-        """The line at a place."""
-        number, start, length = place
-        return self._opened.read(self._files[number], start, length)
+    def line(self, one: Attempt) -> bytes:
+        """The result line of an attempt that has one."""
+        return self._text(one.file, one.start, one.length)
+
+    def asked(self, one: Attempt) -> bytes:
+        """The request, as it was asked."""
+        return self._text(one.asked_file, one.asked_start, one.asked_length)
+
+    def _text(self, file: int, start: int, length: int) -> bytes:
+        if file != self._at:
+            self._file = self._opened.file(self._files[file]).fileno()
+            self._at = file
+        return os.pread(self._file, length, start)
 
     def _histories(self, number: int) -> Iterator[History]:
         newest: dict[int, Attempt] = {}
@@ -128,7 +144,7 @@ class Attempts:
 
     def _told(self, one: Attempt) -> list[Tried]:
         if one.tried:
-            return one.tried
+            return [*one.tried]
         return [Tried(self.batches[one.source], one.outcome, one.code, one.message)]
 
 
@@ -143,17 +159,18 @@ def rendered(result: Result) -> bytes:
             result.outcome.encode(),
             bytes(result.response),
             bytes(result.error),
-            encoded({"attempts": result.attempts})[1:-1],
+            encoded([{"attempts": result.attempts}]).strip()[1:],
         )
 
 
-def encoded(value: Any) -> bytes:
-    """A line of JSON."""
+def encoded(values: Sequence[Any]) -> bytes:
+    """Lines of JSON."""
     try:
-        return _encode(value) + b"\n"
+        return _encode_lines(values)
     except UnicodeEncodeError:
         # Lone surrogates: allowed by JSON, refused by the encoder.
-        return json.dumps(msgspec.to_builtins(value)).encode() + b"\n"
+        lines = [json.dumps(msgspec.to_builtins(value)).encode() + b"\n" for value in values]
+        return b"".join(lines)
 
 
 def decoded(lines: bytes) -> list[Attempt]:
@@ -172,15 +189,15 @@ class _Opened:
     def __init__(self) -> None:
         self._files: OrderedDict[Path, IO[bytes]] = OrderedDict()
 
-    def read(self, path: Path, start: int, length: int) -> bytes:
-        """A part of a file."""
+    def file(self, path: Path) -> IO[bytes]:
+        """A file, open until some others were asked for."""
         file = self._files.get(path)
         if file is None:
             if len(self._files) >= _OPEN_MAX:
                 self._files.popitem(last=False)[1].close()
             file = self._files[path] = path.open("rb")
         self._files.move_to_end(path)
-        return os.pread(file.fileno(), length, start)
+        return file
 
     def close(self) -> None:
         """Close all of them."""
@@ -189,4 +206,5 @@ class _Opened:
 
 
 _encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 _decoder = msgspec.json.Decoder(Attempt)

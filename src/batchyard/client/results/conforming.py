@@ -8,11 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchyard.wire.lines import split_object
 
-__all__ = ["Shape", "fault_of", "shape_of"]
+__all__ = ["Shape", "Wanted", "fault_of", "shape_of"]
 
 _QUOTE_CHARACTERS = 200
 _KINDS = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
@@ -24,31 +24,40 @@ class Shape(Struct, frozen=True):
     schema: Mapping[str, Any] | bool = True
 
 
-class _Wanted(Struct, gc=False):
-    response_format: Raw = Raw(b"null")
-    text: Raw = Raw(b"null")
+class Wanted(Struct, gc=False):
+    """What a request's body says of its answer."""
+
+    response_format: Raw | UnsetType = UNSET
+    text: Raw | UnsetType = UNSET
+
+    @property
+    def shape(self) -> Shape | None:
+        """What the answer has to be; None where the request is content with any text."""
+        if self.response_format is UNSET and self.text is UNSET:
+            return None
+        told = (self.response_format, self.text)
+        return _read_shape(*(b"null" if one is UNSET else bytes(one) for one in told))
 
 
-_wanted = msgspec.json.Decoder(_Wanted).decode
+_wanted = msgspec.json.Decoder(Wanted).decode
 
 
 def shape_of(body: bytes) -> Shape | None:
     """What a request's body wants; None where it is content with any text."""
     try:
-        found = _wanted(body)
+        return _wanted(body).shape
     except msgspec.DecodeError:
         # Lone surrogates, or no object at all.
-        found = _read_wanted(body)
-    told = bytes(found.response_format), bytes(found.text)
-    return None if told == (b"null", b"null") else _read_shape(*told)
+        return _read_wanted(body).shape
 
 
-def _read_wanted(body: bytes) -> _Wanted:
+def _read_wanted(body: bytes) -> Wanted:
     try:
         parts = split_object(body)
     except ValueError:
-        return _Wanted()
-    return _Wanted(*(Raw(parts.get(name, b"null")) for name in ("response_format", "text")))
+        return Wanted()
+    found = {name: Raw(parts[name]) for name in ("response_format", "text") if name in parts}
+    return Wanted(**found)
 
 
 @lru_cache(maxsize=1_024)

@@ -19,6 +19,7 @@ __all__ = [
     "LineOutcome",
     "is_result",
     "parts_of",
+    "raw_parts_of",
     "read_found",
     "texts_of",
 ]
@@ -135,16 +136,22 @@ def read_found(line: bytes, judge: Judge, *, accept_cut_off: bool) -> Found | No
 
 def parts_of(line: bytes) -> tuple[str, bytes, bytes]:
     """The custom_id, and response and error as they stand."""
+    custom_id, response, error = raw_parts_of(line)
+    return custom_id, bytes(response), bytes(error)
+
+
+def raw_parts_of(line: bytes) -> tuple[str, Raw, Raw]:
+    """The same, response and error not copied."""
     try:
         found = _line_decoder.decode(line)
-        return found.custom_id, bytes(found.response), bytes(found.error)
+        return found.custom_id, found.response, found.error
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
         # Lone surrogates: allowed by JSON, refused by the decoder.
         parts = split_object(line)
-        custom_id = json.loads(parts["custom_id"])
-        return str(custom_id), parts.get("response", b"null"), parts.get("error", b"null")
+        response, error = (Raw(parts.get(name, b"null")) for name in ("response", "error"))
+        return str(json.loads(parts["custom_id"])), response, error
 
 
 def is_result(line: bytes) -> bool:

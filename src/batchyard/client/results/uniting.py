@@ -113,10 +113,12 @@ class _Union:
                 told.custom_id,
                 file,
                 told.outcome,
+                file=file,
                 code=told.code,
                 message=told.message,
-                place=(file, start, len(line)),
-                tried=[] if _is_plain(told.attempts) else told.attempts,
+                start=start,
+                length=len(line),
+                tried=() if _is_plain(told.attempts) else tuple(told.attempts),
             )
             self._put(one)
             self._lines += 1
@@ -133,8 +135,7 @@ class _Union:
                     self._hear(one, heard)
                 else:
                     self.strangers += 1
-            for (custom_id, _), one in heard.items():
-                self._attempts.add(replace(one, number=numbers[custom_id]))
+            self._attempts.add(replace(one, number=numbers[id]) for (id, _), one in heard.items())
 
     def results(self) -> Iterator[Result]:
         """One result for each request, in their order."""
@@ -142,7 +143,7 @@ class _Union:
             yield self._attempts.result(history, line)
 
     def _put(self, one: Attempt) -> None:
-        self._named.put(hash(one.custom_id) % self._parts, encoded(one))
+        self._named.put(hash(one.custom_id) % self._parts, encoded((one,)))
 
     def _hear(self, one: Attempt, heard: dict[tuple[str, int], Attempt]) -> None:
         heard.pop((one.custom_id, _NOWHERE), None)
