@@ -77,6 +77,18 @@ def test_a_mark_that_azure_refuses_is_an_error_there_only() -> None:
     assert len(check(chunks, OPENAI).warnings) == 1
 
 
+@pytest.mark.parametrize("size", [1, 1 << 20])
+@pytest.mark.parametrize(
+    ("text", "blank"),
+    [("\ufeff", 1), ("\ufeff\n", 1), (line("a") + "\n \n" + line("b") + "\n", 3), ("\n\n ", 3)],
+)
+def test_blank_lines_are_counted(text: str, blank: int, size: int) -> None:
+    """Blank lines have no findings of their own; it is told how many there are."""
+    found = [one for one in check(chunked(text, size), OPENAI).findings if one.line is None]
+    (told_of,) = [one for one in found if one.code == "blank_lines"]
+    assert told_of.message.startswith(f"The file has {blank} blank line")
+
+
 def test_lines_without_url_are_no_errors_where_they_are_usual() -> None:
     """Together's lines may have a custom_id and a body only."""
     text = '{"custom_id": "a", "body": {"model": "m", "messages": []}}\n'
@@ -96,9 +108,13 @@ def test_lines_without_url_are_no_errors_where_they_are_usual() -> None:
         (line("a", model="o3-mini", temperature=0), "temperature_unsupported"),
     ],
 )
-def test_likely_mistakes_are_warned_of(text: str, code: str) -> None:
-    """What OpenAI would refuse line by line, at a price of hours, is told before."""
-    report = check(chunked(text), OPENAI)
+@pytest.mark.parametrize("size", [1, 40, 1 << 20])
+def test_likely_mistakes_are_warned_of(text: str, code: str, size: int) -> None:
+    """What OpenAI would refuse line by line, at a price of hours, is told before.
+
+    The mistake may stand in one part of the file, and the model in a later one.
+    """
+    report = check(chunked(text, size), OPENAI)
     assert told(report) == [("warning", code, 1)]
 
 
@@ -115,6 +131,16 @@ def test_likely_mistakes_are_warned_of(text: str, code: str) -> None:
 def test_what_is_right_is_not_warned_of(text: str) -> None:
     """Words in a prompt, and parameters where they belong, raise no warning."""
     assert told(check(chunked(text), OPENAI)) == []
+
+
+def test_a_line_that_is_not_utf_8_has_no_hints() -> None:
+    """What cannot be read is an error, and hints are told of the other lines."""
+    raw = line("a", model="gpt-5", max_tokens=5).encode()
+    report = check(lambda: [raw, raw.replace(b'"a"', b'"\xff"')], OPENAI)
+    assert told(report) == [
+        ("error", "invalid_json_line", 2),
+        ("warning", "max_tokens_unsupported", 1),
+    ]
 
 
 def test_a_mistake_in_many_lines_is_told_once() -> None:

@@ -1,8 +1,9 @@
 """openbatch's validation, with the server's own rules: all that is wrong, line by line."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -64,16 +65,14 @@ class BatchFileValidator:
             requests_max=STRICT.requests_max if self.check_request_count else sys.maxsize,
             mixed_models=self.allow_mixed_endpoints,
         )
-        heard = _Heard(path)
-        digest, found = _studied(heard, limits, mixed=self.allow_mixed_endpoints)
+        digest, found = _studied(partial(chunks_of, path), limits, mixed=self.allow_mixed_endpoints)
         # A line has one error at most.
         no_new_id = sum(one.param == "custom_id" or one.code == _UNREADABLE for one in found)
         if not self.check_custom_id_uniqueness:
             found = tuple(one for one in found if one.code != "duplicate_custom_id")
         warned = [] if path.suffix == ".jsonl" else [_odd_name(path)]
-        blank = heard.physical - digest.lines
-        if blank:
-            warned.append(f"Empty lines, which will be ignored: {blank:,}")
+        if digest.blank_lines:
+            warned.append(f"Empty lines, which will be ignored: {digest.blank_lines:,}")
         stats = {
             "file_size_mb": round(digest.bytes / (1 << 20), 2),
             "total_requests": digest.lines,
@@ -101,35 +100,19 @@ def quick_validate(file_path: str | PathLike[str]) -> bool:
     return validate_batch_file(file_path).is_valid
 
 
-class _Heard:
-    """The bytes of a file, of which the lines are counted when it is read first."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.physical = 0
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes."""
-        counted, last = self.physical > 0, b""
-        for last in chunks_of(self._path):
-            self.physical += 0 if counted else last.count(b"\n")
-            yield last
-        self.physical += 0 if counted else bool(last) and not last.endswith(b"\n")
-
-
 def _studied(
-    heard: _Heard, limits: Limits, *, mixed: bool
+    chunks: Callable[[], Iterator[bytes]], limits: Limits, *, mixed: bool
 ) -> tuple[Digest, tuple[BatchError, ...]]:
     """What a file asks for and what is wrong with it; its endpoint is that of most lines."""
-    digest, found = study(heard.chunks, endpoint=None, limits=limits, known_model=_any_model)
+    digest, found = study(chunks, endpoint=None, limits=limits, known_model=_any_model)
     if found or len(digest.urls) > 1:
         scan = Scan(limits)
-        for chunk in heard.chunks():
+        for chunk in chunks():
             scan.feed(chunk)
         digest = scan.finish()
         most = max(sorted(digest.urls), key=lambda url: digest.urls[url], default=None)
         endpoint = None if mixed else most
-        found = explain(heard.chunks, endpoint=endpoint, limits=limits, known_model=_any_model)
+        found = explain(chunks, endpoint=endpoint, limits=limits, known_model=_any_model)
     return digest, found
 
 

@@ -9,6 +9,8 @@ __all__ = ["Marks", "Repeats"]
 
 # So that only a part at a time becomes a set, which takes ten times the room.
 _PARTS = 64
+# So many are not parted: most files have no more.
+_FRESH_MAX = 1 << 16
 
 
 class Repeats:
@@ -34,21 +36,31 @@ class Marks:
     """The marks of all custom_ids of a file; different ones have the same mark only by chance."""
 
     def __init__(self) -> None:
-        self._parts = tuple(array("q") for _ in range(_PARTS))
+        self._fresh = array("q")
+        self._parts: tuple[array[int], ...] = ()
 
     def add(self, custom_ids: Iterable[str]) -> None:
         """See some custom_ids."""
-        parts = self._parts
-        for mark in map(hash, custom_ids):
-            parts[mark & (_PARTS - 1)].append(mark)
+        self._fresh.extend(map(hash, custom_ids))
+        if len(self._fresh) > _FRESH_MAX:
+            self._part()
 
     def repeat(self) -> bool:
         """Whether any was seen more than once."""
-        return any(map(_repeats, self._parts))
+        if self._parts:
+            self._part()
+        return any(map(_repeats, self._parts or (self._fresh,)))
 
     def repeats(self) -> Repeats:
         """Those that were seen more than once."""
+        self._part()
         return Repeats(self._parts)
+
+    def _part(self) -> None:
+        parts = self._parts = self._parts or tuple(array("q") for _ in range(_PARTS))
+        for mark in self._fresh:
+            parts[mark & (_PARTS - 1)].append(mark)
+        self._fresh = array("q")
 
 
 def _repeats(part: "array[int]") -> bool:

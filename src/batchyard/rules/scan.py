@@ -6,7 +6,7 @@ Any other line goes to `rules/lines`, which is exact and says what is wrong.
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from io import BytesIO
 
 from msgspec import Struct
@@ -25,7 +25,7 @@ __all__ = ["Digest", "Scan", "ShardSpan"]
 _BOM = b"\xef\xbb\xbf"
 _SHARD_BYTES = 2 << 20
 # So many bytes are read at once, at most. After an odd line it is a line, and soon more again.
-_RUN_BYTES = 1 << 16
+_RUN_BYTES = 1 << 17
 _RUN_GROWTH = 1 << 4
 # Possessive, or many spaces without a line feed would be tried in every way.
 _BLANK_LINES = re.compile(rb"(?:[ \t\r\v\f]*+\n){1,65536}")
@@ -53,6 +53,7 @@ class Digest(Struct, frozen=True, kw_only=True):
     `shards` follow one another; nothing but long runs of blank lines lies between them. `urls`
     and `models` count lines ("" stands for no model); `suspects` tells that two lines may share a
     custom_id, which only `explain` decides; `input_tokens` is an estimate (bytes / 4).
+    `blank_lines` are not among the `lines`.
     """
 
     bytes: int
@@ -65,6 +66,7 @@ class Digest(Struct, frozen=True, kw_only=True):
     errors: tuple[BatchError, ...]
     errors_total: int
     suspects: bool
+    blank_lines: int = 0
 
 
 class Scan:
@@ -134,7 +136,13 @@ class Scan:
             errors=tuple(self._errors),
             errors_total=self._errors_total,
             suspects=self._repeats is None and self._marks.repeat(),
+            blank_lines=self._line - self._lines,
         )
+
+    @property
+    def asked(self) -> Collection[tuple[str, str]]:
+        """The urls and models ("" where none is named) of the lines so far, each pair once."""
+        return self._kinds.keys()
 
     def repeats(self) -> Repeats:
         """What another scan needs to tell which lines share a custom_id."""
@@ -171,6 +179,8 @@ class Scan:
         if self._line == 0 and block.startswith(_BOM) and _first_bytes(block) <= longest:
             start += len(_BOM)
             self._bytes += len(_BOM)
+            # Nothing behind it is a line all the same.
+            self._line += start == end
         lines = BytesIO(block)
         lines.seek(start)
         short = end - start <= longest

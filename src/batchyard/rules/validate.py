@@ -1,6 +1,6 @@
 """Whether a file of requests may become a batch, and if not, all that is wrong with it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from batchyard.rules.endpoints import covers
 from batchyard.rules.limits import Limits
@@ -45,11 +45,17 @@ def study(
     endpoint: str | None,
     limits: Limits,
     known_model: Callable[[str], bool],
+    beside: Callable[[bytes, Collection[tuple[str, str]]], None] | None = None,
 ) -> tuple[Digest, tuple[BatchError, ...]]:
-    """What a file asks for, and all that is wrong with it, as `explain` tells it."""
+    """What a file asks for, and all that is wrong with it, as `explain` tells it.
+
+    `beside` sees each chunk once, with the urls and models that lines ask for up to its end.
+    """
     scan = Scan(limits, endpoint=endpoint, known_model=known_model)
     for chunk in chunks():
         scan.feed(chunk)
+        if beside is not None:
+            beside(chunk, scan.asked)
     digest = scan.finish()
     if digest.suspects:
         scan = Scan(limits, endpoint=endpoint, known_model=known_model, repeats=scan.repeats())

@@ -73,11 +73,13 @@ def check(
     """
     known = known_model or _any_model
     hints = Hints(openai_models=target.openai_models)
-    heard = _Heard(chunks, hints)
-    digest, errors = study(heard.chunks, endpoint=endpoint, limits=target.limits, known_model=known)
+    limits = target.limits
+    digest, errors = study(
+        chunks, endpoint=endpoint, limits=limits, known_model=known, beside=hints.feed
+    )
     first = endpoint or next(iter(digest.urls), None)
     if endpoint is None and first and not all(covers(first, url) for url in digest.urls):
-        digest, errors = study(chunks, endpoint=first, limits=target.limits, known_model=known)
+        digest, errors = study(chunks, endpoint=first, limits=limits, known_model=known)
     found = [
         *findings_of(errors),
         *_too_many_tokens(digest, enqueued_tokens_max or target.enqueued_tokens_max),
@@ -136,21 +138,6 @@ def quoted(found: list[Finding], chunks: Chunks) -> Iterator[Finding]:
         yield replace(one, quote=quotes.get(one.line)) if one.line is not None else one
 
 
-class _Heard:
-    """The chunks of a file, the first reading of which is heard by the hints too."""
-
-    def __init__(self, chunks: Chunks, hints: Hints) -> None:
-        self._chunks, self._hints = chunks, hints
-        self._told = False
-
-    def chunks(self) -> Iterator[bytes]:
-        first, self._told = not self._told, True
-        for chunk in self._chunks():
-            if first:
-                self._hints.feed(chunk)
-            yield chunk
-
-
 def _any_model(_model: str) -> bool:
     return True
 
@@ -177,8 +164,8 @@ def _looks_wrong(hints: Hints, digest: Digest, target: Target) -> Iterator[Findi
             line=1,
             fix=advice_for("byte_order_mark", None),
         )
-    blank = hints.physical - digest.lines
-    if blank > 0:
+    blank = digest.blank_lines
+    if blank:
         yield Finding(
             severity="error" if target.refuses_blank_lines else "warning",
             code="blank_lines",

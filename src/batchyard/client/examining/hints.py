@@ -1,7 +1,7 @@
 """What no rule forbids and is a mistake all the same, sought beside the scan of a file."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -61,11 +61,9 @@ class _Suspicion(Struct, frozen=True):
     openai_models: bool = False
     harmless: re.Pattern[bytes] = re.compile(rb"(?!)")
 
-    def may_be(self, digest: Digest) -> bool:
-        """Whether the file asks for anything that this can be a mistake of."""
-        return any(map(self.models.match, digest.models)) and any(
-            url.endswith(self.url) for url in digest.urls
-        )
+    def may_be(self, urls: Iterable[str], models: Iterable[str]) -> bool:
+        """Whether a file asks for anything that this can be a mistake of."""
+        return any(map(self.models.match, models)) and any(url.endswith(self.url) for url in urls)
 
 
 def _too_new(row: _Row) -> bool:
@@ -169,32 +167,34 @@ class Hints:
     """Fed with the chunks of a file, remembers which mistakes it may have."""
 
     def __init__(self, *, openai_models: bool) -> None:
-        self._sought = [one for one in _SUSPICIONS if openai_models or not one.openai_models]
-        self._may_be: list[_Suspicion] = []
+        self._unlikely = [one for one in _SUSPICIONS if openai_models or not one.openai_models]
+        self._sought: list[_Suspicion] = []
+        self._due: list[_Suspicion] = []
         self._last = b""
-        self._bytes = self._breaks = 0
+        self._started = False
         self.bom = False
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes."""
-        if not self._bytes:
+    def feed(self, chunk: bytes, asked: Collection[tuple[str, str]]) -> None:
+        """Take the next bytes; lines ask for these urls and models up to the end of them."""
+        urls, models = {url for url, _ in asked}, {model for _, model in asked}
+        likely = [one for one in self._unlikely if one.may_be(urls, models)]
+        if likely:
+            self._unlikely = [one for one in self._unlikely if one not in likely]
+            # In the chunks before this one their signs were not sought.
+            (self._due if self._started else self._sought).extend(likely)
+        if not self._started:
+            self._started = True
             self.bom = chunk.startswith(BOM)
-        self._bytes += len(chunk)
-        self._breaks += chunk.count(b"\n")
+        # Where nothing is found, this seeks faster from the right than from the left.
         seam = self._last + chunk[:_SIGN_BYTES_MAX]
-        for one in [one for one in self._sought if one.sign in chunk or one.sign in seam]:
+        for one in [one for one in self._sought if chunk.rfind(one.sign) >= 0 or one.sign in seam]:
             self._sought.remove(one)
-            self._may_be.append(one)
+            self._due.append(one)
         self._last = (self._last + chunk[-_SIGN_BYTES_MAX:])[-_SIGN_BYTES_MAX:]
-
-    @property
-    def physical(self) -> int:
-        """How many lines there were, blank ones too."""
-        return self._breaks + bool(self._last and not self._last.endswith(b"\n"))
 
     def finish(self, digest: Digest, chunks: Callable[[], Iterable[bytes]]) -> tuple[Hint, ...]:
         """Hints in the order of their first lines; reads the file again where there may be any."""
-        due = [one for one in self._may_be if one.may_be(digest)]
+        due = [one for one in self._due if one.may_be(digest.urls, digest.models)]
         found: dict[int, Hint] = {}
         if due:
             for number, line in lines_of(chunks()):
@@ -215,7 +215,7 @@ def _found_in(line: bytes, due: list[_Suspicion]) -> Iterator[int]:
             continue
         try:
             row = row or _decode(line)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # What cannot be read is an error, and not for hints to tell.
             return
         if one.found(row):

@@ -6,7 +6,8 @@ from pathlib import Path
 __all__ = ["BOM", "Line", "chunks_of", "lines_of", "placed_lines", "shortened"]
 
 BOM = b"\xef\xbb\xbf"
-_CHUNK_BYTES = 1 << 20
+# What the cache of a core holds, for several look at each chunk.
+_CHUNK_BYTES = 1 << 18
 _QUOTE_CHARACTERS = 96
 
 # Its number among the physical lines from 1, and its text without line break and byte order mark.
