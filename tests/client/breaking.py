@@ -12,11 +12,12 @@ __all__ = ["Breaking"]
 class Breaking:
     """Passes bytes on; the first connection with more than `cuts[0]` of them ends there, and so on.
 
-    `carried` has how many came from the server on each connection.
+    With `stalls` it stays open, and silent. `carried` has how many came from the server on each.
     """
 
     def __init__(self, url: str, *cuts: int) -> None:
-        self.cuts = list(cuts)
+        self.cuts, self.stalls = list(cuts), False
+        self._over = threading.Event()
         self.carried: list[int] = []
         breaking, port = self, urlsplit(url).port
 
@@ -35,6 +36,8 @@ class Breaking:
                             breaking.carried[number] += len(found[:left])
                             if len(found) > left:
                                 breaking.cuts.pop(0)
+                                if breaking.stalls:
+                                    breaking._over.wait()
                                 break
                     for one in (self.request, server):
                         with contextlib.suppress(OSError):
@@ -49,6 +52,7 @@ class Breaking:
 
     def close(self) -> None:
         """End it."""
+        self._over.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
