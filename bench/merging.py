@@ -5,12 +5,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchyard.client.campaigns.cutting import Cut, write_chunks
+from batchyard.client.campaigns.cutting import Sizes, cut, write_chunks
 from batchyard.client.campaigns.intents import Chunk
 from batchyard.client.campaigns.merging import Ledger
 from bench.inputs import ENDPOINT, write_lines
 
 _CHUNK_LINES = 50_000
+_SIZES = Sizes(requests=_CHUNK_LINES, bytes=1 << 40, embedding_inputs=1)
 # Has no divisor in common with the lines of a chunk: answers come in another order.
 _STRIDE = 7_919
 _ANSWER = (
@@ -29,15 +30,13 @@ def prepare(lines: int, folder: Path) -> None:
         (folder / part).mkdir(parents=True)
     source = write_lines(folder / "input.jsonl", lines, line_bytes=400)
     with source.open("rb") as file:
-        for chunk in _chunks(lines):
-            first = chunk.number * _CHUNK_LINES
-            asked = [file.readline() for _ in range(chunk.lines)]
-            made = Cut(chunk.url, asked, [[first, chunk.lines]])
-            write_chunks([made], folder / "chunks", chunk.number, 1, list)
-            with (folder / "raw" / f"{chunk.name}.output.jsonl").open("wb") as answered:
-                for place in range(chunk.lines):
-                    number = first + place * _STRIDE % chunk.lines
-                    answered.write(_ANSWER % (number, number, number, number, _SAID))
+        write_chunks(cut(enumerate(file), _SIZES, folder / "chunks", 0), 1, list)
+    for chunk in _chunks(lines):
+        first = chunk.number * _CHUNK_LINES
+        with (folder / "raw" / f"{chunk.name}.output.jsonl").open("wb") as answered:
+            for place in range(chunk.lines):
+                number = first + place * _STRIDE % chunk.lines
+                answered.write(_ANSWER % (number, number, number, number, _SAID))
 
 
 def merge(lines: int, folder: Path) -> None:

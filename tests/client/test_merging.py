@@ -67,7 +67,7 @@ def test_a_campaign_becomes_one(seed: int, tmp_path: Path) -> None:
     every: list[Chunk] = []
     for round in (1, 2, 3):
         sizes = Sizes(requests=chance.choice((4, 20)), bytes=1 << 20, embedding_inputs=9)
-        chunks = write_chunks(cut(asked, sizes), tmp_path / "chunks", len(every), round, list)
+        chunks = write_chunks(cut(asked, sizes, tmp_path / "chunks", len(every)), round, list)
         every += chunks
         for chunk in chance.sample(chunks, len(chunks)):
             collect(tmp_path, chunk, chance)
@@ -96,13 +96,8 @@ def test_what_does_not_fit_its_input_is_no_result(tmp_path: Path) -> None:
     for part in ("chunks", "raw"):
         (tmp_path / part).mkdir()
     asked = enumerate([line("a").encode(), line("c").encode()])
-    (chunk,) = write_chunks(
-        cut(asked, Sizes(requests=9, bytes=999, embedding_inputs=9)),
-        tmp_path / "chunks",
-        0,
-        1,
-        list,
-    )
+    sizes = Sizes(requests=9, bytes=999, embedding_inputs=9)
+    (chunk,) = write_chunks(cut(asked, sizes, tmp_path / "chunks", 0), 1, list)
     ledger = Ledger(tmp_path, 2, accept_cut_off=False)
     ledger.add(chunk)
     with pytest.raises(CountsError, match="Input 2 has not exactly one outcome"):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec import Struct
 from batchyard.client.campaigns.intents import Chunk
 from batchyard.client.examining.reading import placed_lines
 from batchyard.places.repeats import Repeats
-from batchyard.places.whole import publish
+from batchyard.places.whole import install, publish
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import count_inputs
 from batchyard.wire.lines import split_object
@@ -29,6 +29,7 @@ __all__ = [
 
 _BYTES_PER_TOKEN = 4
 _PIECE_BYTES = 1 << 20
+_HELD_BYTES = 1 << 18
 
 
 class InputError(Exception):
@@ -57,14 +58,51 @@ class Sizes(Struct, frozen=True, kw_only=True):
 
 
 class Cut(Struct):
-    """A chunk under way; `runs` says which inputs its lines are: first and how many, run by run."""
+    """A chunk under way; `runs` says which inputs its lines are: first and how many, run by run.
 
+    Its lines go to a file beside its place, a few at a time, for many chunks may be under way.
+    """
+
+    number: int
     url: str
-    lines: list[bytes]
+    path: Path
     runs: list[list[int]]
+    held: list[bytes]
+    held_bytes: int = 0
+    lines: int = 0
     size: int = 0
     tokens: int = 0
     inputs: int = 0
+
+    @property
+    def beside(self) -> Path:
+        """Where its lines are until all are there."""
+        return self.path.with_name(self.path.name + ".part")
+
+    def done(self) -> "Cut":
+        """The same with nothing held."""
+        self.write()
+        return self
+
+    def add(self, number: int, line: bytes) -> None:
+        """Take in a request, by the number of its input."""
+        if self.runs and sum(self.runs[-1]) == number:
+            self.runs[-1][1] += 1
+        else:
+            self.runs.append([number, 1])
+        self.held.append(line)
+        self.held_bytes += len(line)
+        self.lines += 1
+        self.size += len(line)
+        if self.held_bytes >= _HELD_BYTES:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is held."""
+        is_first = self.held_bytes == self.size
+        with self.beside.open("wb" if is_first else "ab") as file:
+            file.writelines(self.held)
+        self.held, self.held_bytes = [], 0
 
 
 class _Request(Struct):
@@ -106,52 +144,56 @@ def count_requests(path: Path) -> int:
     return number
 
 
-def cut(requests: Iterable[tuple[int, bytes]], sizes: Sizes) -> Iterator[Cut]:
+def cut(
+    requests: Iterable[tuple[int, bytes]], sizes: Sizes, folder: Path, first: int
+) -> Iterator[Cut]:
     """Share requests out among chunks, by url and (unless mixed) model; none is ever empty.
 
-    Each has the number of its input, from 0, by which they come in order.
+    Each has the number of its input, from 0, by which they come in order. Chunks are numbered from
+    `first` on; those that are done come with their lines written beside their places in `folder`.
     """
     open_cuts: dict[tuple[str, str], Cut] = {}
-    for number, line in requests:
-        found = _read(line)
-        asked = _ask_of(bytes(found.body))
-        tokens = len(found.body) // _BYTES_PER_TOKEN + 1
-        inputs = count_inputs(asked.input) if found.url.endswith("/embeddings") else 0
-        line = line.rstrip(b"\r\n") + b"\n"
-        kind = (found.url, "" if sizes.mixed_models else asked.model)
-        one = open_cuts.get(kind)
-        if one is not None and _is_full(one, sizes, len(line), tokens, inputs):
-            yield open_cuts.pop(kind)
-            one = None
-        if one is None:
-            one = open_cuts[kind] = Cut(found.url, [], [])
-        one.lines.append(line)
-        if one.runs and sum(one.runs[-1]) == number:
-            one.runs[-1][1] += 1
-        else:
-            one.runs.append([number, 1])
-        one.size += len(line)
-        one.tokens += tokens
-        one.inputs += inputs
-    yield from open_cuts.values()
+    numbers = count(first)
+    try:
+        for number, line in requests:
+            found = _read(line)
+            asked = _ask_of(bytes(found.body))
+            tokens = len(found.body) // _BYTES_PER_TOKEN + 1
+            inputs = count_inputs(asked.input) if found.url.endswith("/embeddings") else 0
+            line = line.rstrip(b"\r\n") + b"\n"
+            kind = (found.url, "" if sizes.mixed_models else asked.model)
+            one = open_cuts.get(kind)
+            if one is not None and _is_full(one, sizes, len(line), tokens, inputs):
+                yield one.done()
+                one = None
+            if one is None:
+                own = next(numbers)
+                one = Cut(own, found.url, folder / f"{own:06d}.jsonl", [], [])
+                open_cuts[kind] = one
+            one.add(number, line)
+            one.tokens += tokens
+            one.inputs += inputs
+        for one in open_cuts.values():
+            yield one.done()
+    finally:
+        for one in open_cuts.values():
+            one.beside.unlink(missing_ok=True)
 
 
 def write_chunks(
-    cuts: Iterable[Cut], folder: Path, first: int, round: int, written: Callable[[], object]
+    cuts: Iterable[Cut], round: int, written: Callable[[], object]
 ) -> tuple[Chunk, ...]:
-    """Write the files of chunks, numbered from `first`, and say what they are.
+    """Have the files of chunks take their places, and say what they are.
 
     Beside each stands which inputs its lines are. `written` hears of each file once it is there.
     """
     made = []
-    for number, one in enumerate(cuts, first):
-        chunk = Chunk(number, round, one.url, len(one.lines), one.tokens)
-        path = folder / f"{chunk.name}.jsonl"
-        publish(_runs_path(path), msgspec.json.encode(one.runs) + b"\n")
-        publish(path, one.lines)
+    for one in cuts:
+        publish(_runs_path(one.path), msgspec.json.encode(one.runs) + b"\n")
+        install(one.beside, one.path)
         written()
-        made.append(chunk)
-    return tuple(made)
+        made.append(Chunk(one.number, round, one.url, one.lines, one.tokens))
+    return tuple(sorted(made, key=lambda chunk: chunk.number))
 
 
 def write_whole(source: Path, folder: Path) -> Chunk:
@@ -177,7 +219,7 @@ def _runs_path(path: Path) -> Path:
 
 def _is_full(one: Cut, sizes: Sizes, size: int, tokens: int, inputs: int) -> bool:
     return (
-        len(one.lines) >= sizes.requests
+        one.lines >= sizes.requests
         or one.size + size > sizes.bytes
         or one.inputs + inputs > sizes.embedding_inputs
         or (sizes.tokens is not None and one.tokens + tokens > sizes.tokens)

@@ -115,10 +115,9 @@ class Pursuit:
 
     def _plan(self, requests: Iterable[tuple[int, bytes]]) -> None:
         """Write the chunks of the next round, then say that they are there."""
+        folder, first = self._folder / "chunks", len(self._diary.chunks)
         chunks = write_chunks(
-            cut(requests, self._settings.sizes),
-            self._folder / "chunks",
-            len(self._diary.chunks),
+            cut(requests, self._settings.sizes, folder, first),
             self._diary.rounds + 1,
             lambda: self._reach("campaign.within_plan"),
         )

@@ -130,10 +130,9 @@ class Submitting:
         path = folder / f"{chunk.name}.jsonl"
         lines = (line for _, line in placed_lines(path))
         numbered = zip(numbers_of(path), lines, strict=False)
+        sizes = replace(self._settings.sizes, tokens=tokens)
         planned = write_chunks(
-            cut(numbered, replace(self._settings.sizes, tokens=tokens)),
-            folder,
-            len(self._diary.chunks),
+            cut(numbered, sizes, folder, len(self._diary.chunks)),
             chunk.round,
             lambda: self._reach("campaign.within_split"),
         )
