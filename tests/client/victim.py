@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -12,10 +13,13 @@ from batchyard.places.faults import reach_from
 
 
 def main(folder: Path) -> None:
-    """Begin the campaign in a folder, or go on with it, to its end."""
+    """Begin the campaign in a folder, or go on with it, to its end; with its memory in `status`."""
     settings = msgspec.json.decode((folder / "settings.json").read_bytes(), type=Settings)
     source, reach = folder / "in.jsonl", reach_from(os.environ)
     Campaign.prepare(folder / "c", source, settings, "key", reach=reach).run()
+    with suppress(OSError):
+        # What it took, as far as this system tells.
+        (folder / "status").write_bytes(Path("/proc/self/status").read_bytes())
 
 
 if __name__ == "__main__":
