@@ -122,7 +122,7 @@ def test_models_are_compared(go: Go) -> None:
         (("reviews.csv", "--model", "m1"), 2, "Say what is wanted"),
         (("reviews.csv", "--model", "m1", "--labels", "a", "--into", "b"), 2, "Give one of"),
         (("reviews.csv", "--model", "m1", "--template", "{reviw}"), 3, "{review}"),
-        (("reviews.csv", "--model", "m1", "--labels", "a,b", "--text", "x"), 2, "no column 'x'"),
+        (("reviews.csv", "--model", "m1", "--labels", "a,b", "--text", "x"), 3, "no column 'x'"),
         (("reviews.csv", "--model", "m1", "--schema", "x"), 2, "MODULE:NAME"),
         (("reviews.csv", "--upstream", "sim", "--model", "m"), 2, "--upstream"),
         (("bad.jsonl",), 3, "cannot be read"),

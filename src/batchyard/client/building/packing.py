@@ -16,6 +16,9 @@ __all__ = ["PackError", "count_in", "floats", "pack", "unpack"]
 # has one byte at least.
 _INPUTS_MAX = 2_048
 _BYTES_MAX = 300_000
+# Tokens of one input: what has no more bytes has no more tokens either. What has more may be too
+# long for the model, and then no text should fail that happens to stand beside it.
+_BYTES_BESIDE_OTHERS_MAX = 8_192
 _NAME = re.compile(r"inputs-(\d+)-(\d+)")
 
 
@@ -31,7 +34,7 @@ def pack(
     bytes_max: int = _BYTES_MAX,
     **options: Unpack[EmbeddingOptions],
 ) -> Iterator[Request]:
-    """Requests for the embeddings of texts, as many in each as fit.
+    """Requests for the embeddings of texts, as many in each as fit; long ones are alone.
 
     The custom_id says which texts a line has, by position: `unpack` needs nothing else.
     """
@@ -41,7 +44,8 @@ def pack(
         if not len(text):
             raise PackError(f"The text at position {first + len(held)} is empty.")
         own = len(text.encode()) if isinstance(text, str) else len(text)
-        if held and (len(held) >= per_line or size + own > bytes_max):
+        is_long = max(own, size if len(held) == 1 else 0) > _BYTES_BESIDE_OTHERS_MAX
+        if held and (is_long or len(held) >= per_line or size + own > bytes_max):
             yield _line(first, held, model, options)
             first += len(held)
             held, size = [], 0

@@ -92,9 +92,11 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def _known(self, said: object) -> str:
         """The label that was meant; capitals, quotes and a full stop do not matter."""
         if isinstance(said, str):
-            for label in self.labels:
-                if plain(said) == plain(label):
-                    return label
+            if said in self.labels:
+                return said
+            meant = [label for label in self.labels if plain(said) == plain(label)]
+            if len(meant) == 1:
+                return meant[0]
         raise ReadingError(f"{said!r} is none of the labels {', '.join(self.labels)}.")
 
 

@@ -88,12 +88,13 @@ def table_of(source: Any, *, kind: str | None = None, table: str | None = None) 
     if (reader := frames.reader_of(source)) is not None:
         return Table("frame", lambda: reader(source), again=frames.reads_again(source))
     if isinstance(source, Mapping):
-        raise TableError("A mapping is one row, or one split of many: give a list of rows, or one.")
+        raise TableError(
+            "A mapping is one row, one split of many, or columns: give a list of rows, one split, "
+            "or a frame."
+        )
     if not isinstance(source, Iterable):
         raise TableError(f"No rows can be read from {type(source).__name__}.")
-    return Table(
-        "rows", lambda: map(dict, map(as_row, source)), again=not isinstance(source, Iterator)
-    )
+    return Table("rows", lambda: _rows(source), again=not isinstance(source, Iterator))
 
 
 def kind_of(path: Path) -> str:
@@ -104,8 +105,25 @@ def kind_of(path: Path) -> str:
     kind = SUFFIXES.get(suffixes[-1] if suffixes else "")
     if kind is None:
         known = ", ".join(SUFFIXES)
-        raise TableError(f"{path.name} has none of the suffixes {known}: say its kind.")
+        raise TableError(
+            f"{path.name} has none of the suffixes {known}: say its kind. Texts are given as a "
+            "list."
+        )
     return kind
+
+
+def _rows(source: Iterable[Any]) -> Iterator[Row]:
+    """Rows of a list; one that is missing has no text."""
+    for number, given in enumerate(source, 1):
+        # NaN is what a column has where nothing is.
+        if given is None or (isinstance(given, float) and given != given):
+            yield {"text": None}
+            continue
+        try:
+            row = as_row(given)
+        except TypeError as error:
+            raise TableError(f"Row {number}: {error}") from error
+        yield dict(row)
 
 
 def _of_query(query: Query) -> Table:

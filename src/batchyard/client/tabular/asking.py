@@ -1,6 +1,7 @@
 """What one-liners have in common: parameters, the text of a row, and a request that asks of it."""
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any
 
 from batchyard.client.building import requests
@@ -17,6 +18,7 @@ __all__ = [
     "Text",
     "chat_of",
     "choice",
+    "labels_of",
     "messages_of",
     "parted",
     "text_of",
@@ -47,6 +49,21 @@ def choice(labels: tuple[str, ...], column: str) -> dict[str, Any]:
         "additionalProperties": False,
     }
     return format_of(schema).for_chat()
+
+
+def labels_of(given: Any) -> tuple[str, ...]:
+    """Labels of a list, a mapping, a set or an Enum, each once; ValueError for what is none."""
+    if isinstance(given, str):
+        raise ValueError(f"Labels are a list of texts, not one: write [{given!r}, ...].")
+    # A set has another order in every process, and would be another question.
+    listed = sorted(given) if isinstance(given, set | frozenset) else list(given)
+    names = [one.value if isinstance(one, Enum) else one for one in listed]
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"A label must be a text that is not blank, unlike {name!r}.")
+    if len(set(names)) < len(names) or not names:
+        raise ValueError("There must be labels, each once.")
+    return tuple(names)
 
 
 def parted(terms: Mapping[str, Any]) -> tuple[dict[str, Any], Terms]:
@@ -82,7 +99,11 @@ def text_of(text: Text) -> Callable[[Row], str]:
     if text is None:
         return _only_text
     if not isinstance(text, str):
-        return text.render if hasattr(text, "render") else text
+        if hasattr(text, "render"):
+            rendered: Callable[[Row], str] = text.render
+            return rendered
+        # What a function of one's own gives may be None, or a number.
+        return lambda row: shown(text(row))
     if "{" in text:
         return Template(text).render
     return lambda row: shown(_column(row, text))

@@ -9,9 +9,11 @@ from typing import IO, Any
 import msgspec
 from msgspec import Raw, Struct
 
+from batchyard.client.building.parameters import ParameterError
 from batchyard.client.building.requests import Request, custom_id_of, encode
 from batchyard.client.building.rows import Row, as_row, key_of
 from batchyard.client.building.writing import DuplicateIdError, Seen
+from batchyard.client.tables import TableError
 from batchyard.client.tables.textfiles import plain
 from batchyard.client.tabular.distinct import Distinct
 
@@ -30,6 +32,7 @@ __all__ = [
 Key = str | list[str] | tuple[str, ...] | Callable[[Row], Any] | None
 KEY_BYTES = 16
 _LOOKED_AT = 1_000
+_FAULTS = (KeyError, TypeError, ValueError)
 _TYPES = {date: "DATE", datetime: "TIMESTAMP", time: "TIME"}
 # What a row without a request has in its place.
 NOTHING = -1
@@ -87,7 +90,7 @@ def draft(
     """Write `rows.jsonl` and `requests.jsonl` into a folder, in one pass over the rows.
 
     Rows for which `ask` gives None have nothing to ask. Raises DuplicateIdError where two rows
-    have the same custom_id.
+    have the same custom_id, TableError for a row of which nothing can be asked.
     """
     identity = hashlib.sha256(base_url.encode())
     seen, count, units = Seen(), 0, 0
@@ -101,24 +104,29 @@ def draft(
         for count, given in enumerate(rows, 1):
             row = as_row(given)
             kinds.see(row)
-            id = _id_of(row, custom_id, count)
-            if custom_id is not None and not seen.add(id) and _stands(kept, folder, id):
-                raise DuplicateIdError(f"Row {count} has the custom_id '{id}' of an earlier row.")
-            request = ask(row)
-            unit, first = NOTHING, False
-            if request is not None:
-                key = key_of_request(base_url, request.url, request.body)
-                before = known.unit_of(key) if dedupe else None
-                first, unit = before is None, units if before is None else before
-            if request is not None and first:
-                known.add(key, unit)
-                keys.write(key)
-                units += 1
-                asked = Request(custom_id=id, url=request.url, body=request.body)
-                line = encode(asked) + b"\n"
-                out.write(line)
-                identity.update(line)
-            line = _encode((id, unit, first, row)) + b"\n"
+            try:
+                id = _id_of(row, custom_id, count)
+                if custom_id is not None and not seen.add(id):
+                    _refuse_if_there(kept, folder, id, count)
+                request = ask(row)
+                unit, first = NOTHING, False
+                if request is not None:
+                    key = key_of_request(base_url, request.url, request.body)
+                    before = known.unit_of(key) if dedupe else None
+                    first, unit = before is None, units if before is None else before
+                if request is not None and first:
+                    known.add(key, unit)
+                    keys.write(key)
+                    units += 1
+                    line = encode(Request(custom_id=id, url=request.url, body=request.body)) + b"\n"
+                    out.write(line)
+                    identity.update(line)
+                line = _encode((id, unit, first, row)) + b"\n"
+            except (ParameterError, DuplicateIdError):
+                # What is asked of all rows is no fault of this one.
+                raise
+            except _FAULTS as error:
+                raise _of_row(error, count) from error
             kept.write(line)
             identity.update(line)
     whole = identity.hexdigest()
@@ -174,13 +182,33 @@ class _Kinds:
 def _id_of(row: Row, key: Key, number: int) -> str:
     if key is None:
         return f"row-{number:06d}"
-    return custom_id_of(key(row) if callable(key) else key_of(row, key))
+    try:
+        return custom_id_of(key(row) if callable(key) else key_of(row, key))
+    except ParameterError as error:
+        raise ValueError(str(error)) from error
 
 
-def _stands(kept: IO[bytes], folder: Path, id: str) -> bool:
-    """Whether a row has this very custom_id; looked up only when a mark says so."""
+def _of_row(error: Exception, count: int) -> TableError:
+    """What is wrong with a row, and with which."""
+    # A KeyError shows its text in quotes.
+    told = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if isinstance(error, UnicodeEncodeError):
+        told = (
+            f"it has {error.object[error.start]!r}, which is no whole character; mend it with "
+            "text.encode(errors='replace').decode()."
+        )
+    return TableError(f"Row {count}: {told}")
+
+
+def _refuse_if_there(kept: IO[bytes], folder: Path, id: str, count: int) -> None:
+    """DuplicateIdError where a row has this very custom_id; called only when a mark says so."""
     kept.flush()
-    return any(one.custom_id == id for one in rows_in(folder))
+    for number, one in enumerate(rows_in(folder), 1):
+        if one.custom_id == id:
+            raise DuplicateIdError(
+                f"Row {count} has the custom_id '{id}' of row {number}. Name more columns with "
+                "id=[...] that together are different for each row, or leave id out."
+            )
 
 
 _encode = msgspec.json.Encoder(enc_hook=plain).encode

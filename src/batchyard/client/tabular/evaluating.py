@@ -27,6 +27,7 @@ from batchyard.client.tabular.asking import (
     ChatTerms,
     Text,
     choice,
+    labels_of,
     messages_of,
     parted,
     text_of,
@@ -77,12 +78,13 @@ def evaluate(
     """
     given = terms.pop("scorer", "exact")
     options, own = parted(terms)
-    if labels:
-        options.setdefault("response_format", choice(tuple(labels), "label"))
+    names = labels_of(labels) if labels else ()
+    if names:
+        options.setdefault("response_format", choice(names, "label"))
     scorer, fill = as_scorer(given), text_of(text)
     reading = Reading(
         kind="evaluate",
-        labels=tuple(labels),
+        labels=names,
         expected=expected,
         scorer=None if scorer == Scorer() else scorer,
     )

@@ -1,6 +1,7 @@
 """One line from a table of things to a table of answers: classify, extract, embed and others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any, Unpack
 
 from batchyard.client.building import requests
@@ -15,6 +16,7 @@ from batchyard.client.tabular.asking import (
     Text,
     chat_of,
     choice,
+    labels_of,
     parted,
     text_of,
 )
@@ -26,7 +28,7 @@ __all__ = ["classify", "embed", "extract", "generate", "translate"]
 
 def classify(
     rows: Any,
-    labels: Sequence[str] | Mapping[str, str],
+    labels: Iterable[str] | Mapping[str, str] | type[Enum],
     *,
     model: str,
     text: Text = None,
@@ -36,12 +38,11 @@ def classify(
 ) -> RowCampaign:
     """One of the labels for each row, or with `multiple` any number of them, in column `label`.
 
-    `labels` may say what each means. `text` is the column that is classified, a template such as
-    "{title}: {body}", or what makes a text of a row; the column `text` unless given.
+    `labels` may be an Enum, and may say what each means. `text` is the column that is classified,
+    a template such as "{title}: {body}", or what makes a text of a row; the column `text` unless
+    given.
     """
-    names = tuple(labels)
-    if len(set(names)) < len(names) or not names:
-        raise ValueError("There must be labels, each once.")
+    names = labels_of(labels)
     column = "labels" if multiple else "label"
     meanings = [
         f"- {name}: {labels[name]}" if isinstance(labels, Mapping) else f"- {name}"
@@ -63,15 +64,17 @@ def extract(
     model: str,
     text: Text = None,
     instructions: str | None = None,
+    strict: bool = True,
     **terms: Unpack[ChatTerms],
 ) -> RowCampaign:
     """What the text of each row says, as a Pydantic model, dataclass, TypedDict or JSON Schema.
 
-    Its fields become columns; `answers()` gives the models. See `classify` for `text`.
+    Its fields become columns; `answers()` gives the models. See `classify` for `text`. With
+    `strict=False` the schema goes as it is, as it must where an object has free keys.
     """
     told = instructions or "Extract from the text what is asked for; invent nothing."
     options, own = parted(terms)
-    wanted = format_of(shape)
+    wanted = format_of(shape, strict=strict)
     options.setdefault("response_format", wanted.for_chat())
     ask = chat_of(model, told, text, options)
     reading = Reading(kind="extract", schema=wanted.schema)

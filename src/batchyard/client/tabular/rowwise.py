@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.client.apis.pricing import PriceOf, prices_of
+from batchyard.client.building.packing import floats
 from batchyard.client.building.requests import custom_id_of
 from batchyard.client.building.rows import key_of
 from batchyard.client.building.schema import read_as
@@ -301,7 +302,8 @@ class RowCampaign(Campaign):
 
     def _value(self, body: Any) -> Any:
         if self.sheet.packed:
-            return body["data"][0]["embedding"]
+            vector = body["data"][0]["embedding"]
+            return floats(vector) if isinstance(vector, str) else vector
         return self._read(next(texts_of(body), ""))
 
     def _hold(self, custom_id: str, text: str) -> None:
