@@ -90,7 +90,7 @@ def weigh(lines: Iterable[Line], lengths: Lengths, count: Count | None = None) -
         try:
             row = _row(line)
             body = _body(row.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             lots.setdefault("", Lot()).unreadable += 1
             continue
         lot = lots.get(body.model)

@@ -92,7 +92,7 @@ class _Ids:
         for _, line in lines_of(chunks()):
             try:
                 row = _decode(line)
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             if isinstance(row.custom_id, str):
                 self._all.add(hash(row.custom_id))
@@ -113,8 +113,10 @@ def _mended(
     number: int, line: bytes, target: Target, urls: tuple[str | None, str | None], ids: _Ids
 ) -> tuple[bytes, tuple[Change, ...]]:
     try:
+        # The decoder does not look at all of the text.
+        line.decode()
         row = _decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return line, ()
     edits = [
         *_envelope_changes(number, row, target, urls, ids),

@@ -143,7 +143,7 @@ class _Requests:
         try:
             row = _row(line)
             body = _body(row.body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._unreadable += 1
             return
         raw = bytes(row.body)

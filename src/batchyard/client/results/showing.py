@@ -37,14 +37,15 @@ def shown_as_text(line: bytes) -> Iterator[str]:
 
     What would command a terminal is taken out.
     """
-    whole = json.loads(line, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+    text = line.decode(errors="replace")
+    whole = json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
     yield from _shown(whole, "")
 
 
 def _id_of(line: bytes) -> object:
     try:
         return _decode(line).custom_id
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     except RecursionError:
         return None
