@@ -29,6 +29,7 @@ ALLOWED = {
     "http.py": {"data"},
     "gc.py": {"data"},
     "keys.py": {"data"},
+    "log.py": {"info"},
     "machine.py": {"data"},
     "manager.py": {"manager"},
     "objects.py": {"data"},

@@ -8,7 +8,6 @@ lives.
 
 import asyncio
 import gc
-import logging
 import os
 import secrets
 import signal
@@ -20,7 +19,6 @@ from pathlib import Path
 from random import Random
 
 import msgspec
-import structlog
 import uvloop
 from msgspec import Struct
 
@@ -33,6 +31,7 @@ from batchyard.places.blobs import Blobs
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.faults import reach_from
+from batchyard.places.log import to_stderr
 from batchyard.places.machine import disk_free_bytes, open_files_max
 from batchyard.places.prices import ListPrices
 from batchyard.places.store import Identity, Store, Work, open_store
@@ -41,7 +40,7 @@ from batchyard.rules.limits import PROFILES, Limits, limits_of_project
 from batchyard.rules.prices import find_price, hundredths
 from batchyard.wire.money import Price
 
-__all__ = ["BELL", "Orders", "logs_to_stderr", "main"]
+__all__ = ["BELL", "Orders", "main"]
 
 BELL, BEAT = b"\n", b"."
 # In the time in which silence means that a worker is frozen, it says so often that it lives.
@@ -59,7 +58,7 @@ class Orders(Struct, frozen=True):
 
 def main() -> None:
     """Run one worker until its standard input ends or SIGTERM comes."""
-    logs_to_stderr()
+    to_stderr()
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
     open_files_max()
     # Lines live shortly and form no cycles; the collector need not look so often.
@@ -175,22 +174,6 @@ async def _beat(store: Store, seconds: float) -> None:
 async def _listen(shift: Shift, stop: Stop) -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: _Bell(shift.ring, stop), sys.stdin)
-
-
-def logs_to_stderr() -> None:
-    """Log events as JSON lines on standard error, or readable on a terminal."""
-    readable = sys.stderr.isatty()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-import structlog
 
 from batchyard.places.store import Store, open_store
 
@@ -30,7 +29,6 @@ def _told(place: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def store(_told: Store) -> Iterator[Store]:
+def store(_told: Store) -> Store:
     """Made once and emptied as each world begins."""
-    with structlog.testing.capture_logs():
-        yield _told
+    return _told

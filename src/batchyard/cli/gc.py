@@ -13,9 +13,8 @@ from batchyard.cli.machine import folder_of
 from batchyard.cli.options import AS_JSON, tell_json
 
 with lazily():
-    from batchyard import worker
     from batchyard.places import blobs as blob_files
-    from batchyard.places import clock, database
+    from batchyard.places import clock, database, log
     from batchyard.places import folder as folders
     from batchyard.places import store as stores
     from batchyard.server import upkeep as upkeeping
@@ -44,7 +43,7 @@ def gc(*, dry_run: bool, data: str | None, as_json: bool) -> None:
 
     A server does that by itself; while one runs, this only tells what there is.
     """
-    worker.logs_to_stderr()
+    log.to_stderr()
     folder = folder_of(data)
     try:
         folder.lock()

@@ -27,12 +27,12 @@ from batchyard.cli.upstreams import (
 )
 from batchyard.config import Settings, SettingsError, read_settings
 from batchyard.places.folder import DataFolder, FolderInUseError
+from batchyard.places.log import to_stderr
 from batchyard.places.machine import open_files_max
 from batchyard.places.store import Identity, open_store
 from batchyard.places.upstreams import Upstream
 from batchyard.server.house import House
 from batchyard.server.keys import hash_secret, key_of, new_secret
-from batchyard.worker import logs_to_stderr
 
 __all__ = ["serve"]
 
@@ -53,7 +53,7 @@ def serve(config: Path | None, given: Mapping[str, object], urls: Sequence[str])
         raise click.ClickException(
             f"Another server uses {error}. Stop it, or choose another --data."
         ) from error
-    logs_to_stderr()
+    to_stderr()
     open_files_max()
     # Whoever validates an upload must not keep the loop waiting for the interpreter.
     sys.setswitchinterval(0.001)

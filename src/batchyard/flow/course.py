@@ -12,11 +12,11 @@ from random import Random
 from typing import NamedTuple
 
 import msgspec
-import structlog
 
 from batchyard.flow.source import request_lines
 from batchyard.places.blobs import BlobCorruptError, Blobs
 from batchyard.places.contents import chunks_of, span_of, verify
+from batchyard.places.log import log
 from batchyard.places.store import Work
 from batchyard.places.store.rows import (
     AskedModel,
@@ -39,8 +39,6 @@ from batchyard.wire.money import Price
 from batchyard.wire.objects import BatchError, BatchErrors
 
 __all__ = ["Desk", "take_step"]
-
-log = structlog.get_logger()
 
 
 class Desk(NamedTuple):

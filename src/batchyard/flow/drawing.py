@@ -3,16 +3,13 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import structlog
-
 from batchyard.places.blobs import BlobCorruptError, Blobs
 from batchyard.places.contents import span_of, verify
+from batchyard.places.log import log
 from batchyard.places.store import Work
 from batchyard.places.store.rows import Lease
 
 __all__ = ["Turn", "draw"]
-
-log = structlog.get_logger()
 
 
 class Turn(NamedTuple):

@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
-import structlog
-
 from batchyard.places.clock import Clock
 from batchyard.places.database import Runner
 from batchyard.places.faults import Reach, nothing
+from batchyard.places.log import log
 from batchyard.places.posting import Posting
 from batchyard.places.store.outbox import DueDelivery, Mark, Outbox
 from batchyard.places.transport import Answer, Fault
@@ -28,8 +27,6 @@ _LOOK_SECONDS, _KEPT_SECONDS = 3_600.0, 30 * 86_400
 _HELD_SECONDS = 60.0
 _STORE_AGAIN_SECONDS = 2.0
 _FAULT_CHARACTERS_MAX = 300
-
-log = structlog.get_logger()
 
 
 class Pump:

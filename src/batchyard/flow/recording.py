@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-import structlog
 from msgspec import Struct
 
 from batchyard.flow.lanes import Gate
+from batchyard.places.log import log
 from batchyard.wire.lines import AnswerFacts
 
 __all__ = ["HeldShard", "Part", "Recorder", "Tally", "within"]
@@ -14,8 +14,6 @@ __all__ = ["HeldShard", "Part", "Recorder", "Tally", "within"]
 # Results that wait beyond this hold all lanes: the disk is slow, or full.
 _PENDING_BYTES_MAX = 24 << 20
 _RETRY_SECONDS = (0.5, 10.0)
-
-log = structlog.get_logger()
 
 
 class Tally(Struct):

@@ -8,8 +8,6 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-import structlog
-
 from batchyard.flow.course import Desk, take_step
 from batchyard.flow.drawing import Turn, draw
 from batchyard.flow.keeping import HeldLease, Ledger
@@ -22,6 +20,7 @@ from batchyard.flow.source import sound_lines
 from batchyard.flow.space import LOOK_AGAIN_SECONDS, Space
 from batchyard.flow.stop import Stop
 from batchyard.flow.tools import ShiftRules, Tools
+from batchyard.places.log import log
 from batchyard.places.store import Work
 from batchyard.places.store.rows import Course, LaneRow, Lease
 from batchyard.rules.schedule import share
@@ -34,8 +33,6 @@ __all__ = ["Shift"]
 _HELD_BYTES_MAX = 48 << 20
 _SHARDS_AT_ONCE_MAX = 8
 _STEP_AGAIN_SECONDS = 2.0
-
-log = structlog.get_logger()
 
 
 class Shift:

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 
-import structlog
-
 from batchyard.flow.lanes import Gate
+from batchyard.places.log import log
 
 __all__ = ["LOOK_AGAIN_SECONDS", "Space"]
 
 # Nothing tells when a disk has room again.
 LOOK_AGAIN_SECONDS = 2.0
-
-log = structlog.get_logger()
 
 
 class Space:

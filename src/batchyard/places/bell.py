@@ -7,11 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import structlog
+from batchyard.places.log import log
 
 __all__ = ["heed", "ring_at"]
-
-log = structlog.get_logger()
 
 
 async def heed(path: Path, *rings: Callable[[], None]) -> None:

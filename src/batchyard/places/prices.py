@@ -8,15 +8,13 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import msgspec
-import structlog
 
+from batchyard.places.log import log
 from batchyard.wire.money import Price
 
 __all__ = ["ListPrices", "is_hosted"]
 
 _ASKING_SECONDS = 30
-
-log = structlog.get_logger()
 
 
 class ListPrices:

@@ -4,11 +4,11 @@ import re
 import zlib
 from collections.abc import AsyncIterator
 
-import structlog
 from starlette.requests import Request
 
 from batchyard.places.blobs import BlobCorruptError
 from batchyard.places.contents import chunks_of, verify
+from batchyard.places.log import log
 from batchyard.places.store.rows import Content
 from batchyard.server.gate import project_of
 from batchyard.server.yard import Yard
@@ -22,8 +22,6 @@ _COMPRESSED_BYTES_MIN = 1_024
 _LEVEL = 1
 _GZIP_WINDOW = 31
 _GZIP = re.compile(r"\s*(?:gzip|x-gzip)\s*(?:;\s*q\s*=\s*(?P<weight>[0-9.]+)\s*)?", re.I)
-
-log = structlog.get_logger()
 
 
 async def check(request: Request, yard: Yard, found: Content) -> None:

@@ -8,11 +8,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import structlog
 from starlette.datastructures import State
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from batchyard.places.log import log
 from batchyard.places.store import is_full
 from batchyard.places.store.rows import Bearer
 from batchyard.rules.limits import Limits, limits_of_project
@@ -56,8 +56,6 @@ _ARCHIVED = ApiError(
     "The project you are requesting has been archived and is no longer accessible",
     code="not_authorized_invalid_project",
 )
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)

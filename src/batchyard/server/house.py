@@ -6,8 +6,6 @@ import secrets
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 
-import structlog
-
 from batchyard.config import Settings
 from batchyard.flow.outbox import Pump
 from batchyard.places.bell import heed
@@ -16,6 +14,7 @@ from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.faults import reach_from
 from batchyard.places.folder import DataFolder
+from batchyard.places.log import log
 from batchyard.places.posting import Posting
 from batchyard.places.store import Identity, Outbox, Records, Store, Webhooks, Work
 from batchyard.places.upstreams import Upstream, Upstreams
@@ -36,8 +35,6 @@ _WORKER_GRACE_SECONDS = 6.0
 # Webhooks that are tested have a way out of their own, and take no room from deliveries.
 _DELIVERIES_AT_ONCE_MAX, _TESTS_AT_ONCE_MAX = 32, 8
 _DISK_THREADS = 8
-
-log = structlog.get_logger()
 
 
 class House:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import msgspec
-import structlog
 
+from batchyard.places.log import log
 from batchyard.worker import BELL, Orders
 
 __all__ = ["Supervisor"]
@@ -18,8 +18,6 @@ _LIVED_LONG_SECONDS = 10.0
 # Silence is listened to in spells: when the server itself stood still, one of them is over at once,
 # though its workers may have stood still with it, or have spoken meanwhile.
 _SILENT_SPELLS = 4
-
-log = structlog.get_logger()
 
 
 class Supervisor:

@@ -2,19 +2,16 @@
 
 import asyncio
 
-import structlog
-
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
 from batchyard.places.database import Runner
+from batchyard.places.log import log
 from batchyard.places.store import Records
 
 __all__ = ["Upkeep"]
 
 # Files expire by the clock; nobody minds when their bytes go an hour later.
 _LOOK_SECONDS = 3_600.0
-
-log = structlog.get_logger()
 
 
 class Upkeep:

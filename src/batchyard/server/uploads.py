@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 import msgspec
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from batchyard.places.blobs import BlobCorruptError, Blobs
+from batchyard.places.log import log
 from batchyard.places.store.promises import Promise
 from batchyard.places.store.rows import FileRow, Part
 from batchyard.places.store.uploads import UploadPartRow, UploadRow, shown
@@ -48,8 +48,6 @@ _TURN_BYTES = 8 << 20
 
 # Each part may be sent again; of a small upload, this may be sent in all.
 _SENT_BYTES_MIN = 2 * UPLOAD_PART_BYTES_MAX
-
-log = structlog.get_logger()
 
 
 async def create(request: Request, yard: Yard) -> Response:

@@ -10,9 +10,9 @@ from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 import httptools
-import structlog
 from msgspec import Struct
 
+from batchyard.places.log import log
 from batchyard.sim.breakage import BREAKAGES
 from batchyard.sim.ledger import Ledger
 from batchyard.sim.messages import Head, Reply, Request, render
@@ -21,7 +21,6 @@ from batchyard.wire.errors import ApiError
 
 __all__ = ["Connection", "Shared"]
 
-log = structlog.get_logger()
 
 _KEY, _CONTENT_TYPE, _EXPECT = b"x-sim-key", b"content-type", b"expect"
 _HEADERS_KEPT = frozenset({_KEY, _CONTENT_TYPE, _EXPECT})
