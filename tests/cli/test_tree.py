@@ -1,6 +1,8 @@
 """All verbs of the command, walked."""
 
+import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +11,10 @@ from subprocess import run
 import click
 import pytest
 
+from batchyard.cli.examples import EXAMPLES
 from batchyard.cli.main import main
 from tests.cli.calling import call
+from tests.client.lines import line
 
 Words = tuple[str, ...]
 # What serves until it is stopped, or prints one thing that has one form.
@@ -61,12 +65,44 @@ def test_a_verb_says_what_it_does(words: Words) -> None:
     assert told[0].isupper()
 
 
+@pytest.mark.parametrize("words", VERBS, ids=titled)
+def test_a_verb_has_an_example(words: Words) -> None:
+    """At the end of its help, and with options that there are."""
+    shown = call(*words, "--help").stdout
+    example = EXAMPLES[titled(words)]
+    assert shown.endswith(f"  Example:\n    batchyard {example}\n")
+    said, command = shlex.split(example), VERBS[words]
+    while isinstance(command, click.Group):
+        words = (*words, said[len(words)])
+        command = VERBS[words]
+    ctx = click.Context(command, info_name=titled(words))
+    assert tuple(said[: len(words)]) == words
+    command.make_parser(ctx).parse_args(said[len(words) :])
+
+
+def test_fields_are_those_that_there_are(tmp_path: Path) -> None:
+    """`--fields` is JSON with these alone, also of what stands in others; else wrong usage."""
+    done = call("explain", "rate_limit_exceeded", "--fields", "code, meaning")
+    assert list(json.loads(done.stdout)) == ["code", "meaning"]
+    path = tmp_path / "in.jsonl"
+    path.write_text(line("a"))
+    inner = call("stats", path, "--fields", "stats.requests,kind")
+    assert json.loads(inner.stdout) == {"stats.requests": 1, "kind": "requests"}
+    wrong = call("explain", "rate_limit_exceeded", "--fields", "cod")
+    assert (wrong.exit_code, "There are: code" in wrong.stderr) == (2, True)
+
+
+def test_each_example_is_of_a_verb() -> None:
+    """None is left over."""
+    assert EXAMPLES.keys() == {titled(words) for words in VERBS}
+
+
 @pytest.mark.parametrize("words", ENDS, ids=titled)
 def test_a_verb_tells_programs(words: Words) -> None:
-    """Whatever has results has `--json`, unless they are lines of JSON anyway."""
-    if words not in WITHOUT_RESULTS:
-        options = {name for one in VERBS[words].params for name in one.opts}
-        assert options & {"--json", "--output"}
+    """Whatever has results has `--json` and `--fields`, and every verb `--plain`."""
+    options = {name for one in VERBS[words].params for name in one.opts}
+    assert "--plain" in options
+    assert words in WITHOUT_RESULTS or {"--json", "--fields"} <= options
 
 
 @pytest.mark.parametrize("words", VERBS, ids=titled)

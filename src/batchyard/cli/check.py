@@ -13,7 +13,7 @@ import click
 from batchyard.cli.findings import as_github, as_text
 from batchyard.cli.fix import Told, repair
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import SOURCES, Named, amount, clean
+from batchyard.cli.options import SOURCES, Named, amount, clean, json_option, tell_json
 from batchyard.cli.output import published
 from batchyard.cli.targeting import TARGET
 
@@ -21,7 +21,6 @@ with lazily():
     from batchyard.client.apis import targets
     from batchyard.client.examining import checking, reading
     from batchyard.rules import endpoints
-    from batchyard.wire import objects
 
 if TYPE_CHECKING:
     from batchyard.client.apis.targets import Target
@@ -57,7 +56,7 @@ _INVALID = 3
     show_default=True,
     help="How findings are written to stdout.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@json_option("The same as --format json.")
 @click.option(
     "--fix",
     "fixing",
@@ -118,7 +117,7 @@ def _show(source: Path, report: Report, form: str, fixed: Counter[str] | None) -
     if form == "json":
         told = {} if fixed is None else {"fixed": fixed}
         sound = not report.errors
-        click.echo(objects.to_json({"file": str(source), "sound": sound, **told, "report": report}))
+        tell_json({"file": str(source), "sound": sound, **told, "report": report})
         return
     show = as_github if form == "github" else as_text
     for line in show(source, report.findings):

@@ -11,7 +11,7 @@ import click
 
 from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import results_meant
-from batchyard.cli.options import clean
+from batchyard.cli.options import clean, in_json, json_option
 
 with lazily():
     from batchyard.client.results import comparing
@@ -32,7 +32,7 @@ _SHOWN_CHARACTERS = 60
 @click.option("--field", metavar="PATH", help="Compare only this of answers in JSON: label.")
 @click.option("--count", "counting", is_flag=True, help="How often which answer became which.")
 @click.option("--exit-code", "strict", is_flag=True, help="Exit with 1 where anything changed.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON line for each.")
+@json_option("A JSON line for each.")
 def diff(
     *, before: str, after: str, field: str | None, counting: bool, strict: bool, as_json: bool
 ) -> None:
@@ -49,7 +49,7 @@ def diff(
         if counting:
             pairs[_short(one.before), _short(one.after)] += 1
         elif one.change != "same":
-            for line in [objects.to_json(one).decode()] if as_json else _lines(one):
+            for line in [in_json(one).decode()] if as_json else _lines(one):
                 click.echo(line)
     for line in _table(pairs, as_json=as_json):
         click.echo(line)
@@ -81,7 +81,7 @@ def _lines(one: Difference) -> Iterable[str]:
 def _table(pairs: Counter[tuple[str, str]], *, as_json: bool) -> Iterator[str]:
     for (before, after), often in pairs.most_common():
         if as_json:
-            yield objects.to_json({"before": before, "after": after, "requests": often}).decode()
+            yield in_json({"before": before, "after": after, "requests": often}).decode()
         else:
             yield f"{often:>8,}  {before} → {after}" + ("" if before != after else "  (same)")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import OUTPUT, SOURCE, clean
+from batchyard.cli.options import COUNTED, OUTPUT, SOURCE, clean, json_option, tell_json
 from batchyard.cli.output import noted, published
 
 with lazily():
@@ -34,8 +34,14 @@ _INVALID = 3
 )
 @click.option("--unset", "removed", multiple=True, metavar="PATH", help="body.stream, for example.")
 @OUTPUT
+@json_option(COUNTED)
 def edit(
-    *, source: Path, assigned: tuple[str, ...], removed: tuple[str, ...], output: Path | None
+    *,
+    source: Path,
+    assigned: tuple[str, ...],
+    removed: tuple[str, ...],
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Set and remove values in every request of IN.jsonl; all else keeps its bytes.
 
@@ -61,6 +67,8 @@ def edit(
         sys.exit(_INVALID)
     except parameters.ParameterError as error:
         raise click.UsageError(str(error)) from error
+    if as_json and output is not None:
+        tell_json({"file": str(output), "requests": lines, "changed": changed})
     click.echo(f"{source}: {lines:,} requests, changed: {changed:,}", err=True)
 
 

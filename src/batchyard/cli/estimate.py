@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import SOURCE, clean
+from batchyard.cli.options import SOURCE, clean, json_option, tell_json
 from batchyard.cli.progress import lasting
 from batchyard.cli.targeting import TARGET
 
@@ -19,7 +19,6 @@ with lazily():
     from batchyard import config as configured
     from batchyard.client.apis import pricing, targets
     from batchyard.client.examining import estimating, reading
-    from batchyard.wire import objects
 
 if TYPE_CHECKING:
     from batchyard.client.apis.targets import Target
@@ -56,7 +55,7 @@ _OVER_BUDGET = 8
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Where [[price]] tables stand; batchyard.toml, if there is one, unless given.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 def estimate(
     *,
     source: Path,
@@ -77,7 +76,7 @@ def estimate(
         lots, _prices(targets.TARGETS[target], config), method=method, rate=rate
     )
     if as_json:
-        click.echo(objects.to_json({"file": str(source), "target": target, "estimate": found}))
+        tell_json({"file": str(source), "target": target, "estimate": found})
     else:
         _show(found)
     _warn(found)

@@ -12,7 +12,7 @@ import click
 
 from batchyard.cli.findings import as_text
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import SOURCE, Named, clean
+from batchyard.cli.options import SOURCE, Named, clean, json_option, tell_json
 from batchyard.cli.output import published
 from batchyard.cli.targeting import TARGET
 
@@ -20,7 +20,6 @@ with lazily():
     from batchyard.client.apis import targets
     from batchyard.client.examining import checking, fixing, reading
     from batchyard.rules import endpoints
-    from batchyard.wire import objects
 
 if TYPE_CHECKING:
     from batchyard.client.apis.targets import Target
@@ -48,7 +47,7 @@ _TOLD_MAX = 20
 @click.option(
     "--url", type=Named(lambda: endpoints.SUPPORTED), metavar="URL", help="Give it to every line."
 )
-@click.option("--json", "as_json", is_flag=True, help="Every change as a JSON line.")
+@json_option("Every change as a JSON line.")
 def fix(*, source: Path, target: str, output: Path, url: str | None, as_json: bool) -> None:
     """Repair IN.jsonl into OUT.jsonl: ids, urls, blank lines, parameters that were renamed.
 
@@ -89,7 +88,7 @@ class Told:
         """Tell one change."""
         self.counts[change.code] += 1
         if self._as_json:
-            click.echo(objects.to_json(change))
+            tell_json(change)
         elif self.counts[change.code] <= _TOLD_MAX:
             place = f"{self._source}:{change.line}" if change.line else str(self._source)
             after = f"now {change.after}" if change.after else "removed"

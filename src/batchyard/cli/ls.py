@@ -84,6 +84,7 @@ def _campaign(folder: Path) -> dict[str, Any]:
         "created_at": int((folder / "campaign.json").stat().st_mtime),
         "base_url": standing.base_url,
         "batches": batches,
+        "metadata": {},
     }
 
 
@@ -95,6 +96,8 @@ def _batch(found: dict[str, Any]) -> dict[str, Any]:
         "active": found["status"] not in provider.ENDED,
         **found["request_counts"],
         "created_at": found.get("created_at"),
+        "base_url": None,
+        "batches": [found.get("id")],
         "metadata": found.get("metadata") or {},
     }
 

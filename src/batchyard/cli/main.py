@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from batchyard import __version__
+from batchyard.cli.examples import EXAMPLES
+from batchyard.cli.options import PLAIN
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -66,6 +68,7 @@ class _Verbs(click.Group):
             return None
         module = importlib.import_module(f"batchyard.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
+        _dress(command, cmd_name)
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
@@ -81,6 +84,16 @@ class _Verbs(click.Group):
         # Help lines stand here, so that --help loads no verb.
         with formatter.section("Commands"):
             formatter.write_dl(list(_VERBS.items()))
+
+
+def _dress(command: click.Command, words: str) -> None:
+    """Give a verb, and those below it, what all have: `--plain`, and an example."""
+    if PLAIN not in command.params and not isinstance(command, click.Group):
+        command.params.append(PLAIN)
+    command.epilog = f"\b\nExample:\n  batchyard {EXAMPLES[words]}"
+    if isinstance(command, click.Group):
+        for name, one in command.commands.items():
+            _dress(one, f"{words} {name}")
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import OUTPUT, clean
+from batchyard.cli.options import COUNTED, OUTPUT, clean, json_option, tell_json
 from batchyard.cli.output import noted, published
 from batchyard.cli.road import labels_of, shape_of, template_of, text_of
 
@@ -71,6 +71,7 @@ _OWN = frozenset({"model", "messages", "input", "response_format", "text_format"
 )
 @click.option("--table", metavar="NAME", help="The table, where TABLE is a database.")
 @OUTPUT
+@json_option(COUNTED)
 def make(
     *,
     source: str,
@@ -78,6 +79,7 @@ def make(
     table: str | None,
     first: int | None,
     output: Path | None,
+    as_json: bool,
     **asked: Any,
 ) -> None:
     """Make a request of each row of TABLE: CSV, JSONL, Parquet, a database, or - for stdin.
@@ -98,6 +100,8 @@ def make(
         sys.exit(_INVALID)
     except (tables.TableError, tables.MissingExtraError) as error:
         raise click.ClickException(str(error)) from error
+    if as_json and output is not None:
+        tell_json({"file": str(output), "requests": lines})
     click.echo(f"{output or source}: {lines:,} requests", err=True)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from batchyard.cli.lazily import lazily
 
 with lazily():
+    import json
+
     from batchyard.wire import objects
 
 
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AS_JSON",
+    "COUNTED",
     "OUTPUT",
+    "PLAIN",
     "SOURCE",
     "SOURCES",
     "STRICT",
@@ -29,6 +34,10 @@ __all__ = [
     "Named",
     "amount",
     "clean",
+    "in_json",
+    "is_plain",
+    "json_option",
+    "of_fields",
     "tell_json",
 ]
 
@@ -36,7 +45,46 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 SOURCE = click.argument("source", metavar="IN.jsonl", type=_FILE)
 SOURCES = click.argument("sources", metavar="IN.jsonl...", type=_FILE, nargs=-1, required=True)
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+# What was said on the command line of how it is told.
+_FIELDS, _PLAIN = "batchyard.fields", "batchyard.plain"
+
+
+def json_option(help: str) -> Callable[[_Verb], _Verb]:
+    """The options `--json`, and `--fields`, which means the same with some of each object only."""
+    said = click.option("--json", "as_json", is_flag=True, callback=_wants_json, help=help)
+    some = click.option(
+        "--fields",
+        metavar="A,B,...",
+        is_eager=True,
+        expose_value=False,
+        callback=_note_fields,
+        help="Only these of each, as JSON: id,request_counts.failed.",
+    )
+    return lambda verb: said(some(verb))
+
+
+def _note_fields(ctx: click.Context, _param: click.Parameter, words: str | None) -> None:
+    ctx.meta[_FIELDS] = [one.strip() for one in (words or "").split(",") if one.strip()]
+
+
+def _wants_json(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
+    return value or bool(ctx.meta.get(_FIELDS))
+
+
+def _note_plain(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta[_PLAIN] = value
+
+
+AS_JSON = json_option("Say it in JSON.")
+COUNTED = "With -o, say in JSON how many."
+PLAIN = click.Option(
+    ["--plain"],
+    is_flag=True,
+    expose_value=False,
+    callback=_note_plain,
+    help="Line by line, on a terminal too.",
+)
 
 OUTPUT = click.option(
     "-o",
@@ -92,7 +140,43 @@ def clean(text: object) -> str:
 
 def tell_json(told: Any) -> None:
     """Write one JSON object to stdout, on a line of its own."""
-    click.echo(objects.to_json(told))
+    click.echo(in_json(told))
+
+
+def in_json(told: Any) -> bytes:
+    """An object in JSON; of `--fields`, those only."""
+    return of_fields(objects.to_json(told))
+
+
+def of_fields(line: bytes) -> bytes:
+    """A line of JSON as it stands, or with what `--fields` says of it."""
+    ctx = click.get_current_context(silent=True)
+    fields = ctx.meta.get(_FIELDS) if ctx is not None else None
+    if not fields:
+        return line
+    found = json.loads(line)
+    # In ASCII, for half of a surrogate pair can be told so only.
+    return json.dumps({path: _at(path, found) for path in fields}).encode()
+
+
+def is_plain() -> bool:
+    """Whether what was written is not to be drawn over."""
+    ctx = click.get_current_context(silent=True)
+    return os.environ.get("TERM") == "dumb" or bool(ctx is not None and ctx.meta.get(_PLAIN))
+
+
+def _at(path: str, found: Any) -> Any:
+    """What stands at a dotted path; wrong usage where its first name is none."""
+    for number, name in enumerate(path.split(".")):
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            found = found[int(name)]
+        elif not number and isinstance(found, dict):
+            raise click.UsageError(f"There is no field '{name}'. There are: {', '.join(found)}.")
+        else:
+            return None
+    return found
 
 
 def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:

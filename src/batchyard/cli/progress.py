@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from batchyard.cli.options import is_plain
+
 if TYPE_CHECKING:
     # Much to load for those who only move files.
     from batchyard.flow.recording import Tally
@@ -20,7 +22,7 @@ class Progress:
 
     def __init__(self, total: int, already: int, out: TextIO = sys.stderr) -> None:
         self._total, self._already, self._out = total, already, out
-        self._terminal = out.isatty()
+        self._terminal = out.isatty() and not is_plain()
         self._began = self._drawn = time.monotonic()
         self._tenth = 10 * already // total if total else 0
 
@@ -74,7 +76,7 @@ def moving(name: str, out: TextIO = sys.stderr) -> Iterator[Callable[[int, int |
             out.write(f"\r\x1b[2K{name}: {done / 1e6:,.1f}{of} MB")
             out.flush()
 
-    if not out.isatty():
+    if not out.isatty() or is_plain():
         yield lambda _done, _total: None
         return
     try:

@@ -10,7 +10,7 @@ import click
 
 from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import folder_meant
-from batchyard.cli.options import AS_JSON
+from batchyard.cli.options import AS_JSON, of_fields
 from batchyard.cli.targeting import TARGET_NAMES
 
 with lazily():
@@ -94,7 +94,7 @@ def report(
         raise click.UsageError(str(error)) from error
     if as_json:
         # Half a surrogate pair, which answers may hold, can be told in ASCII only.
-        click.echo(json.dumps(msgspec.to_builtins(facts)))
+        click.echo(of_fields(json.dumps(msgspec.to_builtins(facts)).encode()))
     elif out == "-":
         click.echo(page.render(facts), nl=False)
     else:

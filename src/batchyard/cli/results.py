@@ -13,7 +13,7 @@ import click
 
 from batchyard.cli.aims import TO, WHAT, aim_at, state_here
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import AS_JSON, OUTPUT, TABLES
+from batchyard.cli.options import AS_JSON, OUTPUT, TABLES, of_fields
 from batchyard.cli.output import published
 from batchyard.cli.remote import campaign_meant, talk
 
@@ -93,7 +93,7 @@ def results(
             if ok_only and not (ending is not None and ending.succeeded):
                 return
             if field is None:
-                out.write(line if line.endswith(b"\n") else line + b"\n")
+                out.write(of_fields(line).rstrip(b"\n") + b"\n")
                 return
             value = answers.picked(line, field)
             if as_json:

@@ -13,7 +13,7 @@ import click
 
 from batchyard.cli.aims import TO
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import STRICT
+from batchyard.cli.options import STRICT, json_option
 
 with lazily():
     import json
@@ -75,7 +75,7 @@ _OPTIONS = (
         "--poll", type=click.FloatRange(min=0.01), metavar="SECONDS", help="How often to look."
     ),
     STRICT,
-    click.option("--json", "as_json", is_flag=True, help="Say the end in JSON."),
+    json_option("Say the end in JSON."),
 )
 
 

@@ -9,7 +9,7 @@ from typing import IO
 import click
 
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import OUTPUT
+from batchyard.cli.options import COUNTED, OUTPUT, json_option, tell_json
 from batchyard.cli.output import published
 
 with lazily():
@@ -38,7 +38,8 @@ _WITH_HEADER = (".csv", ".tsv")
     "--seed", type=int, default=0, show_default=True, help="Another seed, another sample."
 )
 @OUTPUT
-def sample(*, source: IO[bytes], count: int, seed: int, output: Path | None) -> None:
+@json_option(COUNTED)
+def sample(*, source: IO[bytes], count: int, seed: int, output: Path | None, as_json: bool) -> None:
     """Write some lines of IN by chance, in their order and byte for byte; - is stdin.
 
     Each line is as likely as any other. A .csv or .tsv keeps its header.
@@ -49,4 +50,6 @@ def sample(*, source: IO[bytes], count: int, seed: int, output: Path | None) -> 
     chosen = sampling.sample(records, count, random.Random(seed))
     with published(output) as out:
         out.writelines(header + chosen)
+    if as_json and output is not None:
+        tell_json({"file": str(output), "lines": len(chosen)})
     click.echo(f"{source.name}: {len(chosen):,} lines, seed {seed}", err=True)

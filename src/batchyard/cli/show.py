@@ -8,7 +8,7 @@ import click
 
 from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import folder_meant
-from batchyard.cli.options import AS_JSON
+from batchyard.cli.options import AS_JSON, of_fields
 
 with lazily():
     from batchyard.client.examining import reading
@@ -45,7 +45,7 @@ def show(*, where: str, custom_id: str, as_json: bool) -> None:
 
 def _show(line: bytes, *, as_json: bool) -> None:
     if as_json:
-        click.echo(line)
+        click.echo(of_fields(line))
         return
     for text in showing.shown_as_text(line):
         click.echo(text)

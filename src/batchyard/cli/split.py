@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import SOURCE, amount
+from batchyard.cli.options import SOURCE, amount, json_option, tell_json
 from batchyard.cli.targeting import TARGET
 
 with lazily():
     from batchyard.client.apis import targets
     from batchyard.client.examining import planning, reading
-    from batchyard.wire import objects
 
 if TYPE_CHECKING:
     from batchyard.client.examining.planning import Chunk
@@ -52,6 +51,7 @@ _HELD_BYTES_MAX = 16 << 20
     help="Input tokens of a model that may be enqueued at once; orders the files into waves.",
 )
 @click.option("--dry-run", is_flag=True, help="Tell the plan and write nothing.")
+@json_option("Which it does anyway.")
 def split(
     *, source: Path, target: str, folder: Path | None, dry_run: bool, **most: int | None
 ) -> None:
@@ -84,7 +84,7 @@ def split(
     order = planning.waves(chunks.values(), enqueued)
     for wave, numbers in enumerate(order, 1):
         for number in numbers:
-            click.echo(objects.to_json(_shown(chunks[number], files.path(number), wave)))
+            tell_json(_shown(chunks[number], files.path(number), wave))
     requests = sum(one.requests for one in chunks.values())
     click.echo(
         f"{source}: {requests:,} requests, files: {len(chunks):,}, waves: {len(order):,}"

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import SOURCE
+from batchyard.cli.options import SOURCE, json_option, tell_json
 
 with lazily():
     from batchyard.client.examining import reading
     from batchyard.client.results import counting
-    from batchyard.wire import objects
 
 if TYPE_CHECKING:
     from batchyard.client.results.counting import ResultStats, Spread
@@ -28,7 +27,7 @@ _TOLD_MAX = 10
 
 @click.command()
 @SOURCE
-@click.option("--json", "as_json", is_flag=True, help="All of it as one object.")
+@json_option("All of it as one object.")
 def stats(*, source: Path, as_json: bool) -> None:
     """Say what is in a file of requests or of results, in numbers.
 
@@ -38,7 +37,7 @@ def stats(*, source: Path, as_json: bool) -> None:
     found = counting.count(reading.lines_of(reading.chunks_of(source)))
     if as_json:
         kind = "requests" if isinstance(found, counting.RequestStats) else "results"
-        click.echo(objects.to_json({"file": str(source), "kind": kind, "stats": found}))
+        tell_json({"file": str(source), "kind": kind, "stats": found})
         return
     rows = _of_requests(found) if isinstance(found, counting.RequestStats) else _of_results(found)
     for name, told in rows:

@@ -15,8 +15,6 @@ from batchyard.cli.remote import batch_at, campaign_meant
 from batchyard.cli.submit import open_campaign
 
 with lazily():
-    import msgspec
-
     from batchyard.client.campaigns import standing as standings
 
 
@@ -48,7 +46,7 @@ def status(*, what: str, to: str | None, as_json: bool) -> None:
 def _show_campaign(folder: Path, *, as_json: bool) -> None:
     standing = open_campaign(folder).standing()
     if as_json:
-        click.echo(msgspec.json.encode(standing))
+        tell_json(standing)
         return
     click.echo(f"{standing.id} · {standing.requests:,} requests · {standing.base_url}")
     for one in standing.chunks:

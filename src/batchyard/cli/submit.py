@@ -12,12 +12,11 @@ import click
 
 from batchyard.cli.aims import TO, aim, note_last
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import clean
+from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.remote import key_of
 
 with lazily():
     import asyncio
-    import json
     import random
     import secrets
 
@@ -83,7 +82,7 @@ _INVALID, _NO_ACCESS, _ENDED_BADLY, _INCOMPLETE, _OVER_BUDGET, _INTERRUPTED = 3,
     help="Submit nothing that may cost more, or of which no price is known.",
 )
 @click.option("--settle", type=click.FloatRange(min=0), default=5.0, hidden=True)
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
+@AS_JSON
 def submit(
     *,
     source: Path,
@@ -225,7 +224,7 @@ def tell_counts(
     bill = campaign.bill()
     if as_json:
         told = {"results": str(campaign.results_path), "counts": counts, "bill": bill}
-        click.echo(msgspec.json.encode(told))
+        tell_json(told)
     else:
         click.echo(str(bill), err=True)
         click.echo(", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
@@ -252,7 +251,7 @@ def _tell_begun(campaign: campaigns.Campaign, *, as_json: bool) -> None:
     standing, folder = campaign.standing(), campaign.folder
     batches = [one.batch_id for one in standing.chunks if one.batch_id]
     if as_json:
-        click.echo(json.dumps({"id": standing.id, "folder": str(folder), "batches": batches}))
+        tell_json({"id": standing.id, "folder": str(folder), "batches": batches})
     else:
         click.echo(folder)
     click.echo(
