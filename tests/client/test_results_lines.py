@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.client.results import outcomes
+from batchyard.client.results.answers import ending_of
 from batchyard.client.results.outcomes import is_result, read_found
 from batchyard.client.results.results import facts_of, read_results, result_of
 from tests.client.lines import answer_line, fault_line, line
@@ -85,6 +86,46 @@ def test_a_line_that_tells_nothing_is_no_fault(text: str, expected: str | None) 
     told = None if found is None else (found.outcome, found.again)
     assert told == (None if expected is None else (expected, "same"))
     assert (None if result is None else result.outcome) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        answer_line("a", "x"),
+        fault_line("a", "rate_limit_exceeded", 429),
+        fault_line("a", "batch_expired"),
+        json.dumps(CAMPAIGN),
+        json.dumps(CAMPAIGN | {"outcome": "of another world"}),
+        json.dumps(CAMPAIGN | {"response": {"status_code": 200, "body": {"id": "\ud800"}}}),
+        '{"custom_id": "a", "response": null, "error": null}',
+        '{"custom_id": "a"}',
+        line(),
+        "oops",
+        "[]",
+    ],
+)
+def test_all_readers_read_the_same(text: str) -> None:
+    """Verbs that only want to know how it ended, and those that want the result."""
+    ending, result = ending_of(text.encode()), result_of(text.encode())
+    assert (ending is None) == (result is None)
+    if ending is not None and result is not None:
+        assert ending.custom_id == result.custom_id
+        assert (ending.outcome, ending.code) == (result.outcome, result.code)
+        assert ending.message == result.message
+
+
+def test_a_cut_off_answer_that_was_accepted_can_be_weighed_anew() -> None:
+    """For whoever is not content with it any more."""
+    answer = json.loads(answer_line("a", "x").replace('"stop"', '"length"'))
+    text = json.dumps(CAMPAIGN | {"outcome": "succeeded", "response": answer["response"]}).encode()
+    strict, lenient = ending_of(text, accept_cut_off=False), ending_of(text)
+    assert strict is not None
+    assert lenient is not None
+    assert (strict.outcome, strict.code, lenient.outcome) == (
+        "invalid_output",
+        "length",
+        "succeeded",
+    )
 
 
 PARTS = [{"type": "output_text", "text": "x"}, {"type": "output_text", "text": "y"}]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from batchyard.client.apis.provider import ENDED
 from batchyard.client.apis.remote import Remote
 from batchyard.client.examining.reading import placed_lines
 from batchyard.client.results.outcomes import LineOutcome, read_found, texts_of
-from batchyard.client.results.results import Result
+from batchyard.client.results.results import result_of
 
 __all__ = [
     "Ending",
@@ -47,33 +47,24 @@ class Ending(Struct, frozen=True):
         return self.outcome == "succeeded"
 
 
-class _Marked(Struct):
-    outcome: str | None = None
-    request: Raw = Raw(b"null")
-
-
 class _CustomId(Struct):
     custom_id: str
 
 
 _id_decoder = msgspec.json.Decoder(_CustomId)
-_result_decoder = msgspec.json.Decoder(Result)
-_marked_decoder = msgspec.json.Decoder(_Marked)
 
 
 def ending_of(line: bytes, *, accept_cut_off: bool = True) -> Ending | None:
-    """Read a line of an output or error file, or of a campaign's results; None if it is neither."""
-    try:
-        outcome = _marked_decoder.decode(line).outcome
-        if outcome is not None and (accept_cut_off or outcome != "succeeded"):
-            result = _result_decoder.decode(line)
-            return Ending(result.custom_id, result.outcome, result.code, result.message)
-    except msgspec.MsgspecError:
-        pass
-    found = read_found(line, _no_fault, accept_cut_off=accept_cut_off)
-    if found is None:
+    """How the request of a result line ended; None where `result_of` finds no result."""
+    told = result_of(line, accept_cut_off=accept_cut_off)
+    if told is None:
         return None
-    return Ending(found.custom_id, found.outcome, found.code, found.message)
+    if told.succeeded and not accept_cut_off:
+        # A campaign may have been content with less.
+        found = read_found(line, _no_fault, accept_cut_off=False)
+        if found is not None:
+            return Ending(found.custom_id, found.outcome, found.code, found.message)
+    return Ending(told.custom_id, told.outcome, told.code, told.message)
 
 
 async def batch_lines(remote: Remote, batch: dict[str, Any], *kinds: str) -> AsyncIterator[bytes]:
