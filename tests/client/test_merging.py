@@ -146,6 +146,17 @@ def test_what_a_merged_line_tells_is_kept(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_that_comes_twice_counts_once(tmp_path: Path) -> None:
+    """A copy of what a provider wrote is no further attempt, and is counted."""
+    path, copy = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    path.write_text(answer_line("a", "x") + fault_line("b", "x", 429))
+    copy.write_text(path.read_text().strip())
+    with (tmp_path / "out.jsonl").open("wb") as out:
+        told = uniting.unite(out, [path, copy], None, accept_cut_off=False)
+    assert (told.requests, told.duplicates) == (2, 2)
+    assert [len(one.attempts) for one in read_results(tmp_path / "out.jsonl")] == [1, 1]
+
+
 def test_what_is_no_unicode_is_merged(tmp_path: Path) -> None:
     """Half of a pair of surrogates, in an id, in an answer, and in what is wrong with it."""
     path = tmp_path / "1.jsonl"
@@ -200,11 +211,17 @@ def oracle(paths: list[Path], ids: list[str] | None) -> tuple[str, int, int]:
     """The lines of a merge, repeated lines, and those of nobody; all in memory."""
     tries: dict[str, list[Try]] = {one: [] for one in ids or ()}
     duplicates = strangers = 0
+    seen: set[str] = set()
     for path in paths:
-        lines = path.read_text().splitlines()
-        here, repeated, others = heard(lines, None if ids is None else set(ids), {}, None)
-        duplicates += repeated
-        strangers += others
+        # Lines that stand in a file before are told once.
+        again = [one for one in path.read_text().splitlines() if one in seen]
+        lines = [one for one in path.read_text().splitlines() if one not in seen]
+        known = None if ids is None else set(ids)
+        here, repeated, others = heard(lines, known, {}, None)
+        _, _, odd = heard(again, known, {}, None)
+        seen |= set(lines)
+        duplicates += repeated + len(again) - odd
+        strangers += others + odd
         for id, one in here.items():
             tries.setdefault(id, []).append(one)
     missing = Tried(None, "missing", "missing", "No file has it."), None

@@ -95,6 +95,19 @@ def test_whatever_a_server_is_like_each_request_is_asked_once(
     assert other.most_enqueued <= (other.habits.queue or COUNT)
 
 
+def test_lines_beyond_one_for_a_request_are_counted(other: StandIn, tmp_path: Path) -> None:
+    """Doubled lines, and those that name no request of their batch; also for who comes later."""
+    other.habits = Habits(doubles=True, adds_stranger=True)
+    campaign = begin(other, tmp_path)
+    campaign.run()
+    standing = Campaign(campaign.folder).standing()
+    assert standing.duplicates == COUNT
+    assert standing.strangers == len(standing.chunks)
+    assert repr(campaign).endswith(
+        f" · {COUNT} duplicate lines · {standing.strangers} lines of nobody>"
+    )
+
+
 @pytest.mark.parametrize(
     ("first", "then", "expected"),
     [

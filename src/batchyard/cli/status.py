@@ -60,6 +60,8 @@ def _show_campaign(folder: Path, *, as_json: bool) -> None:
     if standing.counts is not None:
         told = [f"{count:,} {name}" for name, count in standing.counts.items() if count]
         click.echo(", ".join(told))
+        if odd := standings.oddities_of(standing):
+            click.echo(", ".join(odd))
 
 
 def _show_batch(found: dict[str, Any]) -> None:

@@ -140,6 +140,8 @@ class Campaign:
             cancelled=(self.folder / "cancelled").exists(),
             chunks=tuple(diary.chunks),
             counts=diary.counts,
+            duplicates=diary.duplicates,
+            strangers=diary.strangers,
         )
 
     def bill(self, price_of: PriceOf | None = None) -> Bill:

@@ -81,6 +81,8 @@ class Step(Struct, frozen=True, omit_defaults=True, kw_only=True):
     error_file_id: str | None = None
     errors: tuple[Trouble, ...] = ()
     counts: dict[str, int] | None = None
+    duplicates: int = 0
+    strangers: int = 0
     alone: bool = False
 
 
@@ -98,6 +100,7 @@ class Diary:
         self.chunks: list[Chunk] = []
         self.rounds = 0
         self.counts: dict[str, int] | None = None
+        self.duplicates = self.strangers = 0
         self._file: IO[bytes] | None = None
         self._lock: IO[bytes] | None = None
         path = folder / "diary.jsonl"
@@ -152,6 +155,7 @@ class Diary:
             self.chunks.extend(step.planned)
         elif step.did == "merged":
             self.counts = step.counts
+            self.duplicates, self.strangers = step.duplicates, step.strangers
         else:
             _apply(self.chunks[step.chunk], step)
 

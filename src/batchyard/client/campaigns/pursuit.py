@@ -240,7 +240,13 @@ class Pursuit:
         self._reach("campaign.before_merge")
         counts = self._ledger.write(self._folder / "results.jsonl")
         self._reach("campaign.after_merge")
-        self._diary.write(Step(did="merged", counts=counts))
+        step = Step(
+            did="merged",
+            counts=counts,
+            duplicates=self._ledger.duplicates,
+            strangers=self._ledger.strangers,
+        )
+        self._diary.write(step)
         if self._on_result is not None:
             self._tell(self._ledger.results())
         return counts

@@ -8,14 +8,18 @@ from msgspec import Struct
 
 from batchyard.client.campaigns.intents import Chunk
 
-__all__ = ["Standing", "html_of", "stage_of", "told_of"]
+__all__ = ["Standing", "html_of", "oddities_of", "stage_of", "told_of"]
 
 # More batches than this are not shown one by one.
 _ROWS_MAX = 50
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """How a campaign stands, by its folder alone; `counts` are there once it is complete."""
+    """How a campaign stands, by its folder alone; `counts` are there once it is complete.
+
+    So are `duplicates`, lines of results beyond one for a request in a batch, and `strangers`,
+    those that name no request of their batch.
+    """
 
     id: str
     folder: str
@@ -25,6 +29,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     cancelled: bool
     chunks: tuple[Chunk, ...]
     counts: Mapping[str, int] | None
+    duplicates: int = 0
+    strangers: int = 0
 
 
 def stage_of(chunk: Chunk) -> str:
@@ -39,7 +45,14 @@ def told_of(standing: Standing) -> str:
         counts = Counter(f"batches {stage_of(one)}" for one in standing.chunks)
     told = [standing.folder, f"{standing.requests:,} requests"]
     told += [f"{count:,} {name}" for name, count in counts.items() if count]
+    told += oddities_of(standing)
     return " · ".join(told) + (" · cancelled" if standing.cancelled else "")
+
+
+def oddities_of(standing: Standing) -> list[str]:
+    """What a provider has written that no request needed."""
+    odd = {"duplicate lines": standing.duplicates, "lines of nobody": standing.strangers}
+    return [f"{count:,} {name}" for name, count in odd.items() if count]
 
 
 def html_of(standing: Standing) -> str:

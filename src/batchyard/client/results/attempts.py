@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -17,6 +17,7 @@ from batchyard.places.bins import Bins
 
 __all__ = ["Attempt", "Attempts", "History", "decoded", "encoded", "rendered"]
 
+T = TypeVar("T")
 # So many requests are in memory at a time.
 _TOGETHER = 1 << 14
 _OPEN_MAX = 64
@@ -130,7 +131,7 @@ class Attempts:
     def _histories(self, number: int) -> Iterator[History]:
         newest: dict[int, Attempt] = {}
         earlier: dict[int, list[Attempt]] = {}
-        for one in decoded(self._bins.read(number)):
+        for one in decoded(self._bins.read(number), _decoder):
             before = newest.get(one.number)
             if before is None:
                 newest[one.number] = one
@@ -173,14 +174,14 @@ def encoded(values: Sequence[Any]) -> bytes:
         return b"".join(lines)
 
 
-def decoded(lines: bytes) -> list[Attempt]:
-    """The attempts in lines that were encoded."""
+def decoded(lines: bytes, decoder: msgspec.json.Decoder[T]) -> list[T]:
+    """What stands in lines that were encoded."""
     try:
-        return _decoder.decode_lines(lines)
+        return decoder.decode_lines(lines)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        return [msgspec.convert(json.loads(one), Attempt) for one in lines.splitlines()]
+        return [msgspec.convert(json.loads(one), decoder.type) for one in lines.splitlines()]
 
 
 class _Opened:

@@ -51,9 +51,9 @@ def unite(
     """Write one line for each request, in the order of `asked`, or in which files name them.
 
     Of several files, which come in their order, a success stands whatever comes after it, else
-    the last counts; of two lines in one file the first counts, or the first success. What does not
-    fit in memory is in the folder `beside` meanwhile. Raises InputIdsError for requests that
-    cannot be told apart.
+    the last counts; of two lines in one file the first counts, or the first success. A line that
+    comes again byte for byte, in whatever file, is told once. What does not fit in memory is in
+    the folder `beside` meanwhile. Raises InputIdsError for requests that cannot be told apart.
     """
     size = sum(one.stat().st_size for one in (*paths, *((asked,) if asked else ())))
     union = _Union(min(_PARTS_MAX, size // _PART_BYTES + 1), beside)
@@ -78,6 +78,13 @@ def unite(
     )
 
 
+class _Heard(Struct, frozen=True, array_like=True, gc=False):
+    """An attempt, and a mark of its line by which it is known when it comes again."""
+
+    mark: int
+    one: Attempt
+
+
 class _Union:
     """Attempts, put aside by what they name, then settled part by part, then told in order."""
 
@@ -97,7 +104,8 @@ class _Union:
         """Take in the requests: as long as no file has one, it is missing."""
         self._is_asked = True
         for number, (_, line) in enumerate(lines_of(chunks_of(path))):
-            self._put(Attempt(number, id_of(line), _NOWHERE, "missing", "no", "missing", _NO_FILE))
+            one = Attempt(number, id_of(line), _NOWHERE, "missing", "no", "missing", _NO_FILE)
+            self._put(one, 0)
 
     def add(self, path: Path, *, accept_cut_off: bool) -> None:
         """Take in a file of results."""
@@ -120,7 +128,7 @@ class _Union:
                 length=len(line),
                 tried=() if _is_plain(told.attempts) else tuple(told.attempts),
             )
-            self._put(one)
+            self._put(one, hash(line.strip()))
             self._lines += 1
 
     def settle(self) -> None:
@@ -128,13 +136,18 @@ class _Union:
         for part in self._named.numbers:
             numbers: dict[str, int] = {}
             heard: dict[tuple[str, int], Attempt] = {}
-            for one in decoded(self._named.read(part)):
+            marks: set[tuple[str, int]] = set()
+            for each in decoded(self._named.read(part), _decoder):
+                one = each.one
                 if one.source == _NOWHERE or not self._is_asked:
                     numbers.setdefault(one.custom_id, one.number)
-                if one.custom_id in numbers:
-                    self._hear(one, heard)
-                else:
+                if one.custom_id not in numbers:
                     self.strangers += 1
+                elif (one.custom_id, each.mark) in marks:
+                    self.duplicates += 1
+                else:
+                    marks.add((one.custom_id, each.mark))
+                    self._hear(one, heard)
             self._attempts.add(replace(one, number=numbers[id]) for (id, _), one in heard.items())
 
     def results(self) -> Iterator[Result]:
@@ -142,8 +155,8 @@ class _Union:
         for line, history in enumerate(self._attempts.all(), 1):
             yield self._attempts.result(history, line)
 
-    def _put(self, one: Attempt) -> None:
-        self._named.put(hash(one.custom_id) % self._parts, encoded((one,)))
+    def _put(self, one: Attempt, mark: int) -> None:
+        self._named.put(hash(one.custom_id) % self._parts, encoded((_Heard(mark, one),)))
 
     def _hear(self, one: Attempt, heard: dict[tuple[str, int], Attempt]) -> None:
         heard.pop((one.custom_id, _NOWHERE), None)
@@ -181,3 +194,6 @@ def _hold_apart(path: Path, beside: Path | None) -> None:
 
 def _refuse(text: str) -> NoReturn:
     raise InputIdsError(f"{text}; see `batchyard check`.")
+
+
+_decoder = msgspec.json.Decoder(_Heard)
