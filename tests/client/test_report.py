@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 
 from batchyard.client.campaigns.campaign import Campaign
+from batchyard.client.campaigns.cutting import Sizes
 from batchyard.client.campaigns.settings import Settings
 from batchyard.client.report.writing import facts_of
 from tests.cli.calling import call
@@ -214,6 +215,30 @@ def test_latency_is_what_servers_say(tmp_path: Path) -> None:
     assert "half are at most 5.1 s, 90 % at most 9.1 s" in reported(path).text
     plain = written(tmp_path / "plain.jsonl", answer("a", "ok"))
     assert "do not tell how long" in reported(plain).text
+
+
+def test_batches_tell_the_time_where_answers_do_not(strict: Strict, tmp_path: Path) -> None:
+    """Vectors have no time of their own; the plots say that they are of batches."""
+    lines = [
+        {"custom_id": f"e{n}", "url": "/v1/embeddings", "body": {"model": "m1", "input": f"{n}"}}
+        for n in range(5)
+    ]
+    pages = []
+    for most in (2, 5):
+        sizes = Sizes(requests=most, bytes=10**6, embedding_inputs=100)
+        settings = Settings(base_url=strict.server.url, sizes=sizes, poll_seconds=0.05)
+        campaign = Campaign.prepare(tmp_path / f"c{most}", lines, settings, "key")
+        campaign.run()
+        chunks = campaign.standing().chunks
+        assert all(0 < one.created_at <= one.ended_at for one in chunks)
+        pages.append(reported(campaign.folder))
+    several, one = pages
+    assert "Requests a second of each batch, while it was at the server" in several.text
+    assert "Time from a batch's submission to its end" in several.text
+    assert "3 batches, in the order of their submission" in several.text
+    assert "do not tell how long each of them took" in several.text
+    assert "5 requests in" in one.text
+    assert "one batch, 000000" in one.text
 
 
 def test_words_that_make_no_sense_are_refused(tmp_path: Path) -> None:

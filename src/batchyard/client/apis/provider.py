@@ -90,7 +90,8 @@ class ProviderError(Exception):
 class BatchState(Struct, frozen=True, kw_only=True):
     """A batch as any Batch API shows it, in OpenAI's spelling; files that are not there are None.
 
-    `total`, `completed` and `failed` are what it counts itself.
+    `total`, `completed` and `failed` are what it counts itself; `created_at` and `ended_at` are
+    0 where it does not tell.
     """
 
     id: str
@@ -99,6 +100,7 @@ class BatchState(Struct, frozen=True, kw_only=True):
     output_file_id: str | None = None
     error_file_id: str | None = None
     created_at: int = 0
+    ended_at: int = 0
     total: int = 0
     completed: int = 0
     failed: int = 0
@@ -337,6 +339,7 @@ def _batch_of(found: dict[str, Any]) -> BatchState:
         output_file_id=found.get("output_file_id") or None,
         error_file_id=found.get("error_file_id") or None,
         created_at=_count(found.get("created_at")),
+        ended_at=max(_count(found.get(f"{end}_at")) for end in ENDED),
         total=_count(counts.get("total")),
         completed=_count(counts.get("completed")),
         failed=_count(counts.get("failed")),

@@ -32,7 +32,8 @@ class Chunk(Struct):
     `status` is that of its batch, or `refused` where create was, or `dropped` where a cancelled
     campaign did not create it, or `split` where smaller chunks came in its place, or `lost` where
     the server has it no longer. `collected`: its result files are here. `alone`: how often the
-    server's queue was full for it while nothing else of ours was in it.
+    server's queue was full for it while nothing else of ours was in it. `created_at`, `ended_at`:
+    when its batch was made and ended, by the server's clock; 0 where it does not tell.
     """
 
     number: int
@@ -50,6 +51,8 @@ class Chunk(Struct):
     errors: tuple[Trouble, ...] = ()
     collected: bool = False
     alone: int = 0
+    created_at: int = 0
+    ended_at: int = 0
 
     @property
     def name(self) -> str:
@@ -84,6 +87,8 @@ class Step(Struct, frozen=True, omit_defaults=True, kw_only=True):
     duplicates: int = 0
     strangers: int = 0
     alone: bool = False
+    created_at: int = 0
+    ended_at: int = 0
 
 
 _decoder = msgspec.json.Decoder(Step)
@@ -177,6 +182,7 @@ def _apply(chunk: Chunk, step: Step) -> None:
         case "ended":
             chunk.open, chunk.status, chunk.errors = False, step.status, step.errors
             chunk.output_file_id, chunk.error_file_id = step.output_file_id, step.error_file_id
+            chunk.created_at, chunk.ended_at = step.created_at, step.ended_at
         case "collected":
             chunk.collected = True
         case _:

@@ -169,6 +169,8 @@ class Pursuit:
                 output_file_id=state.output_file_id,
                 error_file_id=state.error_file_id,
                 errors=state.errors,
+                created_at=state.created_at,
+                ended_at=state.ended_at,
             )
             self._diary.write(step)
         self._reach("campaign.after_end")

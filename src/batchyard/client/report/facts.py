@@ -28,7 +28,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """One batch of the plan."""
+    """One batch of the plan; when it was made and ended, 0 where the server does not tell."""
 
     name: str
     round: int
@@ -37,6 +37,8 @@ class Planned(Struct, frozen=True, kw_only=True):
     tokens: int
     status: str
     batch_id: str | None
+    created_at: int
+    ended_at: int
     trouble: str
 
 

@@ -1,4 +1,4 @@
-"""Labels, agreement with gold labels, tokens and dollars, and time."""
+"""Labels, agreement with gold labels, scores, tokens and dollars."""
 
 from collections.abc import Callable
 
@@ -6,17 +6,16 @@ from batchyard.client.report.agreement import Agreement
 from batchyard.client.report.answers import WHOLE
 from batchyard.client.report.charts import columns, meter
 from batchyard.client.report.elements import Html, Piece, join, tag
-from batchyard.client.report.facts import Facts, Field, Flow
+from batchyard.client.report.facts import Facts, Field
 from batchyard.client.report.tables import figure, scrolled, section, table
 from batchyard.client.report.tallies import Spread
-from batchyard.client.report.wording import count, day_and_time, few, lasting, part, span, usd
+from batchyard.client.report.wording import count, few, part, span, usd
 
-__all__ = ["agreement", "labels", "name_of", "scores", "spending", "times"]
+__all__ = ["agreement", "labels", "name_of", "scores", "spending", "spread_figure"]
 
 _FIELDS_SHOWN = 12
 _ROWS_SHOWN = 40
 _MATRIX_MAX = 20
-_STRETCHES = {1: "second", 60: "minute", 3_600: "hour", 86_400: "day", 604_800: "week"}
 
 
 def labels(facts: Facts) -> Html | None:
@@ -127,25 +126,9 @@ def spending(facts: Facts) -> Html | None:
             last=("All", *map(count, sums), paid),
         ),
         _beside_estimate(facts, sums[1], sums[3]),
-        _spread_figure(
+        spread_figure(
             "lengths", "Output tokens of an answer", facts.lengths, few, "tokens", "answers"
         ),
-    )
-
-
-def times(facts: Facts) -> Html | None:
-    """The section on latency and throughput."""
-    flow = facts.flow
-    if flow is None and facts.latency is None:
-        return None
-    return section(
-        "time",
-        "Throughput and latency",
-        None if flow is None else _flow(flow),
-        _spread_figure(
-            "latency", "Time to an answer", facts.latency, lasting, "", "answers that tell it"
-        )
-        or tag("p", "These answers do not tell how long each of them took.", class_="soft"),
     )
 
 
@@ -159,7 +142,7 @@ def _field(field: Field, index: int) -> Html | None:
     name = "The whole answer" if field.name == WHOLE else field.name.removesuffix("[]")
     unit = "times" if lists else "answers"
     if field.spread is not None:
-        return _spread_figure(f"field-{index}", name, field.spread, few, "", unit)
+        return spread_figure(f"field-{index}", name, field.spread, few, "", unit)
     most = max(field.counts.values(), default=0) or 1
     listed = list(field.counts.items())[:_ROWS_SHOWN]
     rows: list[tuple[Piece, ...]] = [
@@ -289,24 +272,7 @@ def _realtime(facts: Facts) -> str:
     return "–" if facts.cost is None else usd(facts.cost.realtime_usd)
 
 
-def _flow(flow: Flow) -> Html:
-    answers, lasted = sum(flow.counts), len(flow.counts) * flow.step
-    ends = flow.begins + lasted
-    each = _STRETCHES.get(flow.step) or lasting(flow.step)
-    most = max(flow.counts)
-    told = (
-        f"{count(answers)} answers from {day_and_time(flow.begins)} to {day_and_time(ends)}; "
-        f"{few(answers / lasted)} a second, at most {few(most / flow.step)} a second"
-    )
-    if len(flow.counts) == 1:
-        return tag("p", f"All {count(answers)} answers were made within {lasting(flow.step)}.")
-    plot = columns("flow", "Answers over time", told, flow.counts)
-    caption = f"Answers per {each}, up to {count(most)}. {told}."
-    shown = figure(caption, plot, day_and_time(flow.begins), day_and_time(ends))
-    return tag("div", tag("h3", "Answers over time"), shown, class_="field")
-
-
-def _spread_figure(
+def spread_figure(
     id: str, title: str, spread: Spread | None, say: Callable[[float], str], unit: str, of: str
 ) -> Html | None:
     """How numbers lie, as columns and in words; `say` puts one of them in words."""

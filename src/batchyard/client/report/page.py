@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batchyard import __version__
-from batchyard.client.report import measures, sections
+from batchyard.client.report import measures, paces, sections
 from batchyard.client.report.elements import Html, join, tag
 from batchyard.client.report.facts import Facts
 from batchyard.client.report.wording import count, day_and_time, few, part, span, usd
@@ -24,7 +24,7 @@ def render(facts: Facts) -> bytes:
         "Agreement": ("agreement", measures.agreement(facts)),
         "Scores": ("scores", measures.scores(facts)),
         "Cost": ("cost", measures.spending(facts)),
-        "Time": ("time", measures.times(facts)),
+        "Time": ("time", paces.times(facts)),
         "Errors": ("errors", sections.faults(facts)),
         "Examples": ("examples", sections.examples_of_answers(facts)),
         "Asked": ("asked", sections.asked(facts)),

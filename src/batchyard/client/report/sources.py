@@ -161,6 +161,8 @@ def plan_of(folder: Path) -> Plan:
             tokens=one.tokens,
             status=one.status,
             batch_id=one.batch_id[:200] if one.batch_id else None,
+            created_at=one.created_at,
+            ended_at=one.ended_at,
             trouble=f"{one.errors[0].code}: {one.errors[0].message}"[:300] if one.errors else "",
         )
         for one in diary.chunks[:_PLANNED_MAX]
