@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import crowd, peers, runs, served, toolkit, uploads
+from bench import crowd, helping, peers, runs, served, toolkit, uploads
 from bench.report import Section, load, renew, write
 from bench.setting import Setting
 from bench.upstream import compile_floor
@@ -25,6 +25,7 @@ _SCENARIOS: dict[str, Callable[[Setting], Iterator[Section]]] = {
     "one-line": served.one_line,
     "restart": served.restart,
     "crowd": crowd.crowd,
+    "help": helping.helping,
     "builder": toolkit.builder,
     "checker": toolkit.checker,
     "merger": toolkit.merger,

@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ CORES = sorted(os.sched_getaffinity(0))
 # The upstream, and whoever watches, has one core to itself; what is measured has the other.
 UPSTREAM_CORE, YARD_CORE = CORES[0], CORES[-1]
 
+_APART = Path(__file__).with_name("apart.py")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -46,33 +46,31 @@ class Cost:
 
 
 def run(command: Sequence[str], *, core: int | None = None, cwd: Path | None = None) -> Cost:
-    """Run a command to its end, on one core if given; raises when it fails.
-
-    Linux counts the memory of the process that started it too, up to that moment: the bench
-    itself has to stay small, and never holds a whole file.
-    """
-    began = time.perf_counter()
+    """Run a command to its end, on one core if given; raises when it fails."""
+    told, tell = os.pipe()
+    small = [sys.executable, "-IS", str(_APART), str(tell), "" if core is None else str(core)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, text=True
+        [*small, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        text=True,
+        pass_fds=(tell,),
     )
-    if core is not None:
-        pin(process.pid, core)
+    os.close(tell)
     assert process.stdout is not None
     assert process.stderr is not None
     # Errors are few and short here: they wait in the pipe until the output has ended.
-    output = process.stdout.read()
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
-    process.stderr.close()
-    if process.returncode:
+    with process, os.fdopen(told) as cost:
+        output = process.stdout.read()
+        errors = process.stderr.read()
+        seconds, cpu, held, code = cost.read().split() or ("0", "0", "0", "1")
+    if code != "0":
         raise RuntimeError(f"{' '.join(command)} failed: {errors[-2000:]}")
     return Cost(
-        seconds=seconds,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        resident_bytes=usage.ru_maxrss * 1024,
+        seconds=float(seconds),
+        cpu_seconds=float(cpu),
+        resident_bytes=int(held),
         output=output + errors,
     )
 
