@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.cli.targeting import TARGET_NAMES
-from batchyard.client.apis.targets import TARGETS
 from tests.cli.calling import call
 from tests.client.lines import line
 
@@ -116,8 +114,3 @@ def test_a_closed_pipe_is_no_traceback(bad: Path) -> None:
     done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert done.stdout.count("\n") == 1
-
-
-def test_the_option_names_all_targets() -> None:
-    """What `--for` lists is written out, to come at once; it is all that there is."""
-    assert tuple(TARGETS) == TARGET_NAMES
