@@ -16,7 +16,8 @@ def main(folder: Path) -> None:
     """Begin the campaign in a folder, or go on with it, to its end; with its memory in `status`."""
     settings = msgspec.json.decode((folder / "settings.json").read_bytes(), type=Settings)
     source, reach = folder / "in.jsonl", reach_from(os.environ)
-    Campaign.prepare(folder / "c", source, settings, "key", reach=reach).run()
+    place = os.environ.get("CAMPAIGN_AT", folder / "c")
+    Campaign.prepare(place, source, settings, "key", reach=reach).run()
     with suppress(OSError):
         # What it took, as far as this system tells.
         (folder / "status").write_bytes(Path("/proc/self/status").read_bytes())

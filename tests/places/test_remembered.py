@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from batchyard.places.remembered import ForgottenError, Remembered, cache_folder
+from batchyard.places.machine import cache_folder
+from batchyard.places.remembered import ForgottenError, Remembered
 
 DAY = 86_400.0
 

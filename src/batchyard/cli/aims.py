@@ -15,6 +15,7 @@ from batchyard.cli.lazily import lazily
 with lazily():
     from batchyard.client.apis import profiles as api_profiles
     from batchyard.client.apis import recent
+    from batchyard.client.campaigns import sharing
 
 if TYPE_CHECKING:
     from batchyard.client.apis.profiles import Destination, Profiles
@@ -88,7 +89,9 @@ def state_here() -> Path:
 
 def note_last(*, folder: Path | None = None, batch_id: str | None = None, url: str = "") -> None:
     """Note what was submitted, for `@last`."""
-    where = str(folder.resolve()) if folder is not None else None
+    where = None
+    if folder is not None:
+        where = sharing.url_of(folder) or str(folder.resolve())
     recent.remember(
         state_here(), recent.Recent(folder=where, batch_id=batch_id, base_url=url or None)
     )

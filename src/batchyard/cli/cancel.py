@@ -51,6 +51,6 @@ def cancel(*, what: str, to: str | None, check: Any, as_json: bool) -> None:
         return
     counts = go_on(campaign, "turn")
     if counts is None:
-        click.echo(f"Cancelling. To see the end: batchyard watch {folder}", err=True)
+        click.echo(f"Cancelling. To see the end: batchyard watch {campaign.place}", err=True)
         sys.exit(_NOT_YET)
     tell_counts(campaign, counts, as_json=as_json)

@@ -18,7 +18,7 @@ from batchyard.cli.submit import open_campaign
 
 with lazily():
     from batchyard.client.campaigns import cleaning
-    from batchyard.places import remembered
+    from batchyard.places import machine, remembered
 
 if TYPE_CHECKING:
     from batchyard.client.apis.remote import Remote
@@ -46,10 +46,10 @@ def clean(*, what: str | None, cache: bool, dry_run: bool, yes: bool, as_json: b
     if what is None:
         _forget(dry_run=dry_run, yes=yes, as_json=as_json)
         return
-    folder = campaign_meant(what) or Path(what)
+    folder = campaign_meant(what, whole=True) or Path(what)
     campaign = open_campaign(folder)
     try:
-        files = cleaning.leftovers(campaign.standing())
+        files = cleaning.leftovers(campaign.standing(), campaign.folder)
     except cleaning.NotCollectedError as error:
         raise click.ClickException(str(error)) from error
     settings = campaign.manifest.settings
@@ -69,12 +69,13 @@ def clean(*, what: str | None, cache: bool, dry_run: bool, yes: bool, as_json: b
 
     talk(aim_for(settings.base_url, settings.target), delete)
     click.echo(
-        f"deleted: {counts['deleted']:,}, gone before: {counts['gone']:,}; {folder} stays", err=True
+        f"deleted: {counts['deleted']:,}, gone before: {counts['gone']:,}; {campaign.place} stays",
+        err=True,
     )
 
 
 def _forget(*, dry_run: bool, yes: bool, as_json: bool) -> None:
-    kept = remembered.Remembered(remembered.cache_folder(os.environ), time.time)
+    kept = remembered.Remembered(machine.cache_folder(os.environ), time.time)
     count, size = _size_of(kept)
     held = f"{count:,} answers, {size:,} bytes"
     if not dry_run and not yes:

@@ -56,7 +56,7 @@ def errors(*, what: str, to: str | None, by: str, sample: int, as_json: bool) ->
     BATCH is an id, the beginning of one, or @last.
     """
     faults = answers.Faults(by, sample)
-    folder = campaign_meant(what)
+    folder = campaign_meant(what, whole=True)
     if folder is not None:
         _add(faults, answers.campaign_lines(folder))
         if not (folder / "results.jsonl").exists():

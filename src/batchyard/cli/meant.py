@@ -13,7 +13,7 @@ def folder_meant(word: str) -> Path | None:
     """The folder of the campaign that is meant; None where the word names a file."""
     if Path(word).is_file():
         return None
-    folder = campaign_meant(word)
+    folder = campaign_meant(word, whole=True)
     if folder is None or not folder.is_dir():
         raise click.ClickException(f"There is no file and no campaign {word}.")
     return folder
@@ -26,5 +26,5 @@ def results_meant(word: str) -> Path:
         return Path(word)
     path = folder / "results.jsonl"
     if not path.exists():
-        raise click.ClickException(f"{folder} has no results yet; see `batchyard status {folder}`.")
+        raise click.ClickException(f"{word} has no results yet; see `batchyard status {word}`.")
     return path

@@ -16,8 +16,9 @@ from batchyard.cli.options import clean
 with lazily():
     import asyncio
 
-    from batchyard.client.apis import finding, provider
+    from batchyard.client.apis import finding, provider, recent
     from batchyard.client.apis import remote as remotes
+    from batchyard.client.campaigns import sharing
 
 if TYPE_CHECKING:
     from batchyard.client.apis.profiles import Destination
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from batchyard.client.campaigns.campaign import Campaign
 
-__all__ = ["DIR", "batch_at", "campaign_meant", "fail", "key_of", "talk"]
+__all__ = ["DIR", "FOLDER", "batch_at", "campaign_meant", "fail", "key_of", "talk"]
 
 _NO_ACCESS, _INTERRUPTED = 4, 130
 T = TypeVar("T")
@@ -80,8 +81,16 @@ def talk(
         sys.exit(_INTERRUPTED)
 
 
-def campaign_meant(word: str) -> Path | None:
-    """The folder of the campaign that a word means; None where it means a batch or a file."""
+def campaign_meant(word: str, *, whole: bool = False) -> Path | None:
+    """The folder of the campaign that a word means; None where it means a batch or a file.
+
+    Of one at a URL, its working folder; with `whole`, with all of its files in it.
+    """
+    last = recent.recall(state_here()) if word == "@last" else None
+    url = last.folder if last is not None else word
+    if sharing.is_url(url):
+        assert url is not None
+        return _at(url, whole=whole)
     path = Path(word)
     if path.is_dir():
         return _held(path)
@@ -94,9 +103,19 @@ def campaign_meant(word: str) -> Path | None:
     return found and _held(found)
 
 
+def _at(url: str, *, whole: bool) -> Path:
+    try:
+        folder = _held(sharing.folder_at(url))
+        return sharing.brought(folder) if whole else folder
+    except sharing.StoreError as error:
+        raise click.ClickException(str(error)) from error
+
+
 def _held(folder: Path) -> Path:
     if not (folder / "campaign.json").exists():
-        raise click.ClickException(f"{folder} holds no campaign; `batchyard submit` begins one.")
+        raise click.ClickException(
+            f"{sharing.place_of(folder)} holds no campaign; `batchyard submit` begins one."
+        )
     return folder
 
 
@@ -107,6 +126,14 @@ def _folder(_ctx: click.Context, _param: click.Parameter, word: str) -> Path:
     return folder
 
 
+class _Folder(click.Path):
+    """A folder of this machine, or the URL of one."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if sharing.is_url(value) else super().convert(value, param, ctx)
+
+
+FOLDER = _Folder(file_okay=False, path_type=Path)
 DIR = click.argument(
     "folder", metavar="DIR", callback=_folder, shell_complete=later("batches_or_campaigns")
 )

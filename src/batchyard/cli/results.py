@@ -76,7 +76,7 @@ def results(
     with --json beside its custom_id. With --join, --schema, or where OUT is CSV, Parquet, DuckDB
     or SQLite, there is a row for each, with columns of the answer, outcome, error, tokens, cost.
     """
-    folder = campaign_meant(what)
+    folder = campaign_meant(what, whole=True)
     if table or key or schema or (output is not None and output.suffix.lower() in TABLES):
         if field or requests:
             raise click.UsageError("--field and --requests are for lines, not for rows.")

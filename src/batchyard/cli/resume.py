@@ -21,10 +21,25 @@ _NOT_YET = 7
 @TIMEOUT
 @STRICT
 @CHECK
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Of a campaign at a URL: also where another machine was heard of lately.",
+)
 @AS_JSON
-def resume(folder: Path, *, timeout: float | None, strict: bool, check: Any, as_json: bool) -> None:
+def resume(
+    folder: Path,
+    *,
+    timeout: float | None,
+    strict: bool,
+    check: Any,
+    take_over: bool,
+    as_json: bool,
+) -> None:
     """Go on with a campaign that was stopped or killed; the same as watch."""
     campaign = open_campaign(folder, check)
+    if take_over and (before := campaign.take_over()):
+        click.echo(f"Taken over from {before}.", err=True)
     counts = go_on(campaign, "end", timeout)
     if counts is None:
         click.echo("Not all batches have ended.", err=True)

@@ -20,7 +20,7 @@ with lazily():
     import msgspec
 
     from batchyard.client.apis import finding, provider
-    from batchyard.client.campaigns import again, asking
+    from batchyard.client.campaigns import again, asking, sharing
     from batchyard.client.campaigns import campaign as campaigns
     from batchyard.client.examining import reading
     from batchyard.client.results import answers
@@ -55,7 +55,7 @@ def retry(
     BATCH is an id, the beginning of one, or @last. Unless --max-tokens gives them more room, the
     requests are sent byte for byte as before.
     """
-    folder = campaign_meant(what)
+    folder = campaign_meant(what, whole=True)
     if folder is not None:
         _retry_campaign(folder, frozenset(codes), max_tokens, as_json=as_json)
         return
@@ -102,7 +102,7 @@ def _retry_campaign(
 ) -> None:
     old = open_campaign(folder)
     if old.counts is None:
-        click.echo(f"{folder} has not ended. To go on: batchyard watch {folder}", err=True)
+        click.echo(f"{old.place} has not ended. To go on: batchyard watch {old.place}", err=True)
         sys.exit(_NOT_YET)
     wanted = []
     requests = reading.placed_lines(folder / "input.jsonl")
@@ -111,7 +111,7 @@ def _retry_campaign(
         if ending is None or not (ending.succeeded or (codes and ending.code not in codes)):
             wanted.append(asking.with_cap(request, max_tokens) if max_tokens else request)
     if not wanted:
-        raise click.ClickException(f"There is nothing to ask again in {folder}.")
+        raise click.ClickException(f"There is nothing to ask again in {old.place}.")
     settings = old.manifest.settings
     metadata = {**settings.metadata, again.RETRY_OF: old.manifest.id}
     settings = msgspec.structs.replace(
@@ -125,18 +125,23 @@ def _retry_campaign(
         tell_counts(campaign, counts, as_json=as_json)
         return
     if as_json:
-        tell_json({"id": campaign.manifest.id, "folder": str(campaign.folder)})
+        tell_json({"id": campaign.manifest.id, "folder": campaign.place})
     else:
-        click.echo(campaign.folder)
+        click.echo(campaign.place)
     click.echo(
-        f"{len(wanted):,} requests are asked again. To go on: batchyard watch {campaign.folder}",
+        f"{len(wanted):,} requests are asked again. To go on: batchyard watch {campaign.place}",
         err=True,
     )
 
 
-def _beside(folder: Path) -> Path:
+def _beside(folder: Path) -> Path | str:
     """The first folder of this name that is free."""
-    number = 1
+    number, url = 1, sharing.url_of(folder)
+    while url is not None:
+        beside = f"{url.removesuffix('.campaign')}.retry{number}.campaign"
+        if not (sharing.folder_at(beside) / "campaign.json").exists():
+            return beside
+        number += 1
     while True:
         stem = folder.name.removesuffix(".campaign")
         path = folder.with_name(f"{stem}.retry{number}.campaign")

@@ -14,6 +14,7 @@ import click
 from batchyard.cli.aims import TO
 from batchyard.cli.lazily import lazily
 from batchyard.cli.options import STRICT, json_option
+from batchyard.cli.remote import FOLDER
 
 with lazily():
     import json
@@ -66,9 +67,9 @@ _OPTIONS = (
     click.option("--no-cache", is_flag=True, help="Ask what earlier campaigns have asked, too."),
     click.option(
         "--folder",
-        metavar="DIR",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="The campaign's folder.",
+        metavar="DIR|URL",
+        type=FOLDER,
+        help="The campaign's folder, or a URL: s3://...",
     ),
     click.option("--rounds", type=click.IntRange(min=1), metavar="N", help="Most tries; 3."),
     click.option(
@@ -101,7 +102,7 @@ class Road:
     max_usd: float | None
     no_dedupe: bool
     no_cache: bool
-    folder: Path | None
+    folder: Path | str | None
     rounds: int | None
     poll: float | None
     strict: bool

@@ -239,7 +239,7 @@ def _flat(one: Result) -> dict[str, Any]:
 def _tell(campaign: Campaign, counts: Mapping[str, int], output: Path | None, road: Road) -> None:
     """How it all ended, and where the answers are."""
     place = output or campaign.results_path
-    facts: dict[str, Any] = {"folder": str(campaign.folder), "results": str(place)}
+    facts: dict[str, Any] = {"folder": campaign.place, "results": str(place)}
     facts["counts"] = dict(counts)
     said = [", ".join(f"{count:,} {name}" for name, count in counts.items() if count)]
     if isinstance(campaign, RowCampaign):

@@ -13,7 +13,7 @@ import click
 from batchyard.cli.aims import TO, aim, note_last
 from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, clean, tell_json
-from batchyard.cli.remote import key_of
+from batchyard.cli.remote import FOLDER, key_of
 
 with lazily():
     import asyncio
@@ -24,7 +24,7 @@ with lazily():
 
     from batchyard.client.apis import pricing, provider
     from batchyard.client.campaigns import campaign as campaigns
-    from batchyard.client.campaigns import checked, cutting, here, intents, merging
+    from batchyard.client.campaigns import checked, cutting, here, intents, merging, sharing
     from batchyard.client.campaigns import submit as campaign_submit
     from batchyard.client.examining import estimating, reading
     from batchyard.client.results import answers
@@ -48,9 +48,9 @@ _INVALID, _NO_ACCESS, _ENDED_BADLY, _INCOMPLETE, _OVER_BUDGET, _INTERRUPTED = 3,
 @click.option(
     "-d",
     "--folder",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The campaign's folder; IN.campaign beside the file unless given.",
+    metavar="DIR|URL",
+    type=FOLDER,
+    help="The campaign's folder, or a URL: s3://...; IN.campaign beside the file unless given.",
 )
 @click.option("--window", default="24h", show_default=True, help="The completion window.")
 @click.option(
@@ -87,7 +87,7 @@ def submit(
     *,
     source: Path,
     to: str | None,
-    folder: Path | None,
+    folder: Path | str | None,
     window: str,
     max_enqueued_tokens: int | None,
     max_requests: int | None,
@@ -102,7 +102,6 @@ def submit(
 
     The same command again goes on with the same campaign; nothing is submitted twice.
     """
-    folder = folder or campaign_submit.folder_of(source)
     destination = aim(to)
     settings = campaign_submit.settings_at(
         destination,
@@ -119,18 +118,24 @@ def submit(
     _hold(source, settings.base_url, max_usd)
     try:
         campaign = campaigns.Campaign.prepare(
-            folder, source, settings, chance=_chance(), reach=faults.reach_from(os.environ)
+            folder or campaign_submit.folder_of(source),
+            source,
+            settings,
+            chance=_chance(),
+            reach=faults.reach_from(os.environ),
         )
     except campaigns.OtherInputError as error:
         raise click.ClickException(
             f"{error} is the folder of another input. Choose another --folder."
         ) from error
+    except sharing.StoreError as error:
+        raise click.ClickException(str(error)) from error
     except cutting.InputError as error:
         click.echo(f"{source}: {error}", err=True)
         sys.exit(_INVALID)
     # An older campaign goes on where it was begun, with the key for there.
     campaign.key = key_of(campaign)
-    note_last(folder=folder)
+    note_last(folder=campaign.folder)
     counts = go_on(campaign, "submitted")
     if counts is not None:
         tell_counts(campaign, counts, as_json=as_json)
@@ -204,16 +209,23 @@ def go_on(
         return None
     except provider.ProviderError as error:
         click.echo(f"Error: {error}", err=True)
-        click.echo(f"Nothing is lost. To go on: batchyard resume {campaign.folder}", err=True)
+        click.echo(f"Nothing is lost. To go on: batchyard resume {campaign.place}", err=True)
         sys.exit(_NO_ACCESS if error.status in (401, 403) else 1)
     except checked.MissingCheckError as error:
         raise click.ClickException(str(error)) from error
     except intents.CampaignInUseError as error:
-        raise click.ClickException(f"Another process goes on with {error}.") from error
+        told = f"Another process goes on with {error}."
+        if sharing.is_url(campaign.place):
+            told += f" Is that one gone for good? batchyard resume --take-over {campaign.place}"
+        raise click.ClickException(told) from error
+    except sharing.StoreError as error:
+        click.echo(f"Error: {clean(error)}", err=True)
+        click.echo(f"Nothing is lost. To go on: batchyard resume {campaign.place}", err=True)
+        sys.exit(1)
     except merging.CountsError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        click.echo(f"\nThe batches go on. To watch: batchyard watch {campaign.folder}", err=True)
+        click.echo(f"\nThe batches go on. To watch: batchyard watch {campaign.place}", err=True)
         sys.exit(_INTERRUPTED)
 
 
@@ -221,15 +233,16 @@ def tell_counts(
     campaign: campaigns.Campaign, counts: Mapping[str, int], *, as_json: bool, strict: bool = False
 ) -> None:
     """Say how all requests ended, and where the results are."""
-    bill = campaign.bill()
+    bill, place = campaign.bill(), campaign.place
+    results = f"{place}/results.jsonl" if sharing.is_url(place) else str(campaign.results_path)
     if as_json:
-        told = {"results": str(campaign.results_path), "counts": counts, "bill": bill}
+        told = {"results": results, "counts": counts, "bill": bill}
         tell_json(told)
     else:
         click.echo(str(bill), err=True)
         click.echo(", ".join(f"{count:,} {name}" for name, count in counts.items() if count))
-        click.echo(campaign.results_path)
-        click.echo(f"A page that tells of it: batchyard report {campaign.folder}", err=True)
+        click.echo(results)
+        click.echo(f"A page that tells of it: batchyard report {campaign.place}", err=True)
     tell_fault(campaign, counts)
     if not counts["succeeded"]:
         sys.exit(_ENDED_BADLY)
@@ -244,14 +257,14 @@ def tell_fault(campaign: campaigns.Campaign, counts: Mapping[str, int]) -> None:
     if found is not None:
         why = ": ".join(filter(None, (found.code, found.message))) or found.outcome
         click.echo(f"{clean(found.custom_id)}: {clean(why)}", err=True)
-        click.echo(f"All {failed:,}, by code: batchyard errors {campaign.folder}", err=True)
+        click.echo(f"All {failed:,}, by code: batchyard errors {campaign.place}", err=True)
 
 
 def _tell_begun(campaign: campaigns.Campaign, *, as_json: bool) -> None:
-    standing, folder = campaign.standing(), campaign.folder
+    standing, folder = campaign.standing(), campaign.place
     batches = [one.batch_id for one in standing.chunks if one.batch_id]
     if as_json:
-        tell_json({"id": standing.id, "folder": str(folder), "batches": batches})
+        tell_json({"id": standing.id, "folder": folder, "batches": batches})
     else:
         click.echo(folder)
     click.echo(

@@ -53,9 +53,9 @@ def _of_campaign(folder: Path) -> list[dict[str, Any]]:
     now = campaign.standing()
     open_batches = [one.batch_id for one in now.chunks if one.batch_id and not one.is_over]
     if now.counts is not None:
-        click.echo(f"{folder} has ended; see: batchyard status {folder}", err=True)
+        click.echo(f"{campaign.place} has ended; see: batchyard status {campaign.place}", err=True)
     elif not open_batches:
-        click.echo(f"No batch is under way. To go on: batchyard watch {folder}", err=True)
+        click.echo(f"No batch is under way. To go on: batchyard watch {campaign.place}", err=True)
     settings = campaign.manifest.settings
     destination = aim_for(settings.base_url, settings.target)
     return [batch_at(destination, id) for id in open_batches]

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-__all__ = ["AT_ONCE", "ForgottenError", "Remembered", "cache_folder"]
+__all__ = ["AT_ONCE", "ForgottenError", "Remembered"]
 
 # So many keys may be looked up at once.
 AT_ONCE = 500
@@ -136,12 +136,3 @@ class Remembered:
         except (OSError, DBAPIError) as fault:
             reason = getattr(fault, "orig", None) or fault
             raise ForgottenError(f"{self._path}: {reason}") from fault
-
-
-def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Where answers are kept: BATCHYARD_CACHE, else the user's folder for caches."""
-    if chosen := environment.get("BATCHYARD_CACHE"):
-        return Path(chosen)
-    if base := environment.get("XDG_CACHE_HOME"):
-        return Path(base) / "batchyard"
-    return Path.home() / ".cache" / "batchyard"

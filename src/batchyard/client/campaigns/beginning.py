@@ -14,6 +14,7 @@ from batchyard.client.building.requests import Request, encode
 from batchyard.client.campaigns.cutting import InputError, count_requests
 from batchyard.client.campaigns.intents import beginning
 from batchyard.client.campaigns.settings import Settings
+from batchyard.client.campaigns.sharing import found, place_of
 from batchyard.places.faults import Reach
 from batchyard.places.whole import publish
 
@@ -45,7 +46,7 @@ def read_manifest(folder: Path) -> Manifest:
     """What the campaign in a folder is; NoCampaignError where there is none."""
     path = folder / "campaign.json"
     if not path.exists():
-        raise NoCampaignError(str(folder))
+        raise NoCampaignError(place_of(folder))
     return msgspec.json.decode(path.read_bytes(), type=Manifest)
 
 
@@ -78,7 +79,8 @@ def begin(folder: Path, source: Source, settings: Settings, chance: Random, reac
             settings=settings,
         )
         reach("campaign.before_begin")
-        publish(folder / "campaign.json", msgspec.json.encode(manifest))
+        if not found(folder, msgspec.json.encode(manifest)):
+            _hold_against(folder, source)
         reach("campaign.after_begin")
 
 
@@ -87,7 +89,7 @@ def _hold_against(folder: Path, source: Source) -> None:
     for part in _parts_of(source):
         whole.update(part)
     if read_manifest(folder).input_sha256 != whole.hexdigest():
-        raise OtherInputError(str(folder))
+        raise OtherInputError(place_of(folder))
 
 
 def _heard(parts: Iterable[bytes], hear: Any) -> Iterator[bytes]:

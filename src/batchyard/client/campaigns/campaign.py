@@ -5,8 +5,9 @@
     for result in campaign.results():
         print(result.custom_id, result.outcome, result.text)
 
-The folder is the campaign: whoever opens it again, or submits the same input to it again, goes on
-with the same one, also after SIGKILL. What stands, and will stay:
+The folder is the campaign, on a disk or at a URL (s3://bucket/one): whoever opens it again, or
+submits the same input to it again, goes on with the same one, also after SIGKILL. What stands, and
+will stay:
 
 - `Campaign(folder, key, check=)` opens one, `Campaign.prepare(folder, source, settings, key,
   check=)` begins one or opens it; `batchyard.submit(source, folder, to=, key=, check=, ...)` does
@@ -46,12 +47,19 @@ from batchyard.client.campaigns.checked import note_check
 from batchyard.client.campaigns.intents import Diary
 from batchyard.client.campaigns.pursuit import Pursuit, Until
 from batchyard.client.campaigns.settings import Progress, Settings
+from batchyard.client.campaigns.sharing import (
+    brought,
+    cancel,
+    folder_at,
+    is_cancelled,
+    place_of,
+    take_over,
+)
 from batchyard.client.campaigns.spending import Bill, bill_of
 from batchyard.client.campaigns.standing import Standing, html_of, told_of
 from batchyard.client.results.outcomes import Check
 from batchyard.client.results.results import Result, read_results
 from batchyard.places.faults import Reach, nothing
-from batchyard.places.whole import publish
 
 __all__ = [
     "Campaign",
@@ -85,7 +93,7 @@ class Campaign:
         chance: Random | None = None,
         reach: Reach = nothing,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = folder_at(folder)
         self.manifest: Manifest = read_manifest(self.folder)
         self.key, self._check, self._reach = key, check, reach
         self._chance = chance or _chance()
@@ -107,13 +115,19 @@ class Campaign:
         Raises OtherInputError for a folder of another input, InputError for one that is no input.
         """
         chance = chance or _chance()
-        begin(Path(folder), source, settings, chance, reach)
+        folder = folder_at(folder)
+        begin(folder, source, settings, chance, reach)
         return cls(folder, key, check=check, chance=chance, reach=reach)
+
+    @property
+    def place(self) -> str:
+        """Where the campaign is, as it was called: its folder, or the URL of it."""
+        return place_of(self.folder)
 
     @property
     def results_path(self) -> Path:
         """Where the merged results are once the campaign is complete."""
-        return self.folder / "results.jsonl"
+        return brought(self.folder, "results.jsonl") / "results.jsonl"
 
     @property
     def counts(self) -> Mapping[str, int] | None:
@@ -123,9 +137,7 @@ class Campaign:
     def results(self) -> Iterator[Result]:
         """A result for each request, in the order of the input; IncompleteError before the end."""
         if self.counts is None:
-            raise IncompleteError(
-                f"{self.folder}: not every request has its result; run() goes on."
-            )
+            raise IncompleteError(f"{self.place}: not every request has its result; run() goes on.")
         return read_results(self.results_path)
 
     def standing(self) -> Standing:
@@ -133,11 +145,11 @@ class Campaign:
         diary = Diary(self.folder, alone=False)
         return Standing(
             id=self.manifest.id,
-            folder=str(self.folder),
+            folder=self.place,
             base_url=self.manifest.settings.base_url,
             requests=self.manifest.requests,
             rounds=diary.rounds,
-            cancelled=(self.folder / "cancelled").exists(),
+            cancelled=is_cancelled(self.folder),
             chunks=tuple(diary.chunks),
             counts=diary.counts,
             duplicates=diary.duplicates,
@@ -147,7 +159,7 @@ class Campaign:
     def bill(self, price_of: PriceOf | None = None) -> Bill:
         """What was spent so far, all attempts, beside what the input was estimated to cost."""
         prices = price_of or prices_of(self.manifest.settings.base_url)
-        return bill_of(self.folder, self.standing().chunks, prices)
+        return bill_of(brought(self.folder), self.standing().chunks, prices)
 
     async def arun(
         self,
@@ -218,12 +230,10 @@ class Campaign:
         requests' metadata.
         """
         if self.counts is None:
-            raise IncompleteError(
-                f"{self.folder}: not every request has its result; run() goes on."
-            )
+            raise IncompleteError(f"{self.place}: not every request has its result; run() goes on.")
         # Tables and prices, which are much to load, are for those who want a report.
         writing: Any = import_module("batchyard.client.report.writing")
-        facts = writing.facts_of(self.folder, gold=gold, label=label, rows=rows, key=key)
+        facts = writing.facts_of(brought(self.folder), gold=gold, label=label, rows=rows, key=key)
         written: Path = writing.write_report(facts, Path(path))
         return written
 
@@ -232,7 +242,15 @@ class Campaign:
 
         What was answered is kept; the rest has the outcome `cancelled`.
         """
-        publish(self.folder / "cancelled", b"")
+        cancel(self.folder)
+
+    def take_over(self) -> str | None:
+        """Take whoever else goes on with it for dead, and say who that was.
+
+        That is for a campaign at a URL whose machine is gone; without it another machine waits two
+        minutes.
+        """
+        return take_over(self.folder)
 
 
 def in_loop(work: Coroutine[Any, Any, T]) -> T:

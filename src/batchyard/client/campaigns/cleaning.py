@@ -29,14 +29,13 @@ class Leftover(Struct, frozen=True):
     became: Literal["kept", "deleted", "gone"] = "kept"
 
 
-def leftovers(standing: Standing) -> list[Leftover]:
+def leftovers(standing: Standing, folder: Path) -> list[Leftover]:
     """All files that the campaign uploaded, and that its batches made, each once.
 
     Raises NotCollectedError where the campaign is not complete or lacks the bytes of a file.
     """
-    folder = Path(standing.folder)
     if standing.counts is None or not (folder / "results.jsonl").exists():
-        raise NotCollectedError(f"{folder} is not complete; watch or cancel it first.")
+        raise NotCollectedError(f"{standing.folder} is not complete; watch or cancel it first.")
     found: dict[str, Leftover] = {}
     for chunk in standing.chunks:
         for one in _files_of(chunk, folder):

@@ -1,28 +1,18 @@
 """The diary of a campaign: what it is about to do and what it has done, synced line by line."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import msgspec
 from msgspec import Struct
 
 from batchyard.client.apis.provider import Trouble
-from batchyard.places.whole import sync_folder
+from batchyard.client.campaigns.journal import CampaignInUseError, beginning, journal_in
 
 __all__ = ["CampaignInUseError", "Chunk", "Diary", "Step", "beginning"]
-
 
 _OVER = frozenset(
     {"completed", "failed", "expired", "cancelled", "refused", "dropped", "split", "lost"}
 )
-
-
-class CampaignInUseError(Exception):
-    """Another process goes on with this campaign."""
 
 
 class Chunk(Struct):
@@ -95,10 +85,10 @@ _decoder = msgspec.json.Decoder(Step)
 
 
 class Diary:
-    """An append-only file of steps and the chunks that they add up to.
+    """A journal of steps and the chunks that they add up to.
 
     With `alone`, the folder is taken until this process ends; CampaignInUseError where another
-    has it. A last line that a kill cut short was never promised to anybody, and is removed.
+    has it.
     """
 
     def __init__(self, folder: Path, *, alone: bool) -> None:
@@ -106,48 +96,36 @@ class Diary:
         self.rounds = 0
         self.counts: dict[str, int] | None = None
         self.duplicates = self.strangers = 0
-        self._file: IO[bytes] | None = None
-        self._lock: IO[bytes] | None = None
-        path = folder / "diary.jsonl"
-        if alone:
-            self._take(folder)
-        text = path.read_bytes() if path.exists() else b""
-        whole = text[: text.rfind(b"\n") + 1]
-        for line in whole.splitlines():
+        self._folder = folder
+        self._journal = journal_in(folder, alone=alone)
+        for line in self._journal.lines:
             self._fold(_decoder.decode(line))
-        if alone:
-            self._file = path.open("ab")
-            if len(whole) < len(text):
-                self._file.truncate(len(whole))
-            self._sync()
-            sync_folder(folder)
 
     def write(self, step: Step) -> None:
-        """Note a step; when this returns it is on the disk."""
-        if self._file is None:
-            raise RuntimeError("This diary was opened to be read.")
-        self._file.write(msgspec.json.encode(step) + b"\n")
-        self._sync()
+        """Note a step; when this returns it is durable."""
+        self._journal.write(msgspec.json.encode(step), self._files_of(step))
         self._fold(step)
+
+    def hold(self) -> None:
+        """Raise CampaignInUseError where another has taken over."""
+        self._journal.hold()
 
     def close(self) -> None:
         """Leave the folder to others."""
-        for one in (self._file, self._lock):
-            if one is not None:
-                one.close()
+        self._journal.close()
 
-    def _take(self, folder: Path) -> None:
-        self._lock = (folder / "lock").open("ab")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise CampaignInUseError(str(folder)) from error
+    def _files_of(self, step: Step) -> list[str]:
+        """The files that must be durable before the step is."""
+        if step.did == "merged":
+            return ["results.jsonl"]
+        if step.did == "collected":
+            return self._there("raw", self.chunks[step.chunk])
+        return [name for one in step.planned for name in self._there("chunks", one)]
 
-    def _sync(self) -> None:
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+    def _there(self, part: str, chunk: Chunk) -> list[str]:
+        """What is there of a chunk, but for what is still being written."""
+        found = (self._folder / part).glob(f"{chunk.name}.*")
+        return [f"{part}/{one.name}" for one in sorted(found) if one.suffix in (".json", ".jsonl")]
 
     def _fold(self, step: Step) -> None:
         if step.did == "planned":
@@ -187,12 +165,3 @@ def _apply(chunk: Chunk, step: Step) -> None:
             chunk.collected = True
         case _:
             raise ValueError(f"This diary has a step that is not known: {step.did!r}.")
-
-
-@contextmanager
-def beginning(folder: Path) -> Iterator[None]:
-    """Nobody else begins or goes on with a campaign in the folder meanwhile; waits its turn."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -37,10 +37,10 @@ def submit(
     """Submit what the queue has room for; `.run()` of the campaign goes on to the end.
 
     `source` is a batch file, or requests: those of `batchyard.build`, dicts, or lines. `folder`
-    is where the campaign lives; beside a file it is IN.campaign. The same folder again is the
-    same campaign: nothing is submitted twice. `to` is a profile of `batchyard config`, `openai`,
-    `azure`, `groq`, ... or a URL; OPENAI_BASE_URL unless given. `key` is that of the profile, or
-    OPENAI_API_KEY, unless given. `settings` are the fields
+    is where the campaign lives, also a URL (`s3://...`); beside a file it is IN.campaign. The same
+    folder again is the same campaign: nothing is submitted twice. `to` is a profile of
+    `batchyard config`, `openai`, `azure`, `groq`, ... or a URL; OPENAI_BASE_URL unless given. `key`
+    is that of the profile, or OPENAI_API_KEY, unless given. `settings` are the fields
     of `batchyard.Settings`.
     """
     campaign = begin(source, folder, to=to, key=key, check=check, **settings)
@@ -75,7 +75,7 @@ def begin(
     """The campaign that `submit` submits, with nothing sent yet."""
     destination = _destination(to, os.environ)
     asked = settings_at(destination, **settings)
-    chosen = folder_of(source) if folder is None else Path(folder)
+    chosen = folder_of(source) if folder is None else folder
     return Campaign.prepare(chosen, source, asked, key or destination.key, check=check)
 
 

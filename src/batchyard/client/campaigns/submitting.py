@@ -182,6 +182,7 @@ class Submitting:
         window = self._settings.window
         number = 0
         while True:
+            self._diary.hold()
             try:
                 state = await provider.create(chunk.file_id, chunk.url, window, metadata, key)
             except ProviderError as error:

@@ -18,6 +18,7 @@ from batchyard.client.building.template import shown
 from batchyard.client.campaigns.campaign import IncompleteError
 from batchyard.client.campaigns.pursuit import Until
 from batchyard.client.campaigns.settings import Progress
+from batchyard.client.campaigns.sharing import is_url
 from batchyard.client.results.answering import Reading
 from batchyard.client.results.results import Result
 from batchyard.client.results.scorers import Rule, Scorer, as_scorer
@@ -172,7 +173,7 @@ class Evaluation(RowCampaign):
     def report(self, path: str | PathLike[str] = "report.html", **how: Any) -> Path:
         """Write one HTML file that tells how it went; IncompleteError before all is graded."""
         if self.counts is not None and not self._is_graded and not (self.folder / GRADES).exists():
-            raise IncompleteError(f"{self.folder}: not every answer is graded; run() goes on.")
+            raise IncompleteError(f"{self.place}: not every answer is graded; run() goes on.")
         return super().report(path, **how)
 
     def _ungraded(self) -> Iterator[Answered]:
@@ -206,7 +207,8 @@ class Evaluation(RowCampaign):
         if all(one.value is None for one in self._ungraded()):
             return None
         own: Any = {name: one for name, one in self._terms.items() if name not in _FOR_ANSWERS}
-        own |= {"id": "custom_id", "folder": self.folder / "judge"}
+        beside = f"{self.place}/judge" if is_url(self.place) else self.folder / "judge"
+        own |= {"id": "custom_id", "folder": beside}
         own |= {"key": self.key} if scorer.to is None else {"to": scorer.to, "key": None}
         if (most := self._terms.get("max_usd")) is not None:
             own["max_usd"] = max(0.0, most - (self.bill().usd or 0.0))

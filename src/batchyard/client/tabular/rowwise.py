@@ -21,6 +21,7 @@ from batchyard.client.building.schema import read_as
 from batchyard.client.campaigns.campaign import Campaign, IncompleteError, NoCampaignError
 from batchyard.client.campaigns.pursuit import Until
 from batchyard.client.campaigns.settings import Progress
+from batchyard.client.campaigns.sharing import brought, folder_at, place_of
 from batchyard.client.results.answering import Reading
 from batchyard.client.results.outcomes import OUTCOMES, texts_of
 from batchyard.client.results.results import Result
@@ -91,9 +92,10 @@ class RowCampaign(Campaign):
         shape: Any = None,
         **more: Any,
     ) -> None:
-        path = Path(folder) / "sheet.json"
+        folder = folder_at(folder)
+        path = folder / "sheet.json"
         if not path.exists():
-            raise NoCampaignError(f"{folder} holds no campaign of rows.")
+            raise NoCampaignError(f"{place_of(folder)} holds no campaign of rows.")
         self.sheet = msgspec.json.decode(path.read_bytes(), type=Sheet)
         self._shape = shape
         self._price_of: PriceOf | None = None
@@ -195,8 +197,8 @@ class RowCampaign(Campaign):
     def tally(self) -> Tally:
         """How all rows ended and where their answers are from; IncompleteError before the end."""
         if self.counts is None:
-            raise IncompleteError(f"{self.folder}: not every row has its answer; run() goes on.")
-        path = self.folder / "tally.json"
+            raise IncompleteError(f"{self.place}: not every row has its answer; run() goes on.")
+        path = brought(self.folder) / "tally.json"
         if path.exists() and _is_newer(path, self.results_path):
             return msgspec.json.decode(path.read_bytes(), type=Tally)
         outcomes: Counter[str] = Counter()

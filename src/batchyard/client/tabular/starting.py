@@ -28,6 +28,7 @@ from batchyard.client.campaigns.beginning import Manifest, OtherInputError
 from batchyard.client.campaigns.campaign import Campaign, in_loop
 from batchyard.client.campaigns.intents import Diary, Step
 from batchyard.client.campaigns.settings import Settings
+from batchyard.client.campaigns.sharing import folder_at, is_url, move_in, place_of, url_of
 from batchyard.client.campaigns.submit import settings_for
 from batchyard.client.results.answering import Reading
 from batchyard.client.results.outcomes import OUTCOMES, texts_of
@@ -38,7 +39,8 @@ from batchyard.client.tabular.faithful import hold_to
 from batchyard.client.tabular.preview import Preview, preview
 from batchyard.client.tabular.rowwise import RowCampaign, Sheet
 from batchyard.client.tabular.settling import settle, units_in
-from batchyard.places.remembered import ForgottenError, Remembered, cache_folder
+from batchyard.places.machine import cache_folder
+from batchyard.places.remembered import ForgottenError, Remembered
 from batchyard.places.whole import publish
 
 __all__ = ["Asking", "Terms", "start"]
@@ -50,14 +52,14 @@ class Terms(TypedDict, total=False):
     """What every one-liner takes beside what it asks.
 
     `to` is `openai`, `azure`, a URL or a profile; OPENAI_BASE_URL unless given. `key` is the API
-    key; that of the profile unless given. `id` is the column, or the columns, that name a row;
-    its number unless given. `folder` is where the campaign lives: the same call again goes on with
-    the same one. `dry_run` submits nothing, and shows what would be; with `submit=False` that is
-    left to `run()`. `canary` requests are asked at once before. With
-    `dedupe=False` rows that ask the same are each asked; with `cache=False` answers of earlier
-    campaigns are not used, and with a path they are kept there. Over `max_usd` nothing is
-    submitted. `show` hears what is to be shown; it is written to stderr unless given. `confirm`
-    is asked after the canary, whether to go on. `settings` are fields of `batchyard.Settings`.
+    key; that of the profile unless given. `id` is the column, or the columns, that name a row; its
+    number unless given. `folder` is where the campaign lives, also a URL: the same call again goes
+    on with the same one. `dry_run` submits nothing, and shows what would be; with `submit=False`
+    that is left to `run()`. `canary` requests are asked at once before. With `dedupe=False` rows
+    that ask the same are each asked; with `cache=False` answers of earlier campaigns are not used,
+    and with a path they are kept there. Over `max_usd` nothing is submitted. `show` hears what is
+    to be shown; it is written to stderr unless given. `confirm` is asked after the canary, whether
+    to go on. `settings` are fields of `batchyard.Settings`.
     """
 
     to: str | None
@@ -107,17 +109,21 @@ class _Start:
         self._table = table_of(asking.rows)
 
     def go(self) -> RowCampaign:
-        given = self._terms.get("folder")
-        parent = _PARENT if given is None else Path(given).resolve().parent
+        given, dry = self._terms.get("folder"), self._terms.get("dry_run")
+        # What only shows is for nobody elsewhere.
+        wanted = None if given is None or (dry and is_url(given)) else folder_at(given)
+        parent = _PARENT if wanted is None else wanted.resolve().parent
         with _building(parent) as building:
             drafted = self._draft(building)
             identity = self._identity(drafted)
             folder = parent / f"{self._asking.reading.kind}-{identity[:12]}"
-            folder = folder if given is None else Path(given)
+            folder = wanted or folder
             begun = _is_there(folder, identity)
             if not begun:
                 self._prepare(drafted, identity)
-                building.rename(folder)
+                if not move_in(building, folder):
+                    assert given is not None
+                    _is_there(folder_at(given), identity)
         campaign = self._open(folder)
         if self._terms.get("dry_run"):
             if begun:
@@ -245,16 +251,18 @@ def _is_there(folder: Path, identity: str) -> bool:
 
     Raises OtherInputError where it is another one, or something else.
     """
+    path, elsewhere = folder / "sheet.json", url_of(folder) is not None
+    if elsewhere and not (folder / "campaign.json").exists():
+        return False
     if not folder.exists() or not any(folder.iterdir()):
         return False
-    path = folder / "sheet.json"
     if not path.exists():
-        raise OtherInputError(str(folder))
-    if not (folder / "diary.jsonl").exists():
+        raise OtherInputError(place_of(folder))
+    if not elsewhere and not (folder / "diary.jsonl").exists():
         shutil.rmtree(folder)
         return False
     if msgspec.json.decode(path.read_bytes(), type=Sheet).identity != identity:
-        raise OtherInputError(str(folder))
+        raise OtherInputError(place_of(folder))
     return True
 
 
