@@ -188,6 +188,16 @@ def test_from_a_table_through_tasks_into_tables(terms: Terms) -> None:
     assert [one[0] for one in stored] == ["d1", "d2"]
 
 
+def test_a_line_is_a_line(strict: Strict, terms: Terms) -> None:
+    """The same question twice in a file is asked twice: somebody may want two answers."""
+    Path("in.jsonl").write_text(chats("a", "b", "c"))
+    counts = batchyard.submit("in.jsonl", **QUICK).run()
+    assert counts is not None
+    assert counts["succeeded"] == strict.sim.served().total() == 3
+    told = json.loads(call("stats", "in.jsonl", "--json").stdout)
+    assert told["stats"]["repeated_requests"] == 2
+
+
 def test_vectors_in_the_order_of_the_texts(strict: Strict, terms: Terms) -> None:
     """Many texts in a line; nothing comes back empty, and all of it in order."""
     texts = [f"Text {n}" for n in range(300)]
@@ -229,6 +239,19 @@ def test_every_night_the_same_script(strict: Strict, terms: Terms) -> None:
     assert campaign.run()
     assert campaign.tally().sources == {"cache": 5, "asked": 1}
     assert strict.sim.served().total() == 6
+
+
+def test_short_tasks_that_look_once(terms: Terms) -> None:
+    """As a scheduler runs them: each opens the folder, does what is due, and ends."""
+    Path("in.jsonl").write_text(chats("a", "b") + line("c", model="m1", messages=[]))
+    first = json.loads(call("submit", "in.jsonl", "--poll", "0.05", "--json").stdout)
+    again = json.loads(call("submit", "in.jsonl", "--poll", "0.05", "--json").stdout)
+    assert first["batches"] == again["batches"]
+    while call("collect", "in.campaign").exit_code == 7:
+        pass
+    counts = batchyard.Campaign("in.campaign").counts
+    assert counts is not None
+    assert (counts["succeeded"], counts["errored"], sum(counts.values())) == (2, 1, 3)
 
 
 def test_first_steps_one_by_one(terms: Terms) -> None:

@@ -269,6 +269,88 @@ def ask_why_it_failed(client: OpenAI, folder: Path) -> None:
     assert client.batches.wait(batch, poll_interval=0.02).status == "completed"
 
 
+def split_into_chunks(client: OpenAI, folder: Path) -> None:
+    """A chunker by length over four, whose first chunk is empty; each other one is a batch."""
+    documents = ["long " * 400, *(f"Document {n}." for n in range(8))]
+    chunks: list[list[dict[str, Any]]] = []
+    current: list[dict[str, Any]] = []
+    tokens = 0
+    for number, said in enumerate(documents):
+        cost = len(said) // 4
+        if tokens + cost > 20:
+            chunks.append(current)
+            current, tokens = [], 0
+        current.append(line(f"doc_{number}", said))
+        tokens += cost
+    chunks.append(current)
+    assert chunks[0] == []
+    made = [
+        client.beta.batches.create(input_file=write(folder / f"{number}.jsonl", chunk))
+        for number, chunk in enumerate(chunks)
+        if chunk
+    ]
+    merged: dict[str, str] = {}
+    for batch in made:
+        client.batches.wait(batch, poll_interval=0.02)
+        for one in client.beta.batches.results(batch):
+            merged[one.custom_id] = one.response.body.choices[0].message.content
+    assert len(made) > 1
+    assert [merged[f"doc_{n}"] != "" for n in range(9)] == [True] * 9
+
+
+class Pipeline:
+    """An object that embeds and classifies, with an endpoint for each task."""
+
+    def __init__(self, client: OpenAI, folder: Path) -> None:
+        self.client, self.folder = client, folder
+
+    def submit(self, task: str, texts: list[str]) -> str:
+        collector = BatchCollector(self.folder / f"{task}.jsonl")
+        for number, text in enumerate(texts):
+            if task == "embed":
+                collector.embeddings.create(custom_id=f"{number}", model="m1", inp=text)
+            else:
+                said = [{"role": "user", "content": f"Good or bad? {text}"}]
+                collector.chat.completions.create(custom_id=f"{number}", model="m1", messages=said)
+        return self.client.beta.batches.create(input_file=self.folder / f"{task}.jsonl").id
+
+    def collect(self, batch_id: str) -> dict[str, Any]:
+        self.client.batches.wait(batch_id, poll_interval=0.02)
+        found = self.client.beta.batches.results(batch_id)
+        return {one.custom_id: one.response.body for one in found}
+
+
+def run_a_pipeline_object(client: OpenAI, folder: Path) -> None:
+    """Both tasks at once, each at its own endpoint, joined by id."""
+    texts = ["First.", "Second.", "Third."]
+    pipeline = Pipeline(client, folder)
+    made = [pipeline.submit(task, texts) for task in ("embed", "classify")]
+    vectors, labels = map(pipeline.collect, made)
+    store = [
+        (vectors[f"{n}"].data[0].embedding, labels[f"{n}"].choices[0].message.content)
+        for n in range(len(texts))
+    ]
+    assert all(vector and label for vector, label in store)
+
+
+def triage_tickets(client: OpenAI, folder: Path) -> None:
+    """Export, write, submit, wait, parse, import: six scripts and one database."""
+    table = sqlite3.connect(folder / "tickets.db")
+    table.execute("CREATE TABLE tickets (id TEXT PRIMARY KEY, body TEXT, topic TEXT)")
+    tickets = [("T-1", "Refund, please"), ("T-2", "It crashes"), ("T-3", "Thanks")]
+    table.executemany("INSERT INTO tickets (id, body) VALUES (?, ?)", tickets)
+    asked = table.execute("SELECT id, body FROM tickets WHERE topic IS NULL").fetchall()
+    path = write(folder / "tickets.jsonl", [line(id, f"Topic of: {body}") for id, body in asked])
+    batch = client.beta.batches.create(input_file=path, completion_window="24h")
+    client.batches.wait(batch, poll_interval=0.02)
+    for one in client.beta.batches.results(batch):
+        topic = one.response.body.choices[0].message.content
+        table.execute("UPDATE tickets SET topic = ? WHERE id = ?", (topic, one.custom_id))
+    (left,) = table.execute("SELECT count(*) FROM tickets WHERE topic IS NULL").fetchone()
+    table.close()
+    assert left == 0
+
+
 async def await_all_of_it(folder: Path, **there: Any) -> None:
     """The same calls of the async client: create, list, wait, counts, results, cancel."""
     lines = [line(f"doc_{n}", f"Sum up {n}.") for n in range(3)]
@@ -316,6 +398,9 @@ PROGRAMS: tuple[Callable[[OpenAI, Path], object], ...] = (
     report_per_company_into_a_table,
     pass_each_step_by_hand,
     ask_why_it_failed,
+    split_into_chunks,
+    run_a_pipeline_object,
+    triage_tickets,
     do_it_all_in_async_code,
 )
 
