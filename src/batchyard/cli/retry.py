@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ with lazily():
     from batchyard.client.results import answers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from batchyard.client.apis.remote import Remote
 
 
@@ -91,10 +94,11 @@ async def _retry_batch(
     if (under_way := await again.linked(remote, id)) is not None:
         click.echo(f"{id} is asked again already.", err=True)
         return under_way
-    lines = await again.lines_to_ask(remote, batch, frozenset(codes), max_tokens)
-    if not lines:
+    lines = again.lines_to_ask(remote, batch, frozenset(codes), max_tokens)
+    made = await again.ask_again(remote, batch, lines, f"retry-{secrets.token_hex(16)}")
+    if made is None:
         raise finding.UnclearError(f"There is nothing to ask again in {id}.")
-    return await again.ask_again(remote, batch, lines, f"retry-{secrets.token_hex(16)}")
+    return made
 
 
 def _retry_campaign(
@@ -104,20 +108,16 @@ def _retry_campaign(
     if old.counts is None:
         click.echo(f"{old.place} has not ended. To go on: batchyard watch {old.place}", err=True)
         sys.exit(_NOT_YET)
-    wanted = []
-    requests = reading.placed_lines(folder / "input.jsonl")
-    for (_, request), line in zip(requests, answers.campaign_lines(folder), strict=True):
-        ending = answers.ending_of(line, accept_cut_off=max_tokens is None)
-        if ending is None or not (ending.succeeded or (codes and ending.code not in codes)):
-            wanted.append(asking.with_cap(request, max_tokens) if max_tokens else request)
-    if not wanted:
+    wanted = _wanted(folder, codes, max_tokens)
+    first = next(wanted, None)
+    if first is None:
         raise click.ClickException(f"There is nothing to ask again in {old.place}.")
     settings = old.manifest.settings
     metadata = {**settings.metadata, again.RETRY_OF: old.manifest.id}
     settings = msgspec.structs.replace(
         settings, metadata=metadata, cap_max=max(settings.cap_max, max_tokens or 0)
     )
-    campaign = campaigns.Campaign.prepare(_beside(folder), wanted, settings)
+    campaign = campaigns.Campaign.prepare(_beside(folder), chain((first,), wanted), settings)
     campaign.key = key_of(campaign)
     note_last(folder=campaign.folder)
     counts = go_on(campaign, "submitted")
@@ -129,9 +129,18 @@ def _retry_campaign(
     else:
         click.echo(campaign.place)
     click.echo(
-        f"{len(wanted):,} requests are asked again. To go on: batchyard watch {campaign.place}",
+        f"{campaign.manifest.requests:,} requests are asked again."
+        f" To go on: batchyard watch {campaign.place}",
         err=True,
     )
+
+
+def _wanted(folder: Path, codes: frozenset[str], max_tokens: int | None) -> Iterator[bytes]:
+    requests = reading.placed_lines(folder / "input.jsonl")
+    for (_, request), line in zip(requests, answers.campaign_lines(folder), strict=True):
+        ending = answers.ending_of(line, accept_cut_off=max_tokens is None)
+        if ending is None or not (ending.succeeded or (codes and ending.code not in codes)):
+            yield asking.with_cap(request, max_tokens) if max_tokens else request
 
 
 def _beside(folder: Path) -> Path | str:

@@ -1,7 +1,7 @@
 """Asks again what failed in a batch, at a server that has no retry of its own."""
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import AsyncIterator, Mapping, Set
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,11 +17,13 @@ __all__ = ["RETRY_OF", "ask_again", "lines_to_ask", "link_to", "linked"]
 # What a retry carries in its metadata.
 RETRY_OF = "batchyard_retry_of"
 _LOOKED_AT_MAX = 200
+# What lines without a URL ask for, where those are allowed.
+_CHAT = "/v1/chat/completions"
 
 
 async def lines_to_ask(
     remote: Remote, batch: Mapping[str, Any], codes: Set[str], max_tokens: int | None = None
-) -> list[bytes]:
+) -> AsyncIterator[bytes]:
     """The requests of an ended batch that have no good answer, byte for byte, in their order.
 
     With `codes`, only those that failed with one of them. With `max_tokens`, answers that were
@@ -37,12 +39,10 @@ async def lines_to_ask(
             answered.add(ending.custom_id)
         else:
             failed[ending.custom_id] = ending.code
-    wanted = []
     async for request in remote.lines(str(batch["input_file_id"])):
         id = id_of(request)
         if id not in answered and (not codes or failed.get(id, "missing") in codes):
-            wanted.append(with_cap(request, max_tokens) if max_tokens else request)
-    return wanted
+            yield with_cap(request, max_tokens) if max_tokens else request
 
 
 async def linked(remote: Remote, id: str) -> dict[str, Any] | None:
@@ -70,17 +70,21 @@ def link_to(batch: Mapping[str, Any]) -> dict[str, str]:
 
 
 async def ask_again(
-    remote: Remote, batch: Mapping[str, Any], lines: list[bytes], key: str
-) -> dict[str, Any]:
-    """Submit these requests as a new batch, linked to the old one by its metadata."""
+    remote: Remote, batch: Mapping[str, Any], lines: AsyncIterator[bytes], key: str
+) -> dict[str, Any] | None:
+    """Submit these requests as a new batch, linked to the old one by its metadata; None if none."""
     id = str(batch["id"])
     with TemporaryDirectory(prefix="batchyard-retry") as folder:
-        path = Path(folder) / "retry.jsonl"
+        path, url = Path(folder) / "retry.jsonl", ""
         with path.open("wb") as file:
-            file.writelines(lines)
+            async for line in lines:
+                url = url or str(json.loads(line).get("url") or _CHAT)
+                file.write(line)
+        if not url:
+            return None
         file_id = await remote.upload(path, f"{key}-file", f"{id}_retry.jsonl")
     # Some servers do not say what a batch was for; its lines do.
-    endpoint = batch.get("endpoint") or json.loads(lines[0])["url"]
+    endpoint = batch.get("endpoint") or url
     window = str(batch.get("completion_window") or "24h")
     made = await remote.create(file_id, str(endpoint), window, link_to(batch), key)
     return await remote.batch(made.id)
