@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from openai import OpenAI
 
-from tests.acceptance.processes import Server, Sim
+from tests.acceptance.processes import Server, Sim, until
 
 
 class House(NamedTuple):
@@ -18,12 +18,18 @@ class House(NamedTuple):
     client: OpenAI
 
 
-@pytest.fixture
-def sim(tmp_path: Path) -> Iterator[Sim]:
-    """A simulated upstream of this test alone, for what outlives its client."""
-    one = Sim(tmp_path)
+@pytest.fixture(scope="session")
+def _lent_sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
+    one = Sim(tmp_path_factory.mktemp("lent"))
     yield one
     one.close()
+
+
+@pytest.fixture
+def sim(_lent_sim: Sim) -> Iterator[Sim]:
+    """A simulated upstream that nobody else asks anything meanwhile, nor has left waiting."""
+    yield _lent_sim.calm()
+    until(lambda: _lent_sim.in_flight() == 0)
 
 
 @pytest.fixture(scope="session")
