@@ -71,7 +71,7 @@ class House:
         if status == "failed":
             assert self.work.fail(id, BatchErrors(data=()), NOW)
             return id
-        course = next(one for one in self.work.courses_due(NOW) if one.id == id)
+        course = next(one for one in self.work.look(NOW).courses if one.id == id)
         assert self.work.populate(course, "m", [NewShard("m", 0, 1, 0, 1, 1, b"\0")], NOW)
         course = msgspec.structs.replace(course, status="in_progress")
         assert self.work.finish(course, status, {}, NOW)

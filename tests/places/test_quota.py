@@ -35,7 +35,7 @@ class House:
                 line_id_prefix="batch_req_0",
             )
         )
-        return next(one for one in self.work.courses_due(NOW) if one.id == name)
+        return next(one for one in self.work.look(NOW).courses if one.id == name)
 
     def enter(
         self, name: str, window: int = 100, project: str = PROJECT, **tokens: int
@@ -154,7 +154,7 @@ def test_a_batch_that_can_never_fit_is_refused(house: House) -> None:
     course = house.create("a")
     assert house.populate(course, {"m": 101}) == (Shortage("m", 100, 0, 101),)
     assert house.records.headroom(PROJECT) == [Headroom(model="m", limit=100)]
-    assert [one.id for one in house.work.courses_due(NOW)] == ["a"]
+    assert [one.id for one in house.work.look(NOW).courses] == ["a"]
 
 
 def test_in_the_strict_profile_nobody_waits(house: House) -> None:
@@ -196,9 +196,9 @@ def test_who_waits_can_be_cancelled_and_expires(house: House) -> None:
     house.enter("d", m=40)
     assert house.admitted() == ["a"]
     house.records.cancel_batch(PROJECT, "b", NOW)
-    assert [one.id for one in house.work.courses_due(NOW)] == ["b"]
+    assert [one.id for one in house.work.look(NOW).courses] == ["b"]
     house.end("b", "cancelled")
-    assert [one.id for one in house.work.courses_due(NOW + 60)] == ["c"]
+    assert [one.id for one in house.work.look(NOW + 60).courses] == ["c"]
     house.end("c", "expired")
     assert house.admitted() == ["a", "d"]
 

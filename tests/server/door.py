@@ -170,7 +170,7 @@ class Door:
         return self._course(batch_id).project_id
 
     def _course(self, batch_id: str) -> Course:
-        return next(one for one in self.work.courses_due(self.yard.now()) if one.id == batch_id)
+        return next(one for one in self.work.look(self.yard.now()).courses if one.id == batch_id)
 
     def _ring(self) -> None:
         self.rings += 1

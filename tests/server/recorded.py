@@ -108,7 +108,7 @@ class Running:
     def step(self) -> None:
         """Take the next step of its course, as a worker would: it is validated, or it ends."""
         now = self._door.yard.now()
-        course = next(one for one in self._work.courses_due(now) if one.id == self.id)
+        course = next(one for one in self._work.look(now).courses if one.id == self.id)
         yard = self._door.yard
         desk = Desk(
             self._work,

@@ -51,7 +51,7 @@ def test_counts_that_have_moved_on_are_looked_at_again(caller: Caller) -> None:
     running.record({0: "a"})
     running.release()
     work, now = caller.door.work, caller.door.yard.now()
-    course = next(one for one in work.courses_due(now) if one.id == running.id)
+    course = next(one for one in work.look(now).courses if one.id == running.id)
     spoil(caller, running.id, completed=2)
     assert not work.begin_finalizing(course, now)
     spoil(caller, running.id, completed=1)

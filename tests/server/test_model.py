@@ -153,7 +153,7 @@ class Api(Asking):
     @rule(batch=batches)
     def step(self, batch: KnownBatch) -> None:
         """A worker takes the next step of a batch, if there is one."""
-        due = {one.id for one in self.door.work.courses_due(self.now)}
+        due = {one.id for one in self.door.work.look(self.now).courses}
         assert batch.due(self.now) == (batch.id in due)
         if batch.id not in due:
             return
@@ -215,7 +215,7 @@ class Api(Asking):
         """A worker answers what it can, begins the end of a batch, and is lost."""
         self.answer(batch, answers)
         if batch.status == "in_progress" and batch.due(self.now):
-            due = self.door.work.courses_due(self.now)
+            due = self.door.work.look(self.now).courses
             course = next(one for one in due if one.id == batch.id)
             assert self.door.work.begin_finalizing(course, self.now)
             batch.move(self.now, "finalizing")

@@ -21,8 +21,7 @@ from batchyard.flow.space import LOOK_AGAIN_SECONDS, Space
 from batchyard.flow.stop import Stop
 from batchyard.flow.tools import ShiftRules, Tools
 from batchyard.places.log import log
-from batchyard.places.store import Work
-from batchyard.places.store.rows import Course, LaneRow, Lease
+from batchyard.places.store.rows import Course, LaneRow, Lease, Outlook
 from batchyard.rules.schedule import share
 from batchyard.rules.settle import FILE_CORRUPT, WORKER_LOST
 from batchyard.wire.lines import line_id, render_failure
@@ -115,13 +114,21 @@ class Shift:
         await self._renew()
         if self._rung:
             self._rung = self._dry = False
-            tools = self._tools
-            await tools.hot.run(tools.work.bury, tools.clock.steady())
-            await self._take_courses()
+            outlook = await self._look()
+            await self._take_courses(outlook.courses)
             await self._end_batches()
-            self._moments = await tools.hot.run(_moments, tools.work, int(tools.clock.wall()))
+            self._moments = outlook.next_expiry, outlook.next_death
         await self._feed()
         await self._reporter.report(self._tools.clock.wall())
+
+    async def _look(self) -> Outlook:
+        work, clock, run = self._tools.work, self._tools.clock, self._tools.hot.run
+        outlook = await run(work.look, int(clock.wall()))
+        if outlook.next_death is None or outlook.next_death > clock.steady():
+            return outlook
+        # Whoever died holds something that is due now.
+        await run(work.bury, clock.steady())
+        return await run(work.look, int(clock.wall()))
 
     async def _say(self, rows: Sequence[LaneRow]) -> None:
         await self._tools.hot.run(self._tools.work.say_lanes, self.worker, rows)
@@ -164,9 +171,8 @@ class Shift:
 
     # Courses
 
-    async def _take_courses(self) -> None:
-        now = int(self._tools.clock.wall())
-        for course in await self._tools.hot.run(self._tools.work.courses_due, now):
+    async def _take_courses(self, courses: Iterable[Course]) -> None:
+        for course in courses:
             if await self._tools.hot.run(self._tools.work.take_course, course.id, self.worker):
                 step = asyncio.create_task(self._step(course))
                 self._steps.add(step)
@@ -373,7 +379,3 @@ class Shift:
         await within(asyncio.gather(*self._steps, return_exceptions=True), 1.0)
         await self._recorder.drained()
         await self._tools.hot.run(self._tools.work.sign_off, self.worker)
-
-
-def _moments(work: Work, now: int) -> tuple[int | None, float | None]:
-    return work.next_expiry(now), work.first_death_due()

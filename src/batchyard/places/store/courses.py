@@ -29,6 +29,7 @@ from batchyard.places.store.rows import (
     Course,
     FileRow,
     NewShard,
+    Outlook,
     SegmentMark,
     Shortage,
     Unanswered,
@@ -45,10 +46,17 @@ class Courses:
     def __init__(self, store: Store, reach: Reach = nothing) -> None:
         self._store, self._reach = store, reach
 
-    def courses_due(self, now: int) -> list[Course]:
-        """Batches whose next step nobody takes yet; held shards keep a batch from its end."""
+    def look(self, now: int) -> Outlook:
+        """Batches whose next step nobody takes yet, and the next moments that matter.
+
+        Held shards keep a batch from its end.
+        """
         with self._store.reading() as connection:
-            return [_course(row) for row in connection.execute(_DUE, {"now": now})]
+            return Outlook(
+                tuple(_course(row) for row in connection.execute(_DUE, {"now": now})),
+                connection.execute(_NEXT_EXPIRY, {"now": now}).scalar(),
+                connection.execute(_NEXT_DEATH).scalar(),
+            )
 
     def take_course(self, batch_id: str, worker: str) -> bool:
         """Take a batch in hand for its next step; False when another worker was quicker."""
@@ -59,11 +67,6 @@ class Courses:
         """Let a batch go after its step, or when the step could not be taken."""
         with self._store.writing() as connection:
             connection.execute(_LEAVE, {"the_batch": batch_id, "the_worker": worker})
-
-    def next_expiry(self, now: int) -> int | None:
-        """When the next running batch reaches the end of its window."""
-        with self._store.reading() as connection:
-            return connection.execute(_NEXT_EXPIRY, {"now": now}).scalar()
 
     def input_of(self, course: Course, now: int) -> Content | None:
         """The input of a batch, even if its file was deleted meanwhile."""
@@ -234,6 +237,7 @@ _DUE = (
 _NEXT_EXPIRY = select(func.min(batches.c.expires_at)).where(
     batches.c.status == "in_progress", batches.c.expires_at > _NOW
 )
+_NEXT_DEATH = select(func.min(workers.c.alive_until))
 _THE_BATCH = bindparam("the_batch", type_=String)
 _THE_WORKER = bindparam("the_worker", type_=String)
 _TAKE = (

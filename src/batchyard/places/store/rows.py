@@ -21,6 +21,7 @@ __all__ = [
     "Lease",
     "NewBatch",
     "NewShard",
+    "Outlook",
     "Part",
     "ProjectRow",
     "Recording",
@@ -256,6 +257,18 @@ class Course(Struct, frozen=True, kw_only=True):
     line_id_prefix: str
     finalizing_at: int | None
     budget: dict[str, float] | None = None
+
+
+class Outlook(Struct, frozen=True):
+    """What is due now, and when something will be by itself.
+
+    `next_expiry` is of the wall clock; `next_death`, when a worker is given up unless it renews, of
+    the steady one.
+    """
+
+    courses: tuple[Course, ...]
+    next_expiry: int | None
+    next_death: float | None
 
 
 class Waiting(Struct, frozen=True):

@@ -60,11 +60,6 @@ class Workers:
             _forsake(connection, ids)
             connection.execute(update(shards).values(epoch=shards.c.epoch + 2))
 
-    def first_death_due(self) -> float | None:
-        """When the next worker is given up unless it renews; on the steady clock."""
-        with self._store.reading() as connection:
-            return connection.execute(_FIRST_DEATH).scalar()
-
     def sign_off(self, worker: str) -> None:
         """Give back all a worker holds, without counting it as a loss."""
         with self._store.writing() as connection:
@@ -78,7 +73,6 @@ _DEAD = select(workers.c.id).where(
         workers.c.id.in_(bindparam("also", expanding=True)),
     )
 )
-_FIRST_DEATH = select(func.min(workers.c.alive_until))
 _ENTER = insert(workers)
 _PROLONG = (
     update(workers)
