@@ -146,8 +146,8 @@ class Watch:
             for file_id in (after.output_file_id, after.error_file_id):
                 if file_id is not None:
                     assert after.status in TERMINAL, "a file id was shown too early"
-                    seen = self._files.setdefault(file_id, self._world.bytes_of(file_id))
-                    assert seen == self._world.bytes_of(file_id), "a file changed"
+                    seen = self._world.bytes_of(file_id)
+                    assert self._files.setdefault(file_id, seen) == seen, "a file changed"
             self._last[id] = after
         look_at_quota(self._world)
         look_at_usage(self._world)
