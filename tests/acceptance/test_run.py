@@ -234,14 +234,15 @@ def test_another_input_is_refused(tmp_path: Path, shared_sim: Sim) -> None:
 def test_a_second_run_for_the_same_output_is_refused(tmp_path: Path, shared_sim: Sim) -> None:
     """Two at once would ask everything twice."""
     shared_sim.set("latency", "fixed:0.1")
-    run = OneShot(tmp_path, shared_sim.url, request_lines(400))
+    run = OneShot(tmp_path, shared_sim.url, request_lines(3_000))
     with run.start("--max-concurrency", "20") as process:
         until(lambda: run.recorded > 0)
         code, said = run.go()
+        shared_sim.set("latency", "instant")
         process.communicate()
     assert (code, process.returncode) == (1, 0)
     assert "is being written by another run" in said
-    assert Counter(str(line["custom_id"]) for line in run.answers()) == ids(400)
+    assert Counter(str(line["custom_id"]) for line in run.answers()) == ids(3_000)
 
 
 def test_the_upstream_may_come_later(tmp_path: Path) -> None:
