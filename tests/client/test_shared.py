@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from batchyard.places import commits, objects
 from tests.client.bucket import Bucket
 from tests.client.points import CAMPAIGN_POINTS
 from tests.client.stand_in import StandIn
-from tests.client.test_kills import BATCHES, COUNT, Others, lay_out, live
+from tests.client.test_kills import BATCHES, COUNT, KILLS, LIFE_SECONDS, Others, lay_out, live
 
 URL = "s3://b/jobs/one"
 # Between what was done and what is known of it at the URL; the others are for the long run.
@@ -232,3 +233,27 @@ def test_what_was_removed_at_the_url_is_begun_anew(
     assert second.manifest.id != first.manifest.id
     assert second.counts is None
     hold_to_account(second, others)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_killed_at_random_it_goes_on_wherever(
+    tmp_path: Path, bucket: Bucket, others: Others
+) -> None:
+    """At any moment, here or at another machine, until it was killed as often as KILLS says."""
+    chance, killed, number = Random(f"url {KILLS}"), 0, 0
+    while killed < KILLS:
+        number += 1
+        folder, url = tmp_path / str(number), f"s3://b/jobs/{number}"
+        folder.mkdir()
+        lay_out(folder, others)
+        seconds = chance.uniform(0.2, LIFE_SECONDS)
+        while live(folder, seconds, CAMPAIGN_AT=url) == -signal.SIGKILL:
+            killed += 1
+            seconds = chance.uniform(0.2, LIFE_SECONDS)
+            if chance.random() < 0.5:
+                elsewhere()
+                if bucket.names(f"jobs/{number}/log"):
+                    Campaign(url).take_over()
+        hold_to_account(begin(folder, url), others)
+        others.forget()

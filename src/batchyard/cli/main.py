@@ -1,13 +1,17 @@
 """The command `batchyard` and the list of its verbs; a verb is loaded when it is called."""
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchyard import __version__
 from batchyard.cli.examples import EXAMPLES
-from batchyard.cli.options import PLAIN
+from batchyard.cli.lazily import lazily
+from batchyard.cli.options import PLAIN, clean
+
+with lazily():
+    from batchyard.places import objects
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -70,6 +74,15 @@ class _Verbs(click.Group):
         command: click.Command = getattr(module, cmd_name)
         _dress(command, cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except objects.StoreError as error:
+            # A campaign's folder at a URL may be out of reach for any verb.
+            raise click.ClickException(clean(error)) from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         if not incomplete.isidentifier() and incomplete:

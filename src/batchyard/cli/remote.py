@@ -104,11 +104,8 @@ def campaign_meant(word: str, *, whole: bool = False) -> Path | None:
 
 
 def _at(url: str, *, whole: bool) -> Path:
-    try:
-        folder = _held(sharing.folder_at(url))
-        return sharing.brought(folder) if whole else folder
-    except sharing.StoreError as error:
-        raise click.ClickException(str(error)) from error
+    folder = _held(sharing.folder_at(url))
+    return sharing.brought(folder) if whole else folder
 
 
 def _held(folder: Path) -> Path:

@@ -29,6 +29,7 @@ from batchyard.client.campaigns.campaign import Campaign
 from batchyard.client.campaigns.cutting import InputError, count_requests
 from batchyard.client.campaigns.here import begin_here, end_here
 from batchyard.client.campaigns.intents import CampaignInUseError
+from batchyard.client.campaigns.sharing import is_url
 from batchyard.client.campaigns.submit import begin, folder_of, settings_for
 from batchyard.client.results.results import Result
 from batchyard.client.tables import MissingExtraError, TableError, rows_of, write_table
@@ -64,6 +65,8 @@ def stay(
     source: Path, output: Path | None, road: Road, answer: Callable[[Path, Path, Path], int]
 ) -> None:
     """The same for rows, which model servers answer without a Batch API; `answer` asks them."""
+    if is_url(road.folder):
+        raise click.UsageError("With --upstream the folder is on this machine.")
     with _told(road):
         campaign = _of_rows(source, {"rounds_max": 1}, road, submit=False)
         if road.dry_run:

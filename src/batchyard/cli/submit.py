@@ -128,8 +128,6 @@ def submit(
         raise click.ClickException(
             f"{error} is the folder of another input. Choose another --folder."
         ) from error
-    except sharing.StoreError as error:
-        raise click.ClickException(str(error)) from error
     except cutting.InputError as error:
         click.echo(f"{source}: {error}", err=True)
         sys.exit(_INVALID)

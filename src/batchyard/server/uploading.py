@@ -27,11 +27,6 @@ _PARTS_MAX = 32
 _PART_HEAD_BYTES_MAX = 16 << 10
 # All that is not the file's content: fields, headers of parts, what surrounds the boundaries.
 FORM_BYTES_MAX = 1 << 20
-_BOUNDARY_BYTES_MAX = 70
-# What stands before a boundary begins so, and together they are no longer than this.
-_BREAK, _DELIMITER_BYTES_MAX = b"\r", _BOUNDARY_BYTES_MAX + len(b"\r\n--")
-# More pieces than this are joined before they are stored.
-_PIECES_MAX = 16
 
 
 class Upload(NamedTuple):
@@ -81,7 +76,6 @@ class _Reception:
         self._fields: dict[str, str] = {}
         self._upload: Upload | None = None
         self._segment: MultipartSegment | None = None
-        self._inside = False
         self._field = bytearray()
         self._block: list[bytes] = []
         self._block_bytes = self._file_bytes = 0
@@ -92,13 +86,8 @@ class _Reception:
         try:
             async for chunk in stream:
                 received_bytes += len(chunk)
-                if self._inside and _BREAK not in chunk:
-                    # No boundary begins here, and the parser would be long in seeking it.
-                    self._keep(chunk)
-                else:
-                    for event in parser.parse(chunk) if chunk else ():
-                        self._take(event)
-                    self._inside = self._is_inside(chunk)
+                for event in parser.parse(chunk) if chunk else ():
+                    self._take(event)
                 if received_bytes - self._file_bytes > FORM_BYTES_MAX:
                     raise ApiError(400, "The form is too long beside its file.")
                 if self._block_bytes >= _BLOCK_BYTES:
@@ -125,31 +114,15 @@ class _Reception:
         elif event is None:
             self._end()
         elif self._segment is not None and self._segment.name == self._file_field:
-            self._keep(bytes(event))
+            self._file_bytes += len(event)
+            if self._file_bytes > self._limits.file_bytes_max:
+                raise too_large(self._limits, self._file_field)
+            self._block.append(bytes(event))
+            self._block_bytes += len(event)
         else:
             self._field += event
             if len(self._field) > _FIELD_BYTES_MAX:
                 raise ApiError(400, "A form field is too long.", code="string_above_max_length")
-
-    def _keep(self, piece: bytes) -> None:
-        self._file_bytes += len(piece)
-        if self._file_bytes > self._limits.file_bytes_max:
-            raise too_large(self._limits, self._file_field)
-        self._block.append(piece)
-        self._block_bytes += len(piece)
-
-    def _is_inside(self, chunk: bytes) -> bool:
-        """Whether the parser is within the file, and has kept nothing of what it was given.
-
-        Where a part says how long it is, the parser sees to it.
-        """
-        return (
-            self._segment is not None
-            and self._segment.name == self._file_field
-            and self._segment.header("Content-Length") is None
-            and len(chunk) >= _DELIMITER_BYTES_MAX
-            and _BREAK not in chunk[-_DELIMITER_BYTES_MAX:]
-        )
 
     def _begin(self, segment: MultipartSegment) -> None:
         name = segment.name or ""
@@ -176,23 +149,21 @@ class _Reception:
             self._field = bytearray()
 
     async def _pass_on(self) -> None:
-        block, self._block, self._block_bytes = self._block, [], 0
-        if len(block) > _PIECES_MAX:
-            block = [b"".join(block)]
+        block, self._block, self._block_bytes = b"".join(self._block), [], 0
         await self._stored()
         self._storing = asyncio.create_task(self._store(block))
         # The threads must come to their turn even when the stream never makes us wait.
         await asyncio.sleep(0)
 
-    async def _store(self, block: list[bytes]) -> None:
+    async def _store(self, block: bytes) -> None:
         assert self._upload is not None
         if self._upload.scan is None:
-            await self._runner.run(_each, self._upload.writing.write, block)
+            await self._runner.run(self._upload.writing.write, block)
             return
         # Writing and hashing leave the interpreter to the validation.
         ended = await asyncio.gather(
-            self._runner.run(_each, self._upload.writing.write, block),
-            self._runner.run(_each, self._upload.scan.feed, block),
+            self._runner.run(self._upload.writing.write, block),
+            self._runner.run(self._upload.scan.feed, block),
             return_exceptions=True,
         )
         for fault in ended:
@@ -216,11 +187,6 @@ def too_large(limits: Limits, field: str = "file") -> ApiError:
     )
 
 
-def _each(take: Callable[[bytes], None], pieces: list[bytes]) -> None:
-    for piece in pieces:
-        take(piece)
-
-
 def _filename(segment: MultipartSegment) -> str:
     # Not meant for forms, yet some clients send names beyond ASCII in this way.
     extended = re.search(r"filename\*=utf-8''([^\s;]+)", segment["Content-Disposition"], re.I)
@@ -239,7 +205,7 @@ def _parser(content_type: str, field: str) -> PushMultipartParser:
         fields = "fields 'purpose' and 'file'" if field == "file" else f"field '{field}'"
         raise ApiError(400, f"Send the file as multipart/form-data with the {fields}.")
     boundary = options.get("boundary", "")
-    if not 0 < len(boundary) <= _BOUNDARY_BYTES_MAX:
+    if not 0 < len(boundary) <= 70:
         raise ApiError(400, "The multipart boundary must have 1 to 70 characters.")
     try:
         return PushMultipartParser(
