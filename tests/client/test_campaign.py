@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from batchyard.client.campaigns import pursuit
 from batchyard.client.campaigns.campaign import Campaign, OtherInputError
 from batchyard.client.campaigns.cutting import Sizes
 from batchyard.client.campaigns.settings import Progress, Settings
@@ -42,6 +43,18 @@ def test_a_file_becomes_one_result_for_each_request(strict: Strict, tmp_path: Pa
     assert all(one["response"]["status_code"] == 200 for one in results(campaign))
     assert heard[-1].done == 20
     assert campaign.run() == counts
+
+
+def test_it_tells_how_large_files_move(
+    strict: Strict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up and down, in megabytes."""
+    monkeypatch.setattr(pursuit, "_TOLD_BYTES", 1)
+    heard: list[Progress] = []
+    begin(tmp_path, 20, settings(strict.server.url)).run(heard.append)
+    told = [one.moving for one in heard if one.moving]
+    assert told[0] == "000000.jsonl goes up: 0 of 0 MB"
+    assert told[-1] == "000000.output.jsonl comes: 0 of 0 MB"
 
 
 def test_chunks_follow_one_another_under_a_limit(strict: Strict, tmp_path: Path) -> None:

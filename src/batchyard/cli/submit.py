@@ -195,6 +195,7 @@ def go_on(
         nonlocal told
         text = f"round {now.round}: {now.ended}/{now.chunks} batches, {now.done:,}/{now.requests:,}"
         text += f" · waiting: {now.waiting_for}" if now.waiting_for else ""
+        text += f" · {now.moving}" if now.moving else ""
         if text != told:
             click.echo(text, err=True)
             told = text

@@ -272,13 +272,13 @@ class Pursuit:
             return
         self._told_bytes = done
         of = f" of {total / 1e6:,.0f}" if total is not None else ""
-        self._tell_progress(f"{what}: {done / 1e6:,.0f}{of} MB")
+        self._tell_progress("", f"{what}: {done / 1e6:,.0f}{of} MB")
 
-    def _tell_progress(self, waiting_for: str) -> None:
+    def _tell_progress(self, waiting_for: str, moving: str = "") -> None:
         if self._on_progress is not None:
-            self._on_progress(self._progress(waiting_for))
+            self._on_progress(self._progress(waiting_for, moving))
 
-    def _progress(self, waiting_for: str) -> Progress:
+    def _progress(self, waiting_for: str, moving: str) -> Progress:
         chunks = [
             one
             for one in self._diary.chunks
@@ -296,6 +296,7 @@ class Pursuit:
             requests=sum(one.lines for one in chunks),
             done=done,
             waiting_for=waiting_for,
+            moving=moving,
         )
 
 

@@ -49,7 +49,10 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far a campaign is: chunks, and requests of this round as the server counts them."""
+    """How far a campaign is: chunks, and requests of this round as the server counts them.
+
+    `moving` is what of a large file has gone or come so far.
+    """
 
     round: int
     chunks: int
@@ -58,3 +61,4 @@ class Progress(Struct, frozen=True, kw_only=True):
     requests: int
     done: int
     waiting_for: str = ""
+    moving: str = ""
