@@ -31,8 +31,9 @@ _SCENARIOS: dict[str, Callable[[Setting], Iterator[Section]]] = {
     "merger": toolkit.merger,
     "tables": toolkit.tables,
     "million": runs.million,
+    "merger-10m": toolkit.large_merger,
 }
-_ONLY_FULL = ("million",)
+_ONLY_FULL = ("million", "merger-10m")
 _PAGE = Path(__file__).with_name("RESULTS.md")
 
 

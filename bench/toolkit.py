@@ -11,7 +11,7 @@ from bench.measure import YARD_CORE, Cost, python, run
 from bench.report import Figure, Section
 from bench.setting import Setting
 
-__all__ = ["builder", "checker", "merger", "tables"]
+__all__ = ["builder", "checker", "large_merger", "merger", "tables"]
 
 _OURS, _OPENBATCH = "bench.building", "bench.alternatives.with_openbatch"
 _WHAT = {
@@ -23,7 +23,7 @@ _WHAT = {
 _BUILT_PER_SECOND, _CHECKED_MEGABYTES_PER_SECOND = 50_000, 200
 # What takes openbatch too long is measured with fewer lines.
 _OPENBATCH_PART = 5
-_MERGED = 1_000_000
+_MERGED, _MERGE_MEGABYTES = 1_000_000, 100
 
 
 def builder(setting: Setting) -> Iterator[Section]:
@@ -75,25 +75,33 @@ def checker(setting: Setting) -> Iterator[Section]:
 
 def merger(setting: Setting) -> Iterator[Section]:
     """A million results of twenty batches, each of which answered in an order of its own."""
+    yield _merged(setting, _MERGED, setting.repeat)
+
+
+def large_merger(setting: Setting) -> Iterator[Section]:
+    """Ten times as many, once: 22 GB on the disk."""
+    yield _merged(setting, 10 * _MERGED, 1)
+
+
+def _merged(setting: Setting, lines: int, repeat: int) -> Section:
     folder = setting.folder / "campaign"
-    run(python("-m", "bench.merging", "prepare", str(_MERGED), str(folder)))
+    run(python("-m", "bench.merging", "prepare", str(lines), str(folder)))
     costs = []
-    for _ in range(setting.repeat):
-        cost = run(
-            python("-m", "bench.merging", "merge", str(_MERGED), str(folder)), core=YARD_CORE
-        )
-        assert json.loads(cost.output)["succeeded"] == _MERGED, cost.output
+    for _ in range(repeat):
+        cost = run(python("-m", "bench.merging", "merge", str(lines), str(folder)), core=YARD_CORE)
+        assert json.loads(cost.output)["succeeded"] == lines, cost.output
         costs.append(cost)
     size = (folder / "results.jsonl").stat().st_size
     shutil.rmtree(folder)
-    yield Section(
-        f"Merging {_MERGED:,} results",
+    return Section(
+        f"Merging {lines:,} results",
         f"{size / 1e6:,.0f} MB of results, in the order of the input. openbatch has no results.",
         [
             Figure("Whole merge", [one.seconds for one in costs], "s"),
-            Figure("Results", [_MERGED / one.seconds for one in costs], "/s"),
+            Figure("CPU per result", [one.micros_per(lines) for one in costs], "µs"),
+            Figure("Results", [lines / one.seconds for one in costs], "/s"),
             Figure("Bytes written", [size / one.seconds / 1e6 for one in costs], "MB/s"),
-            Figure("Most memory held", _held(costs), "MB"),
+            Figure("Most memory held", _held(costs), "MB", _MERGE_MEGABYTES),
         ],
     )
 

@@ -1,6 +1,7 @@
 """Merges hold little in memory, and bring what one that holds everything would."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from batchyard.client.campaigns.cutting import InputError, Sizes, count_requests, cut, write_chunks
 from batchyard.client.campaigns.intents import Chunk
 from batchyard.client.campaigns.merging import CountsError, Ledger
+from batchyard.client.examining import reading
+from batchyard.client.examining.reading import placed_lines
 from batchyard.client.results import attempts, uniting
 from batchyard.client.results.conforming import fault_of, shape_of
 from batchyard.client.results.outcomes import OUTCOMES, read_found
@@ -155,6 +158,47 @@ def test_a_file_that_comes_twice_counts_once(tmp_path: Path) -> None:
         told = uniting.unite(out, [path, copy], None, accept_cut_off=False)
     assert (told.requests, told.duplicates) == (2, 2)
     assert [len(one.attempts) for one in read_results(tmp_path / "out.jsonl")] == [1, 1]
+
+
+def test_what_is_held_does_not_grow_with_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of files, and of a campaign, ten times as many results take about the same memory."""
+    monkeypatch.setattr(attempts, "_TOGETHER", 200)
+    monkeypatch.setattr(reading, "_CHUNK_BYTES", 1 << 14)
+    monkeypatch.setattr(uniting, "_PART_BYTES", 50_000)
+    monkeypatch.setattr(bins, "_HELD_BYTES", 20_000)
+    few, many = (held(tmp_path / str(count), count) for count in (300, 3_000))
+    assert many < 2 * few
+
+
+def held(folder: Path, count: int) -> int:
+    """The most bytes of Python objects that merges of so many results have held."""
+    for part in ("chunks", "raw"):
+        (folder / part).mkdir(parents=True)
+    source, answers = folder / "input.jsonl", folder / "all.jsonl"
+    source.write_text("".join(line(f"r{number}") for number in range(count)))
+    answers.write_text("".join(answer_line(f"r{number}", "x") for number in range(count)))
+    sizes = Sizes(requests=250, bytes=1 << 20, embedding_inputs=9)
+    tracemalloc.start()
+    try:
+        assert count_requests(source) == count
+        asked = ((number, text) for number, (_, text) in enumerate(placed_lines(source)))
+        ledger = Ledger(folder, count, accept_cut_off=False)
+        for chunk in write_chunks(cut(asked, sizes, folder / "chunks", 0), 1, list):
+            chunk.status = "completed"
+            ids = [json.loads(one)["custom_id"] for one in lines_of(folder / "chunks", chunk.name)]
+            text = "".join(answer_line(one, "x") for one in ids)
+            (folder / "raw" / f"{chunk.name}.output.jsonl").write_text(text)
+            ledger.add(chunk)
+        assert ledger.write(folder / "results.jsonl")["succeeded"] == count
+        ledger.close()
+        with (folder / "out.jsonl").open("wb") as out:
+            told = uniting.unite(out, [answers], source, accept_cut_off=False, beside=folder)
+        assert told.outcomes["succeeded"] == count
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_no_unicode_is_merged(tmp_path: Path) -> None:

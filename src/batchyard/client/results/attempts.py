@@ -3,7 +3,7 @@
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -164,8 +164,9 @@ def rendered(result: Result) -> bytes:
         )
 
 
-def encoded(values: Sequence[Any]) -> bytes:
+def encoded(values: list[Any]) -> bytes:
     """Lines of JSON."""
+    # Of what is no list, msgspec 0.22 would never let go.
     try:
         return _encode_lines(values)
     except UnicodeEncodeError:
@@ -196,7 +197,7 @@ class _Opened:
         if file is None:
             if len(self._files) >= _OPEN_MAX:
                 self._files.popitem(last=False)[1].close()
-            file = self._files[path] = path.open("rb")
+            file = self._files[path] = path.open("rb", buffering=0)
         self._files.move_to_end(path)
         return file
 

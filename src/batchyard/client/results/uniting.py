@@ -156,7 +156,7 @@ class _Union:
             yield self._attempts.result(history, line)
 
     def _put(self, one: Attempt, mark: int) -> None:
-        self._named.put(hash(one.custom_id) % self._parts, encoded((_Heard(mark, one),)))
+        self._named.put(hash(one.custom_id) % self._parts, encoded([_Heard(mark, one)]))
 
     def _hear(self, one: Attempt, heard: dict[tuple[str, int], Attempt]) -> None:
         heard.pop((one.custom_id, _NOWHERE), None)
