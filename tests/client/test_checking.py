@@ -104,6 +104,7 @@ def test_lines_without_url_are_no_errors_where_they_are_usual() -> None:
         (line("a", model="o3", max_tokens=5), "max_tokens_unsupported"),
         (line("a", RESPONSES, max_tokens=5), "unknown_parameter"),
         (line("a", RESPONSES, messages=[]), "unknown_parameter"),
+        (line("a", RESPONSES, max_tokens=5, max_output_tokens=5), "unknown_parameter"),
         (line("a", response_format={"format": {"type": "json_schema"}}), "response_format_shape"),
         (line("a", model="o3-mini", temperature=0), "temperature_unsupported"),
     ],
@@ -141,6 +142,26 @@ def test_a_line_that_is_not_utf_8_has_no_hints() -> None:
         ("error", "invalid_json_line", 2),
         ("warning", "max_tokens_unsupported", 1),
     ]
+
+
+SHAPE = {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}
+
+
+@pytest.mark.parametrize("size", [1, 40, 1 << 20])
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        (RESPONSES, {"max_output_tokens": 5}),
+        (CHAT, {"model": "gpt-5", "response_format": SHAPE, "max_completion_tokens": 5}),
+    ],
+)
+def test_a_file_that_looks_right_is_read_once(
+    url: str, asked: dict[str, object], size: int
+) -> None:
+    """Parameters where they belong call for no second look, wherever the file is cut."""
+    again = chunked("".join(line(f"{n}", url, **asked) for n in range(3)), size)
+    chunks = iter([again()])
+    assert told(check(lambda: next(chunks), OPENAI)) == []
 
 
 def test_a_mistake_in_many_lines_is_told_once() -> None:

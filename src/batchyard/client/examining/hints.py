@@ -48,7 +48,7 @@ class _Row(Struct, gc=False):
 
 
 class _Suspicion(Struct, frozen=True):
-    """A mistake of lines that hold `sign`; what follows the sign may show that it is none."""
+    """A mistake of lines that hold `sign`; what is around the sign may show that it is none."""
 
     code: str
     sign: bytes
@@ -64,6 +64,16 @@ class _Suspicion(Struct, frozen=True):
     def may_be(self, urls: Iterable[str], models: Iterable[str]) -> bool:
         """Whether a file asks for anything that this can be a mistake of."""
         return any(map(self.models.match, models)) and any(url.endswith(self.url) for url in urls)
+
+    def stands_in(self, text: bytes, start: int, stop: int) -> bool:
+        """Whether the sign begins between these places, and nothing shows that it is harmless."""
+        size = len(self.sign)
+        # Where nothing is found, this seeks faster from the right than from the left.
+        while (at := text.rfind(self.sign, start, stop + size - 1)) >= 0:
+            if not self.harmless.match(text, at + size):
+                return True
+            stop = at
+        return False
 
 
 def _too_new(row: _Row) -> bool:
@@ -126,6 +136,7 @@ _SUSPICIONS = (
         "Rename it; `batchyard fix` does.",
         "body.max_tokens",
         url="/responses",
+        harmless=re.compile(rb'(?<="max_output_tokens")'),
     ),
     _Suspicion(
         "unknown_parameter",
@@ -159,7 +170,8 @@ _SUSPICIONS = (
         openai_models=True,
     ),
 )
-_SIGN_BYTES_MAX = max(len(one.sign) for one in _SUSPICIONS)
+# A sign, and what shows that it is harmless, have no more bytes on either side.
+_AROUND_BYTES = 128
 _decode = msgspec.json.Decoder(_Row).decode
 
 
@@ -170,14 +182,16 @@ class Hints:
         self._unlikely = [one for one in _SUSPICIONS if openai_models or not one.openai_models]
         self._sought: list[_Suspicion] = []
         self._due: list[_Suspicion] = []
-        self._last = b""
+        # The end of the bytes so far, and from where on in it signs are yet to be sought.
+        self._last, self._next = b"", 0
         self._started = False
         self.bom = False
 
     def feed(self, chunk: bytes, asked: Collection[tuple[str, str]]) -> None:
         """Take the next bytes; lines ask for these urls and models up to the end of them."""
         urls, models = {url for url, _ in asked}, {model for _, model in asked}
-        likely = [one for one in self._unlikely if one.may_be(urls, models)]
+        # As long as no line has ended, it may be of any kind.
+        likely = [one for one in self._unlikely if not asked or one.may_be(urls, models)]
         if likely:
             self._unlikely = [one for one in self._unlikely if one not in likely]
             # In the chunks before this one their signs were not sought.
@@ -185,15 +199,12 @@ class Hints:
         if not self._started:
             self._started = True
             self.bom = chunk.startswith(BOM)
-        # Where nothing is found, this seeks faster from the right than from the left.
-        seam = self._last + chunk[:_SIGN_BYTES_MAX]
-        for one in [one for one in self._sought if chunk.rfind(one.sign) >= 0 or one.sign in seam]:
-            self._sought.remove(one)
-            self._due.append(one)
-        self._last = (self._last + chunk[-_SIGN_BYTES_MAX:])[-_SIGN_BYTES_MAX:]
+        self._last += chunk
+        self._seek(len(self._last) - _AROUND_BYTES)
 
     def finish(self, digest: Digest, chunks: Callable[[], Iterable[bytes]]) -> tuple[Hint, ...]:
         """Hints in the order of their first lines; reads the file again where there may be any."""
+        self._seek(len(self._last))
         due = [one for one in self._due if one.may_be(digest.urls, digest.models)]
         found: dict[int, Hint] = {}
         if due:
@@ -206,12 +217,22 @@ class Hints:
                         found[place] = Hint(one.code, one.message, one.fix, one.param, number)
         return tuple(sorted(found.values(), key=lambda hint: hint.line))
 
+    def _seek(self, stop: int) -> None:
+        """Seek signs that begin before this place, and forget what is not needed any more."""
+        if stop <= self._next:
+            return
+        for one in tuple(self._sought):
+            if one.stands_in(self._last, self._next, stop):
+                self._sought.remove(one)
+                self._due.append(one)
+        cut = max(0, stop - _AROUND_BYTES)
+        self._last, self._next = self._last[cut:], stop - cut
+
 
 def _found_in(line: bytes, due: list[_Suspicion]) -> Iterator[int]:
     row = None
     for place, one in enumerate(due):
-        at = line.find(one.sign)
-        if at < 0 or one.harmless.match(line, at + len(one.sign)):
+        if not one.stands_in(line, 0, len(line)):
             continue
         try:
             row = row or _decode(line)
