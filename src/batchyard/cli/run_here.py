@@ -15,7 +15,7 @@ from random import Random
 import click
 import uvloop
 
-from batchyard.cli.findings import as_text
+from batchyard.cli.lazily import lazily
 from batchyard.cli.progress import Progress, lasting
 from batchyard.cli.upstreams import (
     NO_UPSTREAM,
@@ -26,7 +26,6 @@ from batchyard.cli.upstreams import (
     nearby,
     with_simulated,
 )
-from batchyard.client.examining.checking import findings_of, quoted
 from batchyard.flow.manning import open_lanes
 from batchyard.flow.once import OtherInputError, OutputInUseError, Outputs, Run
 from batchyard.flow.recording import Tally
@@ -39,6 +38,11 @@ from batchyard.rules.limits import LOCAL
 from batchyard.rules.validate import Digest, Scan, explain, fits
 from batchyard.wire.ids import line_id_prefix
 from batchyard.wire.objects import BatchError
+
+with lazily():
+    # Most files are sound.
+    from batchyard.cli import findings
+    from batchyard.client.examining import checking
 
 __all__ = ["address_of", "answer", "tell"]
 
@@ -221,8 +225,8 @@ def _open_outputs(output: Path, errors: Path, digest: Digest, input_sha256: str)
 
 
 def _list_errors(source: Path, found: tuple[BatchError, ...], upstreams: Upstreams) -> None:
-    shown = findings_of(found[:_SHOWN_MAX])
-    for line in as_text(source, quoted(shown, lambda: _chunks(source))):
+    shown = checking.findings_of(found[:_SHOWN_MAX])
+    for line in findings.as_text(source, checking.quoted(shown, lambda: _chunks(source))):
         _say(line)
     if len(found) > _SHOWN_MAX:
         _say(f"… and {len(found) - _SHOWN_MAX:,} more; all of them: batchyard check {source}")

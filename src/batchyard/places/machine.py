@@ -1,7 +1,7 @@
 """What the operating system lets this process have."""
 
+import os
 import resource
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +10,8 @@ __all__ = ["cache_folder", "disk_free_bytes", "open_files_max"]
 
 def disk_free_bytes(folder: Path) -> int:
     """How much this user may still write where a folder is."""
-    return shutil.disk_usage(folder).free
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def open_files_max() -> None:
