@@ -189,6 +189,17 @@ def test_a_store_that_overlooks_conditions_is_refused(bucket: Bucket) -> None:
     assert not bucket.names("one/")
 
 
+def test_what_is_no_log_is_said_to_be_none(url: str) -> None:
+    """What others have put there is passed by; a commit that is none is told, not run."""
+    log = begun(url)
+    there = Objects(url)
+    there.put("log/notes.txt", b"mine")
+    log.read_on()
+    there.put("log/00000001.json", b"[]")
+    with pytest.raises(StoreError, match=r"log/00000001.json: Expected"):
+        log.read_on()
+
+
 def test_no_secret_of_a_url_is_told(bucket: Bucket) -> None:
     """What stands behind a question mark may be a signature."""
     bucket.fault = lambda verb, key: "refuse"

@@ -7,6 +7,7 @@ them, so nothing that somebody puts late is in anybody's way.
 """
 
 import os
+import re
 import socket
 import threading
 import time
@@ -28,6 +29,7 @@ _WHOLE = 64
 _HEARD_SECONDS, _DEAD_SECONDS = 20.0, 120.0
 # Pauses between the tries of a commit; an object store has tried for itself before.
 _PAUSES = (0.5, 2.0)
+_NUMBER = re.compile(r"log/([0-9]{8})\.json").fullmatch
 
 
 class OwnedError(Exception):
@@ -84,7 +86,7 @@ class Commits:
     def read_on(self) -> None:
         """Take in what was written since."""
         after = _key(self.next - 1) if self.next else ""
-        found = [_number(name) for name in self._objects.names("log", after)]
+        found = [int(one[1]) for one in map(_NUMBER, self._objects.names("log", after)) if one]
         if not found:
             return
         last = max(found)
@@ -93,7 +95,10 @@ class Commits:
         for number, body in zip(wanted, bodies, strict=True):
             if body is None:
                 raise StoreError(f"{self._objects.url}/{_key(number)} is not there.")
-            self._fold(number, msgspec.json.decode(body, type=_Commit))
+            try:
+                self._fold(number, msgspec.json.decode(body, type=_Commit))
+            except msgspec.DecodeError as error:
+                raise StoreError(f"{self._objects.url}/{_key(number)}: {error}") from error
 
     def begin(self, steps: Iterable[bytes], files: Mapping[str, Kept]) -> bool:
         """Write the first commit; False where somebody has."""
@@ -216,14 +221,13 @@ class Commits:
             except StoreError:
                 # The next commit tells whether this matters.
                 continue
+            except RuntimeError:
+                # The process ends, and has no threads any more.
+                return
 
 
 def _key(number: int) -> str:
     return f"log/{number:08d}.json"
-
-
-def _number(key: str) -> int:
-    return int(key.removeprefix("log/").removesuffix(".json"))
 
 
 def _user() -> str:

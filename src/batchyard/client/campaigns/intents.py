@@ -1,5 +1,6 @@
 """The diary of a campaign: what it is about to do and what it has done, synced line by line."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,9 @@ __all__ = ["CampaignInUseError", "Chunk", "Diary", "Step", "beginning"]
 _OVER = frozenset(
     {"completed", "failed", "expired", "cancelled", "refused", "dropped", "split", "lost"}
 )
+# What there may be of a chunk when it is planned, and when it is collected.
+_PLANNED = ("jsonl", "inputs.json")
+_COLLECTED = ("output.jsonl", "errors.jsonl")
 
 
 class Chunk(Struct):
@@ -114,18 +118,14 @@ class Diary:
         """Leave the folder to others."""
         self._journal.close()
 
-    def _files_of(self, step: Step) -> list[str]:
-        """The files that must be durable before the step is."""
+    def _files_of(self, step: Step) -> Iterator[str]:
+        """The files that must be durable before the step is; looked for only by who asks."""
         if step.did == "merged":
-            return ["results.jsonl"]
+            yield "results.jsonl"
+        names = [f"chunks/{one.name}.{kind}" for one in step.planned for kind in _PLANNED]
         if step.did == "collected":
-            return self._there("raw", self.chunks[step.chunk])
-        return [name for one in step.planned for name in self._there("chunks", one)]
-
-    def _there(self, part: str, chunk: Chunk) -> list[str]:
-        """What is there of a chunk, but for what is still being written."""
-        found = (self._folder / part).glob(f"{chunk.name}.*")
-        return [f"{part}/{one.name}" for one in sorted(found) if one.suffix in (".json", ".jsonl")]
+            names += [f"raw/{self.chunks[step.chunk].name}.{kind}" for kind in _COLLECTED]
+        yield from (name for name in names if (self._folder / name).exists())
 
     def _fold(self, step: Step) -> None:
         if step.did == "planned":

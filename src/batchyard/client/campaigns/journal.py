@@ -89,17 +89,16 @@ class _Log:
         try:
             if alone:
                 commits.take()
-                commits.stay(self._shared.hear)
-                self._shared.settle()
             else:
                 commits.read_on()
-        except OwnedError as error:
+        except BaseException as error:
             self._let_go()
-            raise CampaignInUseError(f"{url}: {error}") from error
-        except BaseException:
-            self.close()
+            if isinstance(error, OwnedError):
+                raise CampaignInUseError(f"{url}: {error}") from error
             raise
         self.lines = list(commits.steps)
+        if alone:
+            self._begin()
 
     def write(self, line: bytes, files: Iterable[str]) -> None:
         if not self._alone:
@@ -115,6 +114,14 @@ class _Log:
         if self._alone:
             self._shared.commits.leave()
         self._let_go()
+
+    def _begin(self) -> None:
+        try:
+            self._shared.commits.stay(self._shared.hear)
+            self._shared.settle()
+        except BaseException:
+            self.close()
+            raise
 
     def _let_go(self) -> None:
         self._shared.close()
