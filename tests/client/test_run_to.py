@@ -115,6 +115,24 @@ def test_models_are_compared(go: Go) -> None:
     assert [one["model"] for one in rows("compared.csv")] == ["m1", "m2", "m1", "m2"]
 
 
+def test_models_are_scored_by_a_scorer(go: Go) -> None:
+    """By its name, or one of one's own in a module; one model alone too."""
+    Path("cases.csv").write_text("q,a\nSay it.,Simulated\nSay that.,Strange\n")
+    Path("graders.py").write_text("def half(said, row):\n    return row['a'] == 'Strange'\n")
+    words = ("cases.csv", "--model", "m1", "--text", "q", "--gold", "a", "-o", "scored.csv")
+    done = go(*words, "--scorer", "contains", "--report", "r.html")
+    assert (done.exit_code, "m1: 1 of 2 right" in done.stderr) == (0, True)
+    assert [one["correct"].lower() for one in rows("scored.csv")] == ["true", "false"]
+    page = Path("r.html").read_text()
+    assert "Scored by:" in page
+    assert "Agreement with gold labels" not in page
+    done = go(*words, "--scorer", "graders:half")
+    assert (done.exit_code, "m1: 1 of 2 right" in done.stderr) == (0, True)
+    assert [one["correct"].lower() for one in rows("scored.csv")] == ["false", "true"]
+    done = go(*words, "--scorer", "like")
+    assert (done.exit_code, "There is no scorer 'like'" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -26,6 +26,7 @@ __all__ = [
     "Road",
     "labels_of",
     "named_in_module",
+    "scorer_of",
     "shape_of",
     "template_of",
     "text_of",
@@ -53,6 +54,14 @@ _OPTIONS = (
     click.option("--instructions", metavar="TEXT|FILE", help="What the model is told."),
     click.option("--id", "id_", metavar="COLUMN,...", help="What names a row; else its number."),
     click.option("--gold", metavar="COLUMN", help="The column of right answers."),
+    click.option(
+        "--scorer",
+        metavar="NAME|MODULE:NAME",
+        help="What is right: exact, contains, regex, number, json, or your own.",
+    ),
+    click.option(
+        "--no-placeholders", is_flag=True, help="Take translations that lost a placeholder."
+    ),
     click.option(
         "--report",
         metavar="FILE",
@@ -95,6 +104,8 @@ class Road:
     instructions: str | None
     id_: str | None
     gold: str | None
+    scorer: str | None
+    no_placeholders: bool
     report: Path | None
     dry_run: bool
     canary: int | None
@@ -164,6 +175,13 @@ def shape_of(word: str) -> Any:
     if ":" not in word:
         raise click.BadParameter("write FILE.json or MODULE:NAME", param_hint="--schema")
     return named_in_module(word, "--schema")
+
+
+def scorer_of(word: str | None) -> Any:
+    """A scorer by its name, or a judge or function in a module of the current folder."""
+    if word is None or ":" not in word:
+        return word or "exact"
+    return named_in_module(word, "--scorer")
 
 
 def named_in_module(word: str, option: str) -> Any:

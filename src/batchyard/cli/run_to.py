@@ -15,7 +15,7 @@ from msgspec import to_builtins
 from batchyard.cli.aims import aim, note_last
 from batchyard.cli.options import tell_json
 from batchyard.cli.remote import fail
-from batchyard.cli.road import Road, labels_of, shape_of, template_of, text_of
+from batchyard.cli.road import Road, labels_of, scorer_of, shape_of, template_of, text_of
 from batchyard.cli.submit import go_on, tell_fault
 from batchyard.client.apis.pricing import prices_of
 from batchyard.client.apis.profiles import ProfileError
@@ -156,7 +156,7 @@ def _of_rows(
     instructions = text_of(road.instructions) if road.instructions else None
     if road.gold is not None and road.gold not in next(rows_of(source), {}):
         raise click.UsageError(f"{source.name} has no column '{road.gold}'.")
-    if len(road.models) > 1:
+    if len(road.models) > 1 or (road.scorer and road.models):
         return _compared(source, instructions, road, terms)
     if not road.models:
         raise click.UsageError("Say with --model which model is asked.")
@@ -172,6 +172,7 @@ def _of_rows(
     if road.schema:
         return extract(source, shape_of(road.schema), text=road.text, **terms)
     if road.into:
+        terms |= {"keep_placeholders": not road.no_placeholders}
         return translate(source, road.into, text=road.text, **terms)
     if road.template:
         return generate(source, template_of(road.template), **terms)
@@ -186,9 +187,7 @@ def _compared(
 ) -> RowCampaign:
     """Several models on the same rows."""
     if road.gold is None:
-        raise click.UsageError(
-            "Several --model are compared by --gold, the column of what is right."
-        )
+        raise click.UsageError("Models are compared by --gold, the column of what is right.")
     return evaluate(
         source,
         road.models,
@@ -196,6 +195,7 @@ def _compared(
         expected=road.gold,
         labels=labels_of(road.labels) if road.labels else (),
         instructions=instructions,
+        scorer=scorer_of(road.scorer),
         **terms,
     )
 
@@ -279,6 +279,7 @@ def _scored(one: Score) -> str:
     return (
         f"{one.model}: {one.correct:,} of {one.cases:,} right, {one.share:.1%} "
         f"(by chance {one.low:.1%} to {one.high:.1%}), {one.output_tokens:,} tokens out"
+        + (f", {one.ungraded:,} not graded" if one.ungraded else "")
     )
 
 

@@ -31,6 +31,7 @@ from batchyard.client.report.sources import (
     read_lines,
     request_of,
 )
+from batchyard.client.results.answering import Reading
 from batchyard.wire.money import cost_of
 
 __all__ = ["gather"]
@@ -55,8 +56,8 @@ def gather(
     """
     frame = _frame(source)
     scorer = None if frame.sheet is None else frame.sheet.reading.scorer
-    if frame.sheet is not None and gold is None and scorer is None:
-        column = column or frame.sheet.reading.expected
+    if frame.sheet is not None and gold is None:
+        column = _labels_column(frame.sheet.reading, column)
     compares = gold is not None or column is not None
     if label is None and compares:
         likely = _likely_label(frame.sheet)
@@ -223,6 +224,12 @@ def _ended(row: Rowed, sheet: Sheet, gold: Gold | None, column: str | None) -> E
         is_scored=reading.scorer is not None and known,
         correct=row.correct,
     )
+
+
+def _labels_column(reading: Reading, column: str | None) -> str | None:
+    """The column of gold labels; what a scorer says of expected answers is no matter of labels."""
+    column = column or reading.expected
+    return None if reading.scorer is not None and column == reading.expected else column
 
 
 def _likely_label(sheet: Sheet | None) -> str | None:
