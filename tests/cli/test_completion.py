@@ -48,6 +48,20 @@ def test_ids_are_completed_and_kept_for_a_while(
     assert completed("status", "batch_") == []
 
 
+def test_files_and_campaigns_are_completed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids of files at the target; where a file of one's own may stand, those too."""
+    monkeypatch.setattr(completing, "_PATIENCE_SECONDS", 60.0)
+    Path("in.jsonl").write_bytes(request_lines(1))
+    id = call("files", "put", "in.jsonl").stdout.strip()
+    assert id in completed("files", "get", "file-")
+    Path("x.campaign").mkdir()
+    Path("x.campaign/campaign.json").write_text("{}")
+    for verb in ("show", "merge", "report", "diff", "clean"):
+        assert completed(verb, "x.") == ["x.campaign"]
+        assert completed(verb, "@") == ["@last"]
+    assert completed("merge", "in") == ["in"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_script_is_printed(shell: str) -> None:
     """One that the shell can read, where it is installed."""

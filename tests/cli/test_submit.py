@@ -122,3 +122,24 @@ def test_a_check_is_given_again(other: StandIn, source: Path) -> None:
     other_folder = submit(source, source.with_name("o"), check=check, **settings).folder
     told = call("cancel", other_folder)
     assert "not held against own_rules:no_yes" in told.stderr
+
+
+def test_a_campaign_is_meant_by_its_name_or_id(other: StandIn, source: Path) -> None:
+    """Its whole name goes before longer ones that begin so; its id may be cut short."""
+    call("submit", source, "--to", other.url, *FAST)
+    source.with_name("in.retry1.campaign").mkdir()
+    source.with_name("in.retry1.campaign").joinpath("campaign.json").write_text("{}")
+    id = json.loads(call("status", "in", "--json").stdout)["id"]
+    assert json.loads(call("status", id[:16], "--fields", "id").stdout) == {"id": id}
+    assert call("status", "in.").exit_code == 1
+
+
+def test_a_table_is_no_file_of_requests(source: Path) -> None:
+    """It is said how requests are made of it."""
+    table = source.with_name("rows.csv")
+    table.write_text("text\nOne\n")
+    for verb in ("check", "stats", "estimate", "split", "submit"):
+        done = call(verb, table)
+        assert (done.exit_code, "batchyard make" in done.stderr) == (2, True)
+    source.write_text("no request\n")
+    assert "batchyard make" in call("submit", source, "--to", "http://127.0.0.1:9/v1").stderr

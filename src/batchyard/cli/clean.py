@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchyard.cli.aims import aim_for
+from batchyard.cli.aims import aim_for, later
 from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import campaign_meant, talk
@@ -29,7 +29,7 @@ __all__ = ["clean"]
 
 
 @click.command()
-@click.argument("what", metavar="DIR|@last", required=False)
+@click.argument("what", metavar="DIR|@last", required=False, shell_complete=later("campaigns"))
 @click.option("--cache", is_flag=True, help="Instead, forget the answers of earlier campaigns.")
 @click.option("--dry-run", is_flag=True, help="Tell the files and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from typing import Literal
 
 import click
 import msgspec
@@ -24,18 +25,27 @@ from batchyard.client.apis.recent import LAST
 from batchyard.client.apis.remote import Remote
 from batchyard.places.whole import publish
 
-__all__ = ["batches_or_campaigns", "profile_names"]
+__all__ = [
+    "batches_or_campaigns",
+    "campaigns",
+    "file_ids",
+    "files_or_campaigns",
+    "profile_names",
+]
 
 _FRESH_SECONDS = 30.0
 # Who presses TAB does not wait for long.
 _PATIENCE_SECONDS = 2.0
-_BATCHES_MAX = 100
+_LISTED_MAX = 100
+
+
+_Asked = Literal["batches", "files"]
 
 
 class _Seen(Struct):
     base_url: str
     at: float
-    batches: dict[str, str]
+    found: dict[str, str]
 
 
 def profile_names(
@@ -57,40 +67,70 @@ def batches_or_campaigns(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Campaigns here, the newest batches at the target, and `@last`."""
-    folders = [CompletionItem(str(one), help="campaign") for one in campaigns_below(Path())]
-    found = [CompletionItem(LAST, help="submitted last"), *folders]
-    if not folders or incomplete.startswith("b"):
-        batches = _batches(ctx.params.get("to"))
-        found += [CompletionItem(id, help=status) for id, status in batches.items()]
-    return [one for one in found if str(one.value).startswith(incomplete)]
+    found = campaigns(ctx, _param, incomplete)
+    if len(found) < 2 or incomplete.startswith("b"):
+        found += _beginning(_known("batches", ctx.params.get("to")), incomplete)
+    return found
 
 
-def _batches(to: str | None) -> dict[str, str]:
-    """Newest batches and their statuses; kept for some seconds, none where none can be had."""
+def campaigns(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Campaigns here, and `@last`."""
+    folders = {str(one): "campaign" for one in campaigns_below(Path())}
+    return _beginning({LAST: "submitted last"} | folders, incomplete)
+
+
+def files_or_campaigns(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Campaigns here, and `@last`; files where the word is none of these."""
+    found = campaigns(ctx, param, incomplete) if incomplete else []
+    return found or [CompletionItem(incomplete, type="file")]
+
+
+def file_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The newest files at the target."""
+    return _beginning(_known("files", ctx.params.get("to")), incomplete)
+
+
+def _beginning(found: dict[str, str], incomplete: str) -> list[CompletionItem]:
+    return [
+        CompletionItem(word, help=told)
+        for word, told in found.items()
+        if word.startswith(incomplete)
+    ]
+
+
+def _known(asked: _Asked, to: str | None) -> dict[str, str]:
+    """The newest there, and what they are; kept for some seconds, none where none can be had."""
     try:
         destination = destination_of(to, os.environ, read_profiles(config_file(os.environ)))
     except ProfileError:
         return {}
-    kept = state_folder(os.environ) / "batches.json"
+    kept = state_folder(os.environ) / f"{asked}.json"
     now = time.time()
     try:
         seen = msgspec.json.decode(kept.read_bytes(), type=_Seen)
         if seen.base_url == destination.base_url and 0 <= now - seen.at < _FRESH_SECONDS:
-            return seen.batches
+            return seen.found
     except (OSError, msgspec.DecodeError):
         pass
     try:
-        batches = asyncio.run(asyncio.wait_for(_ask(destination), _PATIENCE_SECONDS))
+        found = asyncio.run(asyncio.wait_for(_ask(asked, destination), _PATIENCE_SECONDS))
         kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        publish(kept, msgspec.json.encode(_Seen(destination.base_url, now, batches)))
+        publish(kept, msgspec.json.encode(_Seen(destination.base_url, now, found)))
     except (ProviderError, OSError, TimeoutError):
         return {}
-    return batches
+    return found
 
 
-async def _ask(destination: Destination) -> dict[str, str]:
+async def _ask(asked: _Asked, destination: Destination) -> dict[str, str]:
     remote = Remote(destination, timeout_seconds=_PATIENCE_SECONDS)
     try:
-        return {str(one["id"]): one["status"] async for one in remote.newest_batches(_BATCHES_MAX)}
+        if asked == "files":
+            files = remote.newest_files(_LISTED_MAX, None)
+            return {str(one["id"]): str(one.get("filename")) async for one in files}
+        return {str(one["id"]): one["status"] async for one in remote.newest_batches(_LISTED_MAX)}
     finally:
         await remote.aclose()

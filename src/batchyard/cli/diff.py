@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchyard.cli.aims import later
 from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import results_meant
 from batchyard.cli.options import clean, in_json, json_option
@@ -27,8 +28,8 @@ _SHOWN_CHARACTERS = 60
 
 
 @click.command()
-@click.argument("before", metavar="BEFORE")
-@click.argument("after", metavar="AFTER")
+@click.argument("before", metavar="BEFORE", shell_complete=later("files_or_campaigns"))
+@click.argument("after", metavar="AFTER", shell_complete=later("files_or_campaigns"))
 @click.option("--field", metavar="PATH", help="Compare only this of answers in JSON: label.")
 @click.option("--count", "counting", is_flag=True, help="How often which answer became which.")
 @click.option("--exit-code", "strict", is_flag=True, help="Exit with 1 where anything changed.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchyard.cli.aims import TO, aim
+from batchyard.cli.aims import TO, aim, later
 from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.output import published
@@ -82,7 +82,7 @@ def put(*, paths: tuple[Path, ...], to: str | None, purpose: str, as_json: bool)
 
 
 @files.command(short_help="Download a file.")
-@click.argument("file")
+@click.argument("file", shell_complete=later("file_ids"))
 @TO
 @click.option(
     "-o",
@@ -122,7 +122,7 @@ def get(*, file: str, to: str | None, output: Path | None, as_json: bool) -> Non
 
 
 @files.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=later("file_ids"))
 @TO
 @AS_JSON
 def rm(*, ids: tuple[str, ...], to: str | None, as_json: bool) -> None:

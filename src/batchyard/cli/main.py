@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130
 _VERBS = {
     "make": "Make a file of requests from a table.",
     "check": "Say all that is wrong with a file, for any Batch API.",
@@ -80,6 +81,9 @@ class _Verbs(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            click.echo("\nStopped.", err=True)
+            ctx.exit(_INTERRUPTED)
         except objects.StoreError as error:
             # A campaign's folder at a URL may be out of reach for any verb.
             raise click.ClickException(clean(error)) from error

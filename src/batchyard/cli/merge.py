@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from batchyard.cli.aims import later
 from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import results_meant
 from batchyard.cli.options import AS_JSON, OUTPUT, clean, tell_json
@@ -22,7 +23,13 @@ _INVALID, _SOME_FAILED = 3, 6
 
 
 @click.command()
-@click.argument("words", metavar="RESULTS...", nargs=-1, required=True)
+@click.argument(
+    "words",
+    metavar="RESULTS...",
+    nargs=-1,
+    required=True,
+    shell_complete=later("files_or_campaigns"),
+)
 @click.option(
     "--input",
     "asked",

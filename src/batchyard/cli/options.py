@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AS_JSON",
     "COUNTED",
+    "LINES",
     "OUTPUT",
     "PLAIN",
     "SOURCE",
@@ -41,10 +42,27 @@ __all__ = [
     "tell_json",
 ]
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+# Suffixes of what holds rows, and never lines.
+TABLES = frozenset(
+    {".csv", ".tsv", ".gz", ".parquet", ".pq", ".duckdb", ".ddb", ".sqlite", ".sqlite3", ".db"}
+)
 
-SOURCE = click.argument("source", metavar="IN.jsonl", type=_FILE)
-SOURCES = click.argument("sources", metavar="IN.jsonl...", type=_FILE, nargs=-1, required=True)
+
+class _Lines(click.Path):
+    """A file of lines; of a table it is said how requests are made of it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if Path(value).suffix.lower() in TABLES - {".gz"}:
+            made = f"batchyard make {value} --model MODEL --template '{{COLUMN}}' -o in.jsonl"
+            self.fail(f"{value} is a table. To make requests of its rows: {made}", param, ctx)
+        return path
+
+
+LINES = _Lines(exists=True, dir_okay=False, path_type=Path)
+
+SOURCE = click.argument("source", metavar="IN.jsonl", type=LINES)
+SOURCES = click.argument("sources", metavar="IN.jsonl...", type=LINES, nargs=-1, required=True)
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 # What was said on the command line of how it is told.
 _FIELDS, _PLAIN = "batchyard.fields", "batchyard.plain"
@@ -101,11 +119,6 @@ TIMEOUT = click.option(
     type=click.FloatRange(min=0),
     metavar="SECONDS",
     help="Wait for no longer: exit code 7, and the batches go on.",
-)
-
-# Suffixes of what holds rows, and never lines.
-TABLES = frozenset(
-    {".csv", ".tsv", ".gz", ".parquet", ".pq", ".duckdb", ".ddb", ".sqlite", ".sqlite3", ".db"}
 )
 
 

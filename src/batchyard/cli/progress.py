@@ -40,6 +40,11 @@ class Progress:
             self._out.write(self._line(tally, now, reason) + "\n")
             self._out.flush()
 
+    def note(self, text: str) -> None:
+        """Say something on a line of its own."""
+        self._out.write(("\r\x1b[2K" if self._terminal else "") + text + "\n")
+        self._out.flush()
+
     def end(self) -> None:
         """Leave the moving line."""
         if self._terminal:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchyard.cli.aims import later
 from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import folder_meant
 from batchyard.cli.options import AS_JSON, of_fields
@@ -34,7 +35,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("what", metavar="DIR|RESULTS")
+@click.argument("what", metavar="DIR|RESULTS", shell_complete=later("files_or_campaigns"))
 @click.option(
     "-o",
     "--output",

@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
@@ -51,6 +51,8 @@ _INVALID, _ENDED_BADLY, _INCOMPLETE, _INTERRUPTED = 3, 5, 6, 130
 # After Ctrl-C, lines that are at the upstream may still come back for so long.
 _GRACE_SECONDS = 5.0
 _SHOWN_MAX = 20
+# A reason that lasts for less is none.
+_REASON_SECONDS = 1.0
 
 
 def answer(
@@ -130,8 +132,11 @@ async def _answer(
         _say(f"going on: {already:,} of {course.total:,} lines have their answer already")
     progress = Progress(course.total, already)
 
+    def reason() -> str:
+        return "; ".join(dict.fromkeys(lanes.reasons.values()))
+
     def show(tally: Tally) -> None:
-        progress.show(tally, "; ".join(lanes.reasons.values()) or None)
+        progress.show(tally, reason() or None)
 
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -141,9 +146,11 @@ async def _answer(
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    waiting = asyncio.create_task(_tell_waiting(progress, reason))
     complete = await course.go(
         lanes, stop, progress=show, window_seconds=window, grace_seconds=_GRACE_SECONDS
     )
+    waiting.cancel()
     progress.end()
     took = time.monotonic() - began
     if not complete:
@@ -158,6 +165,17 @@ async def _answer(
     _sum_up(course, took, already)
     none = course.tally.failed and not course.tally.completed
     return _ENDED_BADLY if course.expired or none else 0
+
+
+async def _tell_waiting(progress: Progress, reason: Callable[[], str]) -> None:
+    """Tell each new reason for which nothing moves; ends when it is cancelled."""
+    told = ""
+    while True:
+        await asyncio.sleep(_REASON_SECONDS)
+        text = reason()
+        if text and text != told:
+            progress.note(f"waiting: {text}")
+        told = text
 
 
 def _sum_up(course: Run, seconds: float, already: int) -> None:

@@ -50,7 +50,7 @@ from batchyard.places.whole import publish
 
 __all__ = ["travel"]
 
-_INVALID, _ENDED_BADLY, _INCOMPLETE, _OVER_BUDGET = 3, 5, 6, 8
+_INVALID, _ENDED_BADLY, _INCOMPLETE, _OVER_BUDGET, _INTERRUPTED = 3, 5, 6, 8, 130
 _CHUNK_BYTES = 1 << 20
 _SOURCES = {
     "asked": "asked",
@@ -207,6 +207,8 @@ def _told(road: Road) -> Iterator[None]:
         yield
     except ProviderError as error:
         fail(error, aim(road.to))
+    except KeyboardInterrupt:
+        _end("Stopped; the same command goes on.", _INTERRUPTED)
     except OverBudgetError as error:
         _end(str(error), _OVER_BUDGET)
     except (InputError, DuplicateIdError, TemplateError, TableError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from batchyard.cli.aims import later
 from batchyard.cli.lazily import lazily
 from batchyard.cli.meant import folder_meant
 from batchyard.cli.options import AS_JSON, of_fields
@@ -19,7 +20,7 @@ __all__ = ["show"]
 
 
 @click.command()
-@click.argument("where", metavar="FILE|CAMPAIGN")
+@click.argument("where", metavar="FILE|CAMPAIGN", shell_complete=later("files_or_campaigns"))
 @click.argument("custom_id", metavar="CUSTOM_ID")
 @AS_JSON
 def show(*, where: str, custom_id: str, as_json: bool) -> None:

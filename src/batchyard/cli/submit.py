@@ -12,7 +12,7 @@ import click
 
 from batchyard.cli.aims import TO, aim, note_last
 from batchyard.cli.lazily import lazily
-from batchyard.cli.options import AS_JSON, clean, tell_json
+from batchyard.cli.options import AS_JSON, LINES, clean, tell_json
 from batchyard.cli.remote import FOLDER, key_of
 
 with lazily():
@@ -43,7 +43,7 @@ _INVALID, _NO_ACCESS, _ENDED_BADLY, _INCOMPLETE, _OVER_BUDGET, _INTERRUPTED = 3,
 
 
 @click.command()
-@click.argument("source", metavar="IN.jsonl", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", metavar="IN.jsonl", type=LINES)
 @TO
 @click.option(
     "-d",

@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from batchyard.client.apis.provider import ProviderError
 from batchyard.client.apis.recent import LAST, recall
 from batchyard.client.apis.remote import Remote
@@ -37,12 +40,29 @@ def find_folder(word: str, state: Path, here: Path) -> Path | None:
         return path
     if path.is_file() and (beside := path.with_name(f"{path.stem}.campaign")).exists():
         return beside
-    if "/" in word or len(word) < _SHORTEST:
+    if "/" in word or not word:
         return None
-    found = [one for one in campaigns_below(here) if one.name.startswith(word)]
+    below = campaigns_below(here)
+    exact = [one for one in below if one.name in (word, f"{word}.campaign")]
+    if len(exact) == 1:
+        return exact[0]
+    if len(word) < _SHORTEST:
+        return None
+    found = [one for one in below if one.name.startswith(word) or _id_of(one).startswith(word)]
     if len(found) > 1:
         raise UnclearError(f"'{word}' may be {_either(map(str, found))}.")
     return found[0] if found else None
+
+
+class _Named(Struct):
+    id: str
+
+
+def _id_of(folder: Path) -> str:
+    try:
+        return msgspec.json.decode((folder / "campaign.json").read_bytes(), type=_Named).id
+    except (OSError, msgspec.DecodeError):
+        return ""
 
 
 def campaigns_below(here: Path) -> list[Path]:

@@ -133,7 +133,7 @@ def count_requests(path: Path) -> int:
             try:
                 repeats.add(number, _read(line).custom_id)
             except (ValueError, KeyError, msgspec.MsgspecError) as error:
-                fault = f"Request {number} cannot be read: {error}."
+                fault = f"Request {number} cannot be read: {_why(line, error)}."
                 break
         ids = (_read(line).custom_id for _, line in placed_lines(path))
         repeat = repeats.first(islice(ids, number - bool(fault)))
@@ -211,6 +211,12 @@ def numbers_of(path: Path) -> Iterator[int]:
     """Which inputs the lines of a chunk are, from 0; they rise."""
     runs = msgspec.json.decode(_runs_path(path).read_bytes(), type=list[tuple[int, int]])
     return chain.from_iterable(range(first, first + length) for first, length in runs)
+
+
+def _why(line: bytes, error: Exception) -> str:
+    if not line.lstrip().startswith(b"{"):
+        return "it is no JSON object. Of the rows of a table, `batchyard make` makes requests"
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _runs_path(path: Path) -> Path:

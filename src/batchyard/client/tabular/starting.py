@@ -27,7 +27,7 @@ from batchyard.client.building.schema import read_as
 from batchyard.client.campaigns.beginning import Manifest, OtherInputError
 from batchyard.client.campaigns.campaign import Campaign, in_loop
 from batchyard.client.campaigns.intents import Diary, Step
-from batchyard.client.campaigns.settings import Settings
+from batchyard.client.campaigns.settings import Progress, Settings
 from batchyard.client.campaigns.sharing import folder_at, is_url, move_in, place_of, url_of
 from batchyard.client.campaigns.submit import settings_for
 from batchyard.client.results.answering import Reading
@@ -107,6 +107,7 @@ class _Start:
         self._show = terms.get("show") or _to_stderr
         self._cache = _cache_of(terms.get("cache", True))
         self._table = table_of(asking.rows)
+        self._told = set[str]()
 
     def go(self) -> RowCampaign:
         given, dry = self._terms.get("folder"), self._terms.get("dry_run")
@@ -129,8 +130,14 @@ class _Start:
             if begun:
                 self._show(f"These rows are under way already: {campaign!r}")
         elif self._terms.get("submit", True):
-            campaign.run(until="submitted")
+            campaign.run(self._tell, "submitted")
         return campaign
+
+    def _tell(self, now: Progress) -> None:
+        """Say for what it waits, which may be long; each reason once."""
+        if now.waiting_for and now.waiting_for not in self._told:
+            self._told.add(now.waiting_for)
+            self._show(f"waiting: {now.waiting_for}")
 
     def _draft(self, building: Path) -> Draft:
         drafted = draft(
