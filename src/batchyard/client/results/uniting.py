@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -21,9 +22,10 @@ from batchyard.places.repeats import Repeats
 __all__ = ["InputIdsError", "Merged", "unite"]
 
 # Of so many bytes of the files is what is in memory at a time.
-_PART_BYTES, _PARTS_MAX = 16 << 20, 512
+_PART_BYTES, _PARTS_MAX = 4 << 20, 2_048
 # Where an attempt is from that no file has.
 _NOWHERE = -1
+_NUMBER = attrgetter("number")
 _NO_FILE = "No file has it."
 
 
@@ -148,7 +150,8 @@ class _Union:
                 else:
                     marks.add((one.custom_id, each.mark))
                     self._hear(one, heard)
-            self._attempts.add(replace(one, number=numbers[id]) for (id, _), one in heard.items())
+            told = [replace(one, number=numbers[id]) for (id, _), one in heard.items()]
+            self._attempts.add(sorted(told, key=_NUMBER))
 
     def results(self) -> Iterator[Result]:
         """One result for each request, in their order."""
