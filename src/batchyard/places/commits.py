@@ -114,15 +114,16 @@ class Commits:
 
     def take(self) -> None:
         """Become the owner; OwnedError where there is one that was heard of lately."""
-        self._objects.put(self._heart, msgspec.json.encode(self.me))
+        self._objects.put(_heart(self.me), msgspec.json.encode(self.me))
         try:
             before = self._free()
             while not self._append(_Commit(self.me)):
                 before = self._free()
             if before is not None and before.run != self.me.run:
-                self._objects.remove(f"owners/{before.run}")
+                self._objects.remove(_heart(before))
+                self._objects.remove(_mark(before))
         except BaseException:
-            self._objects.remove(self._heart)
+            self._objects.remove(_heart(self.me))
             raise
 
     def stay(self, look: Callable[[], object]) -> None:
@@ -136,7 +137,7 @@ class Commits:
         if self._staying is not None:
             self._staying.join(_HEARD_SECONDS)
         try:
-            self._objects.remove(self._heart)
+            self._objects.remove(_heart(self.me))
         except StoreError:
             # It is taken for dead in a while.
             return
@@ -145,9 +146,11 @@ class Commits:
         """Take the owner for dead, whoever it is; it is told so when it is heard of next."""
         self.read_on()
         owner = self._owner
-        if owner is None or self._objects.changed_at(f"owners/{owner.run}") is None:
+        if owner is None or self._objects.changed_at(_heart(owner)) is None:
             return None
-        self._objects.remove(f"owners/{owner.run}")
+        # A mark of its own: the owner may be just about to be heard of again.
+        self._objects.put(_mark(owner), b"")
+        self._objects.remove(_heart(owner))
         return owner.who
 
     def hold(self) -> None:
@@ -161,10 +164,6 @@ class Commits:
         if self._is_dismissed or not self._append(_Commit(self.me, [Raw(step)], dict(files))):
             self.read_on()
             raise LateError(self._owner.who if self._owner is not None else "nobody")
-
-    @property
-    def _heart(self) -> str:
-        return f"owners/{self.me.run}"
 
     def _append(self, commit: _Commit) -> bool:
         """Whether it is the next one; what has been written meanwhile is not read."""
@@ -201,9 +200,9 @@ class Commits:
         other = self._owner
         if other is None or other.desk == self.me.desk:
             return other
-        then = self._objects.changed_at(f"owners/{other.run}")
-        now = self._objects.changed_at(self._heart)
-        if then is None or now is None:
+        then = self._objects.changed_at(_heart(other))
+        now = self._objects.changed_at(_heart(self.me))
+        if then is None or now is None or self._objects.changed_at(_mark(other)) is not None:
             return other
         if now - then < _DEAD_SECONDS:
             left = _DEAD_SECONDS - (now - then)
@@ -213,10 +212,10 @@ class Commits:
     def _stay(self, look: Callable[[], object]) -> None:
         while not self._ended.wait(_HEARD_SECONDS):
             try:
-                if self._objects.changed_at(self._heart) is None:
+                if self._objects.changed_at(_mark(self.me)) is not None:
                     self._is_dismissed = True
                     return
-                self._objects.put(self._heart, msgspec.json.encode(self.me))
+                self._objects.put(_heart(self.me), msgspec.json.encode(self.me))
                 look()
             except StoreError:
                 # The next commit tells whether this matters.
@@ -224,6 +223,14 @@ class Commits:
             except RuntimeError:
                 # The process ends, and has no threads any more.
                 return
+
+
+def _heart(owner: Owner) -> str:
+    return f"owners/{owner.run}"
+
+
+def _mark(owner: Owner) -> str:
+    return f"owners/{owner.run}.dismissed"
 
 
 def _key(number: int) -> str:
