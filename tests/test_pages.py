@@ -28,7 +28,7 @@ _HERE = "http://127.0.0.1:8080"
 class Walk:
     """One reader of one page, with a server of their own."""
 
-    def __init__(self, folder: Path, text: str) -> None:
+    def __init__(self, folder: Path, text: str, sim: Sim) -> None:
         self.receiver = Receiver()
         text = text.replace("127.0.0.1:9000", f"127.0.0.1:{self.receiver.port}")
         self.said = ""
@@ -42,7 +42,7 @@ class Walk:
             "until": until,
         }
         (folder / "requests.jsonl").write_bytes(request_lines(40))
-        self.sim = Sim(folder)
+        self.sim = sim
         self.server = Server(folder, [self.sim.url])
         settings = "\n".join(self.blocks("toml"))
         (folder / "batchyard.toml").write_text(
@@ -107,15 +107,22 @@ class Walk:
                 one.close()
         self.server.close()
         self.receiver.close()
-        self.sim.close()
+
+
+@pytest.fixture(scope="module")
+def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
+    """One simulated upstream for all pages, calm for each."""
+    one = Sim(tmp_path_factory.mktemp("sim"))
+    yield one
+    one.close()
 
 
 @pytest.fixture(params=PAGES, ids=lambda page: page.stem)
 def walk(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sim: Sim
 ) -> Iterator[Walk]:
     """A reader of each page."""
-    reader = Walk(tmp_path, request.param.read_text(encoding="utf-8"))
+    reader = Walk(tmp_path, request.param.read_text(encoding="utf-8"), sim.calm())
     for name, value in reader.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
