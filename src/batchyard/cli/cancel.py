@@ -38,7 +38,7 @@ def cancel(*, what: str, to: str | None, check: Any, as_json: bool) -> None:
     if folder is None:
         cancel_batch(what, to, as_json=as_json)
         return
-    if check is None and (name := checked.noted_check(folder)):
+    if check is None and (name := intents.Diary(folder, alone=False).check):
         # Batches that cost money do not wait for a function.
         click.echo(f"Without --check, answers are not held against {name}.", err=True)
         check = checked.unchecked

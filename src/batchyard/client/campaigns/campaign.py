@@ -183,7 +183,7 @@ class Campaign:
                         on_result(result)
                 return diary.counts
             if getattr(self._check, "__self__", None) is not self:
-                note_check(self.folder, self._check)
+                note_check(diary, self.folder, self._check)
             pursuit = Pursuit(
                 self.folder,
                 self.manifest,

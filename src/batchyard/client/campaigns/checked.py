@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
+from batchyard.client.campaigns.intents import Diary, Step
 from batchyard.client.results.outcomes import Check
-from batchyard.places.whole import publish
 
-__all__ = ["MissingCheckError", "note_check", "noted_check", "unchecked"]
-
-_FILE = "check"
+__all__ = ["MissingCheckError", "note_check", "unchecked"]
 
 
 class MissingCheckError(Exception):
@@ -27,22 +25,15 @@ def unchecked(_custom_id: str, _text: str) -> None:
     """A check that finds nothing wrong."""
 
 
-def note_check(folder: Path, check: Check | None) -> None:
+def note_check(diary: Diary, folder: Path, check: Check | None) -> None:
     """Note the name of a check for later; MissingCheckError where one was noted and none comes."""
-    noted = noted_check(folder)
     if check is None:
-        if noted:
-            raise MissingCheckError(folder, noted)
+        if diary.check:
+            raise MissingCheckError(folder, diary.check)
         return
     name = _name_of(check)
-    if check is not unchecked and name != noted:
-        publish(folder / _FILE, name.encode())
-
-
-def noted_check(folder: Path) -> str:
-    """The name of the check that was noted; empty where there is none."""
-    path = folder / _FILE
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    if check is not unchecked and name != diary.check:
+        diary.write(Step(did="checking", check=name))
 
 
 def _name_of(check: Check) -> str:

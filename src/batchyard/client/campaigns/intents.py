@@ -80,6 +80,7 @@ class Step(Struct, frozen=True, omit_defaults=True, kw_only=True):
     counts: dict[str, int] | None = None
     duplicates: int = 0
     strangers: int = 0
+    check: str = ""
     alone: bool = False
     created_at: int = 0
     ended_at: int = 0
@@ -97,6 +98,8 @@ class Diary:
 
     def __init__(self, folder: Path, *, alone: bool) -> None:
         self.chunks: list[Chunk] = []
+        # The name of the function that answers are held against.
+        self.check = ""
         self.rounds = 0
         self.counts: dict[str, int] | None = None
         self.duplicates = self.strangers = 0
@@ -136,6 +139,8 @@ class Diary:
             chunk = self.chunks[step.chunk]
             chunk.open, chunk.batch_id, chunk.status, chunk.collected = False, None, "split", True
             self.chunks.extend(step.planned)
+        elif step.did == "checking":
+            self.check = step.check
         elif step.did == "merged":
             self.counts = step.counts
             self.duplicates, self.strangers = step.duplicates, step.strangers
