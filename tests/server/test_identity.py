@@ -1,5 +1,6 @@
 """Projects and keys: what a key opens, for what, and until when."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,19 +172,13 @@ def test_a_key_may_ask_so_often_a_minute(slow_caller: Caller) -> None:
 
 
 def test_a_request_can_be_found_by_the_clients_name(
-    caller: Caller, capfd: pytest.CaptureFixture[str]
+    caller: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
     """`X-Client-Request-Id` stands in the log beside our id; a bad one is refused."""
+    caplog.set_level(logging.INFO, "batchyard")
     answer = caller.ask("GET", "/v1/files", None, {"x-client-request-id": "trace-7f3a"})
     assert answer.status == 200
-    logged = ""
-
-    def found() -> bool:
-        nonlocal logged
-        read = capfd.readouterr()
-        logged += read.out + read.err
-        return "trace-7f3a" in logged and answer.headers["x-request-id"] in logged
-
-    until(found)
+    ours = answer.headers["x-request-id"]
+    until(lambda: "trace-7f3a" in caplog.text and ours in caplog.text)
     for bad in ("x" * 513, "caf\u00e9"):
         assert caller.ask("GET", "/v1/files", None, {"x-client-request-id": bad}).error[0] == 400
