@@ -37,6 +37,8 @@ class Habits:
         self.throttles = False
         # How often a file is looked at before a batch can be made of it.
         self.slow_files = 0
+        # How often a file of results is not there yet.
+        self.late_files = 0
         # Batches that it does not know for so many looks.
         self.forgets: dict[str, int] = {}
         # An error that every create has.
@@ -65,6 +67,7 @@ class StandIn:
         self.asked: Counter[str] = Counter()
         self.most_enqueued = 0
         self._looks: Counter[str] = Counter()
+        self._fetches = Counter[str]()
         self._throttled: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         stand_in = self
@@ -136,6 +139,9 @@ class StandIn:
             return 200, self._file(found[1])
         found = re.fullmatch(r"/files/([^/]+)/content", path)
         if found:
+            self._fetches[found[1]] += 1
+            if self._fetches[found[1]] <= self.habits.late_files:
+                return 404, {"error": {"message": "No such File object."}}
             return 200, self.files[found[1]]
         found = re.fullmatch(r"/batches/([^/]+)(/cancel)?", path)
         named = [one for one in self.batches if found and one["id"] == found[1]]

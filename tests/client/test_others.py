@@ -81,6 +81,7 @@ ONCE = {f"c{n}": ("succeeded", 1) for n in range(COUNT)}
         {"lost_creates": 2, "queue": 4, "upper": True},
         {"lost_creates": 2, "queue": 4, "drops_metadata": True},
         {"slow_files": 2},
+        {"late_files": 3},
         {"forgets": {"batch_1": 3, "batch_2": 1}},
     ],
     ids=lambda one: ",".join(one) or "openai",

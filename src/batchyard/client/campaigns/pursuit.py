@@ -27,6 +27,8 @@ from batchyard.places.whole import publish
 __all__ = ["Pursuit", "Until"]
 
 _TOLD_BYTES = 16 << 20
+# A file of results that is not there is looked for so often before its lines are missing.
+_LOOKS_AT_FILE = 5
 Until = Literal["end", "submitted", "turn"]
 
 
@@ -224,13 +226,20 @@ class Pursuit:
             self._tell_moved(f"{path.name} comes", done, total)
 
         self._reach("campaign.before_collect")
-        try:
-            await self._patience.bear(lambda: download_once(provider, file_id, path, moved=moved))
-        except ProviderError as error:
-            if error.status != 404:
-                raise
-            forget(path)
-            publish(path, b"")
+        for number in range(1, _LOOKS_AT_FILE + 1):
+            try:
+                await self._patience.bear(
+                    lambda: download_once(provider, file_id, path, moved=moved)
+                )
+                return
+            except ProviderError as error:
+                if error.status != 404:
+                    raise
+                # What a batch has only just named may be there in a while.
+                if number < _LOOKS_AT_FILE:
+                    await self._patience.back_off(number, error)
+        forget(path)
+        publish(path, b"")
 
     def _end_of_round(self) -> Mapping[str, int] | None:
         """Merge, or plan a round of what is worth asking again; None in that case."""
