@@ -45,3 +45,29 @@ def test_a_line_that_is_not_utf_8_ends_no_verb_in_a_traceback(
         assert "2: error invalid_json_line: " in done.stdout + done.stderr
     if words[0] == "fix":
         assert names["OUT"].read_bytes().endswith(odd)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["stats", "IN"],
+        ["show", "IN", "a"],
+        ["errors", "IN"],
+        ["diff", "IN", "IN"],
+        ["merge", "ASKED", "IN", "-o", "OUT"],
+        ["report", "IN", "-o", "OUT"],
+    ],
+    ids=" ".join,
+)
+def test_an_answer_that_is_not_utf_8_ends_no_verb_in_a_traceback(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """It is an answer without the JSON that was asked for."""
+    names = {"IN": tmp_path / "in.jsonl", "OUT": tmp_path / "out", "ASKED": tmp_path / "asked"}
+    names["ASKED"].write_bytes(SOUND)
+    names["IN"].write_bytes(
+        b'{"id":"r","custom_id":"a","response":{"status_code":200,"request_id":"q","body":'
+        b'{"choices":[{"message":{"content":"\xff"}}]}},"error":null}\n'
+    )
+    done = call(*(names.get(word, word) for word in words))
+    assert done.exit_code in (0, 6), done.stderr

@@ -87,7 +87,7 @@ def read_body(body: bytes) -> Answer | None:
         return _decode(body)
     except msgspec.ValidationError:
         return None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_odd(body)
 
 
@@ -155,9 +155,9 @@ def closed_in(schema: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _read_odd(body: bytes) -> Answer | None:
-    """The same for JSON that the decoder refuses, as lone surrogates are."""
+    """The same for JSON that the decoder refuses: lone surrogates, bytes that are no UTF-8."""
     try:
-        parts = split_object(body)
+        parts = split_object(body.decode(errors="replace").encode())
         known = [name for name in Answer.__struct_fields__ if name in parts]
         return Answer(**{name: json.loads(parts[name]) for name in known})
     except (ValueError, RecursionError, IndexError):

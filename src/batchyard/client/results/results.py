@@ -142,7 +142,7 @@ def facts_of(result: Result) -> AnswerFacts | None:
     """The tokens of an answer; None where there is none, or none that is sound."""
     try:
         response = _response(result.response)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return None if response is None else read_answer(bytes(response.body))
 

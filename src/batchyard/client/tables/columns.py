@@ -129,7 +129,7 @@ def _plain_body(result: Result) -> _Chat | None:
     """The body of a chat completion that is nothing but text, as most are."""
     try:
         body = _plainly(result.response).body
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return body if body.choices else None
 
