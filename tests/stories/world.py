@@ -118,7 +118,12 @@ class Worker:
                 way,
                 lambda _path: b"POST / HTTP/1.1\r\ncontent-length: ",
                 self.shift.land,
-                rules=LaneRules(timeout_seconds=4.0, start=2, ceiling=8),
+                rules=LaneRules(
+                    timeout_seconds=4.0,
+                    start=2,
+                    ceiling=8,
+                    gather_seconds=self._chance.choice((0.0, 0.001)),
+                ),
                 gate=gate,
                 wall=self.world.clock.wall,
                 chance=self._chance,

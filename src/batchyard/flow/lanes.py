@@ -32,6 +32,8 @@ __all__ = ["Gate", "Landing", "Lane", "LaneRules", "Line"]
 _PROBE_SECONDS = (0.25, 15.0)
 # So many refusals in a row, and the key or the model is wrong for all, not for these lines.
 _REFUSALS_MAX = 10
+# Answers must take so many times as long as a lane lets them gather.
+_GATHER_SHARE = 40
 
 
 class Line(Struct, eq=False):
@@ -84,12 +86,18 @@ class Gate:
 
 
 class LaneRules(Struct, frozen=True):
-    """Bounds of every call."""
+    """Bounds of every call, and of how many there are at once.
+
+    `gather_seconds`: so long a lane lets what comes back gather before it sends anew, where that
+    is nothing beside the time of an answer. What leaves together comes back together, and costs
+    less by a third; the event loops count in milliseconds.
+    """
 
     timeout_seconds: float = 600.0
     body_bytes_max: int = 32 << 20
     start: int = 8
     ceiling: int = 4096
+    gather_seconds: float = 0.001
 
 
 class Lane:
@@ -241,18 +249,24 @@ class Lane:
         self._pump_soon()
 
     def _pump_soon(self) -> None:
-        """Pump once for all that comes back in this turn of the loop.
+        """Pump once for all that comes back in this turn of the loop, or a moment later.
 
         Requests that leave together wake the upstream once.
         """
-        if not self._pump_is_due:
-            self._pump_is_due = True
+        if self._pump_is_due:
+            return
+        self._pump_is_due = True
+        gather_seconds = self._rules.gather_seconds
+        if self.width.answer_seconds >= gather_seconds * _GATHER_SHARE:
+            self._loop.call_later(gather_seconds, self._pump_now)
+        else:
             self._loop.call_soon(self._pump_now)
 
     def _pump_now(self) -> None:
         self._pump_is_due = False
         self.pump()
-        if not self._crossing:
+        # In a pause that the upstream asked for, more is to come: what is there may wait for it.
+        if not self._crossing and not self._queue:
             self._quiet()
 
     def _weigh(

@@ -22,7 +22,7 @@ def open_lanes(
     """Lanes to these upstreams; needs a running event loop.
 
     `land` takes a line that came back for good, `hungry` hears that a lane has few lines left, and
-    `quiet` that a lane has none at the upstream.
+    `quiet` that a lane has none at the upstream, and none to send.
     """
     gate = Gate()
 

@@ -160,7 +160,7 @@ class Run:
         self._recorder.add(span, line.index, rendered, facts, calls=line.calls)
 
     def quiet(self) -> None:
-        """A lane has no line at the upstream: what has come back need not wait for more."""
+        """A lane has nothing to send and nothing at the upstream: what has come need not wait."""
         self._recorder.hurry()
         self._wake.set()
 

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast
 
 import httptools
 import msgspec
@@ -80,7 +80,6 @@ class Owner(Protocol):
         """The connection is gone for good."""
 
 
-@runtime_checkable
 class _Socket(Protocol):
     """What a connection needs of its transport; uvloop's is no asyncio.Transport by name."""
 
@@ -159,8 +158,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """From asyncio: the socket is connected, the certificate (if any) accepted."""
-        assert isinstance(transport, _Socket)
-        self._transport = transport
+        self._transport = cast(_Socket, transport)
         self.is_open = True
         self._owner.opened(self)
 

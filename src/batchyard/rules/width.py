@@ -37,6 +37,8 @@ class Width:
         self._was_full = False
         # How many lines should wait ready behind those in flight: those of the next 0.2 s.
         self.ahead = _AHEAD_LINES[0]
+        # What an answer took on average, in the last turn.
+        self.answer_seconds = 0.0
 
     def answered(self, seconds: float, *, full: bool) -> None:
         """Count an answer that took so long; `full`: the lane had no room left."""
@@ -61,6 +63,7 @@ class Width:
         elif mean is not None:
             self._judge(mean)
             self._look_ahead(mean)
+            self.answer_seconds = mean
         self._answers = self._troubles = 0
         self._seconds = 0.0
         self._was_full = False
