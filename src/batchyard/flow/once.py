@@ -21,6 +21,7 @@ from batchyard.flow.routing import Lanes
 from batchyard.flow.source import lines_of, request_lines
 from batchyard.flow.stop import Stop
 from batchyard.places.database import Runner
+from batchyard.places.whole import install
 from batchyard.rules.settle import settle
 from batchyard.rules.validate import ShardSpan
 from batchyard.wire.lines import line_id, read_line, read_result, render_failure
@@ -90,7 +91,7 @@ class Outputs:
         for kind, path in self._partial.items():
             self._files[kind].close()
             if kind == "output" or path.stat().st_size:
-                path.replace(self._final[kind])
+                install(path, self._final[kind])
             else:
                 path.unlink()
         self._state.unlink()

@@ -18,13 +18,10 @@ def publish(path: Path, content: bytes | Iterable[bytes]) -> None:
         with beside.open("wb", buffering=_BUFFER_BYTES) as file:
             for part in parts:
                 file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
+        install(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    beside.replace(path)
-    sync_folder(path.parent)
 
 
 @contextmanager
