@@ -10,7 +10,7 @@ from typing import IO, Any
 from openai import types
 
 from batchyard.client.apis.provider import ENDED, status_of
-from batchyard.client.examining.reading import BOM
+from batchyard.wire.lines import BOM
 
 __all__ = [
     "CREATE",

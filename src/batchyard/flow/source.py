@@ -7,11 +7,9 @@ import msgspec
 from batchyard.flow.lanes import Line
 from batchyard.flow.recording import HeldShard
 from batchyard.rules.endpoints import ENDPOINTS
-from batchyard.wire.lines import RequestLine, body_bytes, model_of, read_line, read_lines
+from batchyard.wire.lines import BOM, RequestLine, body_bytes, model_of, read_line, read_lines
 
 __all__ = ["lines_of", "request_lines", "sound_lines"]
-
-_BOM = b"\xef\xbb\xbf"
 
 
 def request_lines(span: bytes) -> Iterator[bytes]:
@@ -19,7 +17,7 @@ def request_lines(span: bytes) -> Iterator[bytes]:
 
     A byte order mark is left out; it can only stand before the first line of a file.
     """
-    for line in span.removeprefix(_BOM).split(b"\n"):
+    for line in span.removeprefix(BOM).split(b"\n"):
         if line and not line.isspace():
             yield line
 
@@ -53,6 +51,6 @@ def sound_lines(
 
 def _requests(span: bytes) -> Iterable[RequestLine]:
     try:
-        return read_lines(span.removeprefix(_BOM))
+        return read_lines(span.removeprefix(BOM))
     except msgspec.DecodeError:
         return map(read_line, request_lines(span))

@@ -18,11 +18,11 @@ from batchyard.rules.kinds import Kind
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import examine
 from batchyard.rules.marks import Marks, Repeats
+from batchyard.wire.lines import BOM
 from batchyard.wire.objects import BatchError
 
 __all__ = ["Digest", "Scan", "ShardSpan"]
 
-_BOM = b"\xef\xbb\xbf"
 _SHARD_BYTES = 2 << 20
 # So many bytes are read at once, at most. After an odd line it is a line, and soon more again.
 _RUN_BYTES = 1 << 17
@@ -176,9 +176,9 @@ class Scan:
     def _take(self, block: bytes, start: int, end: int) -> None:
         """Take whole lines; the line feed of the last may be missing at the end of the file."""
         longest = self._limits.line_bytes_max
-        if self._line == 0 and block.startswith(_BOM) and _first_bytes(block) <= longest:
-            start += len(_BOM)
-            self._bytes += len(_BOM)
+        if self._line == 0 and block.startswith(BOM) and _first_bytes(block) <= longest:
+            start += len(BOM)
+            self._bytes += len(BOM)
             # Nothing behind it is a line all the same.
             self._line += start == end
         lines = BytesIO(block)

@@ -24,6 +24,7 @@ from batchyard.server.reading import Span, Wanted, wanted_lines
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import batch_id, file_id, line_id_prefix
+from batchyard.wire.lines import BOM
 from batchyard.wire.outcomes import line_index
 
 __all__ = ["retry"]
@@ -36,7 +37,6 @@ _CHOICES: Mapping[str, frozenset[str]] = {
 # Who asks for the same retry again so soon has pressed twice.
 _TWICE_SECONDS = 60
 _CODES_MAX = 100
-_BOM = b"\xef\xbb\xbf"
 
 
 async def retry(request: Request, yard: Yard) -> Response:
@@ -182,7 +182,7 @@ def _lines(blobs: Blobs, content: Content, indexes: Set[int]) -> Iterator[list[b
     for chunk in chain(chunks_of(blobs, content.parts), (b"\n",)):
         *whole, left = (left + chunk).split(b"\n")
         if whole and not begun:
-            whole[0], begun = whole[0].removeprefix(_BOM), True
+            whole[0], begun = whole[0].removeprefix(BOM), True
         found = []
         for line in whole:
             if line and not line.isspace():

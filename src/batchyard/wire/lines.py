@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 __all__ = [
+    "BOM",
     "AnswerFacts",
     "RequestLine",
     "Result",
@@ -23,6 +24,9 @@ __all__ = [
     "render_failure",
     "split_object",
 ]
+
+# The byte order mark that some programs write before the first line of a file.
+BOM = b"\xef\xbb\xbf"
 
 
 class RequestLine(Struct):

@@ -14,9 +14,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchyard.client.apis.targets import Target
 from batchyard.client.examining.hints import wants_completion_tokens
-from batchyard.client.examining.reading import BOM, lines_of
+from batchyard.client.examining.reading import lines_of
 from batchyard.rules.endpoints import ENDPOINTS
-from batchyard.wire.lines import split_object
+from batchyard.wire.lines import BOM, split_object
 
 __all__ = ["Change", "fix"]
 

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from batchyard.client.examining.reading import BOM, lines_of
+from batchyard.client.examining.reading import lines_of
 from batchyard.rules.validate import Digest
+from batchyard.wire.lines import BOM
 
 __all__ = ["Hint", "Hints", "wants_completion_tokens"]
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["BOM", "Line", "chunks_of", "lines_of", "placed_lines", "shortened"]
+from batchyard.wire.lines import BOM
 
-BOM = b"\xef\xbb\xbf"
+__all__ = ["Line", "chunks_of", "lines_of", "placed_lines", "shortened"]
+
 # What the cache of a core holds, for several look at each chunk.
 _CHUNK_BYTES = 1 << 18
 _QUOTE_CHARACTERS = 96

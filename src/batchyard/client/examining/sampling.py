@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from batchyard.client.examining.reading import BOM
+from batchyard.wire.lines import BOM
 
 __all__ = ["records_of", "sample"]
 

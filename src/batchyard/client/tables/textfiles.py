@@ -15,8 +15,9 @@ from typing import IO, Any, cast
 import msgspec
 
 from batchyard.client.building.rows import as_row
-from batchyard.client.examining.reading import BOM, lines_of
+from batchyard.client.examining.reading import lines_of
 from batchyard.client.tables.errors import TableError
+from batchyard.wire.lines import BOM
 
 __all__ = ["TEXT_KINDS", "Peeked", "plain", "read_text", "widen", "write_csv", "write_jsonl"]
 
