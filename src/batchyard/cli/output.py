@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import click
 
@@ -17,7 +17,13 @@ with lazily():
     from batchyard.places import whole
 
 
-__all__ = ["noted", "published"]
+__all__ = ["end", "noted", "published"]
+
+
+def end(text: str, code: int) -> NoReturn:
+    """Say why a verb ends here, with this exit code."""
+    click.echo(f"Error: {text}", err=True)
+    sys.exit(code)
 
 
 @contextmanager

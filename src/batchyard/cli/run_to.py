@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from msgspec import to_builtins
 
 from batchyard.cli.aims import aim, note_last
 from batchyard.cli.options import tell_json
+from batchyard.cli.output import end
 from batchyard.cli.remote import fail
 from batchyard.cli.road import Road, labels_of, scorer_of, shape_of, template_of, text_of
 from batchyard.cli.submit import go_on, tell_fault
@@ -208,15 +209,15 @@ def _told(road: Road) -> Iterator[None]:
     except ProviderError as error:
         fail(error, aim(road.to))
     except KeyboardInterrupt:
-        _end("Stopped; the same command goes on.", _INTERRUPTED)
+        end("Stopped; the same command goes on.", _INTERRUPTED)
     except OverBudgetError as error:
-        _end(str(error), _OVER_BUDGET)
+        end(str(error), _OVER_BUDGET)
     except (InputError, DuplicateIdError, TemplateError, TableError) as error:
-        _end(str(error), _INVALID)
+        end(str(error), _INVALID)
     except OtherInputError as error:
-        _end(f"{error} is the folder of another campaign. Choose another --folder.", 1)
+        end(f"{error} is the folder of another campaign. Choose another --folder.", 1)
     except (CanaryError, CampaignInUseError, SettingsError, MissingExtraError) as error:
-        _end(str(error), 1)
+        end(str(error), 1)
     except (ProfileError, SchemaError, ParameterError, ValueError) as error:
         raise click.UsageError(str(error)) from error
 
@@ -288,11 +289,6 @@ def _scored(one: Score) -> str:
 def _confirmed(road: Road) -> bool:
     """Whether to go on after the canary; asked of people only."""
     return road.yes or not sys.stdin.isatty() or click.confirm("Go on?", err=True)
-
-
-def _end(text: str, code: int) -> NoReturn:
-    click.echo(f"Error: {text}", err=True)
-    sys.exit(code)
 
 
 def _say(text: str) -> None:

@@ -1,15 +1,15 @@
 """Results as rows of a table, beside those of another table: `results --join`, `-o OUT.parquet`."""
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from batchyard.cli.aims import aim_at, state_here
+from batchyard.cli.output import end
 from batchyard.cli.remote import talk
 from batchyard.cli.road import labels_of, shape_of
 from batchyard.cli.submit import open_campaign
@@ -56,9 +56,9 @@ def tell_rows(what: str, folder: Path | None, to: str | None, wanted: Wanted) ->
                 table = _good(table)
             count = write_table(table, "-" if path is None else path)
     except (InputIdsError, SchemaError, TableError) as error:
-        _end(str(error), _INVALID)
+        end(str(error), _INVALID)
     except (MissingExtraError, OSError) as error:
-        _end(str(error), 1)
+        end(str(error), 1)
     click.echo(f"{path or 'written'}: {count:,} rows", err=True)
     return ended
 
@@ -129,8 +129,3 @@ async def _fetch(remote: Remote, word: str, spool: Path) -> bool:
 
 def _url_of(campaign: Campaign) -> str:
     return campaign.manifest.settings.base_url
-
-
-def _end(text: str, code: int) -> NoReturn:
-    click.echo(f"Error: {text}", err=True)
-    sys.exit(code)

@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchyard.wire.lines import split_object
 
-__all__ = ["Shape", "Wanted", "fault_of", "shape_of"]
+__all__ = ["Shape", "Wanted", "fault_of", "same", "shape_of"]
 
 _QUOTE_CHARACTERS = 200
 _KINDS = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
@@ -110,9 +110,9 @@ def _faults(schema: Any, value: Any, at: str, root: Mapping[str, Any]) -> Iterat
     if kinds and not any(_is_kind(kind, value) for kind in kinds):
         yield f"{at} must be {' or '.join(kinds)}, not {_quoted(value)}."
         return
-    if "enum" in schema and not any(_same(value, one) for one in schema["enum"]):
+    if "enum" in schema and not any(same(value, one) for one in schema["enum"]):
         yield f"{at} must be one of {_quoted(schema['enum'])}, not {_quoted(value)}."
-    if "const" in schema and not _same(value, schema["const"]):
+    if "const" in schema and not same(value, schema["const"]):
         yield f"{at} must be {_quoted(schema['const'])}, not {_quoted(value)}."
     yield from _joined(schema, value, at, root)
     if isinstance(value, dict):
@@ -235,7 +235,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Whether two values of JSON are one; Python takes `true` for 1."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 

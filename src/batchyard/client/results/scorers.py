@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from batchyard.client.results.conforming import same
+
 __all__ = [
     "Rule",
     "Scorer",
@@ -102,7 +104,7 @@ class Scorer(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if not isinstance(found, dict) or not isinstance(wanted, dict):
             return False
         names = self.fields or tuple(wanted)
-        return all(_same(found.get(name), wanted.get(name)) for name in names)
+        return all(same(found.get(name), wanted.get(name)) for name in names)
 
 
 def exact() -> Scorer:
@@ -193,7 +195,3 @@ def _object(said: Any) -> Any:
         return json.loads(unfenced(said))
     except (ValueError, RecursionError):
         return None
-
-
-def _same(one: Any, other: Any) -> bool:
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
