@@ -1,7 +1,6 @@
 """`batchyard submit`, `watch`, `status`, `collect`, `resume` and `cancel`."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,6 @@ from tests.client.stand_in import Habits, StandIn
 
 FAST = ("--poll", "0.01", "--settle", "0")
 PRICE = '[[price]]\nmodel = "m1"\ninput = 1000000.0\noutput = 2000000.0\ndiscount = 0.5\n'
-
-
-@pytest.fixture
-def other() -> Iterator[StandIn]:
-    one = StandIn()
-    yield one
-    one.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Scorers of `evaluate`: rules, functions and judges, in the table, the scores and the report."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,6 @@ from batchyard.client.results.scorers import Scorer, as_scorer
 from batchyard.client.tabular.scoring import interval
 from tests.client.pages import read_page
 from tests.client.stand_in import StandIn
-
-
-@pytest.fixture
-def other() -> Iterator[StandIn]:
-    one = StandIn()
-    yield one
-    one.close()
 
 
 @pytest.fixture

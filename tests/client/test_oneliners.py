@@ -24,21 +24,6 @@ ROWS = [{"code": one.value, "text": one.phrase} for one in HTTPStatus]
 ROWS = [*ROWS[:12], {"code": 1, "text": ROWS[0]["text"]}]
 
 
-@pytest.fixture
-def asked(
-    strict: Strict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict[str, Any]]:
-    """What the calls of a test have in common; they have a cache and a folder of their own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BATCHYARD_CACHE", str(tmp_path / "cache"))
-
-    def common(**more: Any) -> dict[str, Any]:
-        settings = {"poll_seconds": 0.05, "settle_seconds": 0.01}
-        return {"to": strict.server.url, "key": "key", "settings": settings, **more}
-
-    return common
-
-
 def test_each_row_gets_its_label_and_the_same_is_asked_once(
     strict: Strict, asked: Callable[..., dict[str, Any]]
 ) -> None:

@@ -5,7 +5,6 @@ import json
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,13 +26,6 @@ COUNT = 12
 SIZES = Sizes(requests=4, bytes=10**6, embedding_inputs=100)
 QUESTION = {"role": "user", "content": "x"}
 BODY: dict[str, Any] = {"model": "m1", "max_tokens": 10, "messages": [QUESTION]}
-
-
-@pytest.fixture
-def other() -> Iterator[StandIn]:
-    one = StandIn()
-    yield one
-    one.close()
 
 
 def begin(

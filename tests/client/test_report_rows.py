@@ -10,25 +10,11 @@ import pytest
 import batchyard
 from batchyard.client.report.golds import ByKey
 from batchyard.client.report.tallies import Sample, Spreading, Tally, Timeline
-from tests.client.conftest import Strict
 from tests.client.pages import read_page
 
 LABELS = ["early", "late"]
 ROWS = [{"text": f"letter {n % 20}", "right": LABELS[n % 2]} for n in range(24)]
 Asked = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def asked(strict: Strict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """What the calls have in common; they have a cache and a folder of their own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BATCHYARD_CACHE", str(tmp_path / "cache"))
-
-    def common(**more: Any) -> dict[str, Any]:
-        settings = {"poll_seconds": 0.05, "settle_seconds": 0.01}
-        return {"to": strict.server.url, "key": "key", "settings": settings, **more}
-
-    return common
 
 
 def test_rows_are_counted_as_rows(asked: Asked, tmp_path: Path) -> None:

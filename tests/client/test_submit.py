@@ -18,13 +18,6 @@ LINE = b'{"custom_id":"d","method":"POST","url":"/v1/chat/completions","body":{"
 FAST: dict[str, Any] = {"poll_seconds": 0.01, "settle_seconds": 0.0}
 
 
-@pytest.fixture
-def other() -> Iterator[StandIn]:
-    one = StandIn()
-    yield one
-    one.close()
-
-
 def requests() -> Iterator[Any]:
     for custom_id in ("a", "b"):
         yield batchyard.build.chat(custom_id, model="m", messages="hello")

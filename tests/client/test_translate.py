@@ -1,6 +1,5 @@
 """Translations keep what programs need: placeholders, tags, addresses."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,6 @@ from batchyard.client.results.placeholders import lost, placeholders_in
 from tests.client.stand_in import StandIn
 
 TEXT = "Hi {name}, %d <b>new</b> files: https://example.com/a."
-
-
-@pytest.fixture
-def other() -> Iterator[StandIn]:
-    one = StandIn()
-    yield one
-    one.close()
 
 
 @pytest.fixture
