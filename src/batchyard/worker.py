@@ -9,7 +9,6 @@ lives.
 import asyncio
 import gc
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Callable, Set
@@ -82,7 +81,7 @@ async def _work(orders: Orders) -> None:
         hot=hot,
         heavy=heavy,
         clock=clock,
-        chance=Random(secrets.randbits(128)),
+        chance=Random(),
         limits=PROFILES[settings.profile],
         limits_of=lambda project_id: _limits(settings, identity, project_id),
         known_model=upstreams.known,
@@ -102,7 +101,7 @@ async def _work(orders: Orders) -> None:
         hungry=shift.hungry,
         quiet=shift.quiet,
         wall=clock.wall,
-        chance=Random(secrets.randbits(128)),
+        chance=Random(),
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.say, "SIGTERM")
     # The terminal sends SIGINT to all; the server will end this worker in its own order.

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -14,6 +15,14 @@ import pytest
 from tests.acceptance.processes import Sim, command, request_lines, until
 
 USUAL_PORTS = (8000, 11434, 8080, 1234, 30000)
+UNNEEDED = {
+    "batchyard.client",
+    "batchyard.places.objects",
+    "dataclasses",
+    "email",
+    "secrets",
+    "sqlalchemy",
+}
 
 
 class OneShot:
@@ -71,6 +80,25 @@ def test_a_file_is_answered(tmp_path: Path, shared_sim: Sim) -> None:
     assert "\x1b" not in said
     assert "2,000 answered, 0 failed in" in said
     assert f"answers: {run.output}" in said
+
+
+def test_a_run_loads_what_it_needs(tmp_path: Path, shared_sim: Sim) -> None:
+    """Nobody who asks one line waits for what other verbs, files and upstreams need."""
+    (tmp_path / "in.jsonl").write_bytes(request_lines(1))
+    code = (
+        "import atexit, sys\n"
+        "before = set(sys.modules)\n"
+        "atexit.register(lambda: print(*set(sys.modules) - before))\n"
+        "from batchyard.__main__ import main\n"
+        "main()\n"
+    )
+    words = ("run", "in.jsonl", "-o", "out.jsonl", "--upstream", shared_sim.url)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, check=True, cwd=tmp_path
+    )
+    loaded = set(done.stdout.decode().split())
+    assert "batchyard.flow.once" in loaded
+    assert set() == UNNEEDED & loaded
 
 
 def test_a_bad_file_is_refused_with_every_error(tmp_path: Path, shared_sim: Sim) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -89,8 +88,7 @@ _OPTIONS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Road:
+class Road(NamedTuple):
     """What was said on the command line of what `--to` needs."""
 
     to: str | None
@@ -122,7 +120,7 @@ class Road:
     @property
     def is_spoken_of(self) -> bool:
         """Whether anything was said that only this road knows."""
-        return any(bool(one) for name, one in vars(self).items() if name != "strict")
+        return any(bool(one) for name, one in self._asdict().items() if name != "strict")
 
     @property
     def wants_rows(self) -> bool:

@@ -1,7 +1,6 @@
 """`batchyard run`: a file of requests in, a file of answers out."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +99,7 @@ def run(
         if said.to is not None:
             run_to.travel(source, output, window, said)
         else:
-            run_to.stay(source, output, replace(said, to=run_here.address_of(urls)), answer)
+            run_to.stay(source, output, said._replace(to=run_here.address_of(urls)), answer)
         return
     if output is None or str(output) == "-":
         raise click.UsageError("Say with -o OUT.jsonl where the answers go.")

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -125,7 +124,7 @@ async def _answer(
         hungry=course.hungry,
         quiet=course.quiet,
         wall=system_clock().wall,
-        chance=Random(secrets.randbits(128)),
+        chance=Random(),
     )
     already = course.tally.completed + course.tally.failed
     if already:
@@ -143,7 +142,6 @@ async def _answer(
         asyncio.get_running_loop().add_signal_handler(number, _interrupt, stop, number)
     began = time.monotonic()
     # What stands now lives to the end: the collector need not look at it again.
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     waiting = asyncio.create_task(_tell_waiting(progress, reason))
@@ -228,7 +226,7 @@ def _open_outputs(output: Path, errors: Path, digest: Digest, input_sha256: str)
             errors,
             input_sha256=input_sha256,
             input_bytes=digest.bytes,
-            prefix=line_id_prefix(Random(secrets.randbits(128))),
+            prefix=line_id_prefix(Random()),
         )
     except FileExistsError as error:
         raise click.ClickException(

@@ -1,8 +1,8 @@
 """Final or again: what an upstream's answer, or its silence, means for a line and for its lane."""
 
+import importlib
 import re
 from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
 from random import Random
 from typing import Literal
 
@@ -128,9 +128,15 @@ def _retry_after(value: bytes, now: float) -> float:
     if seconds >= 0:
         return seconds
     try:
-        return max(0.0, parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
+        return max(0.0, _moment(value.decode("latin-1")) - now)
     except (ValueError, OverflowError):
         return -1.0
+
+
+def _moment(date: str) -> float:
+    # Few upstreams write a date, and what reads one takes long to load.
+    read = importlib.import_module("email.utils").parsedate_to_datetime
+    return float(read(date).timestamp())
 
 
 def _number(value: bytes) -> float:
