@@ -5,10 +5,14 @@ __all__ = ["Width"]
 # A turn judges at least so many answers.
 _TURN_ANSWERS_MIN = 8
 # Doubling ends when answers take this much longer than at half the width: the upstream is full.
-_FULL_FACTOR, _FULL_SECONDS = 1.6, 0.005
+_FULL_FACTOR, _FULL_SECONDS = 1.6, 0.0015
 # Against the best mean seen, wider is too slow beyond the first pair, narrower beyond the second.
-_SLOW_FACTOR, _SLOW_SECONDS = 2.0, 0.02
+_SLOW_FACTOR, _SLOW_SECONDS = 2.0, 0.0015
 _TOO_SLOW_FACTOR, _TOO_SLOW_SECONDS = 3.0, 0.05
+# The best is forgotten turn by turn, for the work itself may have become harder, and what computes
+# many at once answers each later, but more a second. Not so where answers come at once: there more
+# in flight are no more a second, only more memory to walk through.
+_LONG_SECONDS, _FORGOTTEN_SHARE = 0.03, 0.02
 # Half as many in flight take at most this share of the time, where waiting made them slow.
 _RELIEF_FACTOR = 0.75
 # A share of failures above this narrows the lane.
@@ -72,8 +76,9 @@ class Width:
         best = self._best_seconds
         if best is None or mean < best:
             best = mean
-        # The best is forgotten slowly, for the work itself may have become harder.
-        self._best_seconds = best + (mean - best) * 0.02
+        if mean >= _LONG_SECONDS:
+            best += (mean - best) * _FORGOTTEN_SHARE
+        self._best_seconds = best
         if self._doubling:
             self._double(mean)
         elif mean > best * _TOO_SLOW_FACTOR + _TOO_SLOW_SECONDS:
