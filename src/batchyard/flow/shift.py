@@ -329,9 +329,11 @@ class Shift:
             results = sum(len(leases[one].lines) for one in lost)
             log.warning("leases_lost", worker=self.worker, shards=len(lost), results=results)
             self._abandon(lost)
-        done = [held for held in leases if held.remaining == 0 and held not in lost]
-        self._held -= set(done)
-        if done or any(held.abort_at is not None or held.lease.budgeted for held in leases):
+        done = {held for held, part in leases.items() if part.remaining == 0} - set(lost)
+        self._held -= done
+        # No batch ends while one of its shards is held.
+        left = {held.lease.batch_id for held in done} - {held.lease.batch_id for held in self._held}
+        if left or any(held.abort_at is not None or held.lease.budgeted for held in leases):
             self.ring()
         if self._space.is_low():
             self._wake.set()
