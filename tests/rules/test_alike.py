@@ -157,3 +157,19 @@ def test_a_file_of_lines_alike_is_told_what_each_line_is(
     assert digest.models == {model: models.count(model) for model in models}
     ids = [one.custom_id for one in sound]
     assert digest.suspects == (len(set(ids)) < len(ids))
+
+
+@pytest.mark.parametrize("flat", [0, 3, 60])
+@pytest.mark.parametrize("place", [0, 5, 39])
+def test_each_line_is_as_shallow_as_is_allowed(flat: int, place: int) -> None:
+    """Lines are looked at together; many brackets side by side pass, a deep line among them not."""
+
+    def nested(number: int, deep: int) -> bytes:
+        beside = ",".join(["[]"] * flat)
+        text = f'{{"model":"m","x":[{beside}],"messages":{"[" * deep}{"]" * deep}}}'
+        return line(f'"r{number}"', CHAT, text, STYLES[0]).encode() + b"\n"
+
+    for deep, taken in ((RELAXED.nesting_max - 2, True), (RELAXED.nesting_max - 1, False)):
+        lines = [nested(number, deep if number == place else 1) for number in range(40)]
+        run, _ = read(lines)
+        assert (run is not None) == taken

@@ -16,7 +16,7 @@ from msgspec import DecodeError, Struct
 from batchyard.rules.endpoints import EMBEDDINGS, ENDPOINTS
 from batchyard.rules.kinds import BODIES, Kinds, Run, seer
 from batchyard.rules.limits import Limits
-from batchyard.rules.lines import are_shallow, count_inputs
+from batchyard.rules.lines import brackets, count_inputs, is_shallow
 
 __all__ = ["Alike"]
 
@@ -69,7 +69,7 @@ class Alike:
         self._models.clear()
         try:
             rows = list(map(decode, lines))
-            models = Counter(self._models)
+            models = _counted(self._models)
         except (DecodeError, RecursionError, TypeError):
             return None
         custom_ids = [row.custom_id for row in rows]
@@ -80,7 +80,7 @@ class Alike:
             or True in {row.body.stream for row in rows}
             or not sizes
             or not _stand(lines, sizes, before, between, end)
-            or not are_shallow(lines, self._limits)
+            or not _are_shallow(lines, self._limits)
         ):
             return None
         for model, count in models.items():
@@ -99,8 +99,9 @@ class Alike:
         """How many bytes each custom_id has; nothing where one is unusual."""
         text = "".join(custom_ids)
         sizes = list(map(len, custom_ids if text.isascii() else map(str.encode, custom_ids)))
-        usual = text.isprintable() and min(sizes) and max(sizes) <= self._limits.custom_id_bytes_max
-        return sizes if usual else []
+        known = set(sizes)
+        usual = 0 not in known and max(known) <= self._limits.custom_id_bytes_max
+        return sizes if usual and text.isprintable() else []
 
     def _decoder(self, url: str) -> Callable[[bytes], Any] | None:
         """What reads lines of a url; None where a line may name no model."""
@@ -113,11 +114,28 @@ class Alike:
         return self._decoders.get(url)
 
 
+def _counted(models: list[Any]) -> Counter[Any]:
+    """How often each stands there; most often all are one."""
+    first, count = models[0], len(models)
+    return Counter({first: count} if models.count(first) == count else models)
+
+
 def _stand(
     lines: Sequence[bytes], sizes: list[int], before: int, between: bytes, end: bytes
 ) -> bool:
     """Whether all parts of all lines stand where they are sought."""
-    for line, size in zip(lines, sizes, strict=True):
-        if not (line.startswith(between, before + size) and line.endswith(end)):
+    places = {size: slice(before + size, before + size + len(between)) for size in set(sizes)}
+    found = [line[places[size]] for line, size in zip(lines, sizes, strict=True)]
+    behind = slice(-len(end), None)
+    return found.count(between) == len(lines) == [line[behind] for line in lines].count(end)
+
+
+def _are_shallow(lines: Sequence[bytes], limits: Limits) -> bool:
+    """Whether lines nest as deep as is allowed; most have too few brackets, even some together."""
+    at_once = limits.nesting_max // (brackets(lines[0]) or 1) or 1
+    for start in range(0, len(lines), at_once):
+        some = lines[start : start + at_once]
+        together = brackets(b"".join(some)) <= limits.nesting_max
+        if not (together or all(is_shallow(line, limits) for line in some)):
             return False
     return True

@@ -13,7 +13,7 @@ from batchyard.rules.alike import Alike
 from batchyard.rules.endpoints import EMBEDDINGS, ENDPOINTS, Endpoint
 from batchyard.rules.kinds import BODIES, NO_MODEL, Kind, Kinds, Run, seer
 from batchyard.rules.limits import Limits
-from batchyard.rules.lines import are_shallow, count_inputs
+from batchyard.rules.lines import count_inputs, is_shallow
 
 __all__ = ["Glance"]
 
@@ -77,7 +77,7 @@ class Glance:
                     and len(custom_id.encode()) < id_bytes_least
                     and not self._has_distinct_keys(line)
                 )
-                or (body_bytes > shallow_bytes and not are_shallow((line,), self._limits))
+                or (body_bytes > shallow_bytes and not is_shallow(line, self._limits))
             ):
                 break
             kind.lines += 1

@@ -41,7 +41,6 @@ class Model:
 _MODEL = Model()
 _OPTIONAL: dict[str, tuple[Any, Any]] = {
     "model": (Model | UnsetType, UNSET),
-    "input": (Raw | UnsetType, UNSET),
     "stream": (bool | None, None),
 }
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from json.decoder import JSONDecodeError
 from typing import Any
 
@@ -14,7 +13,7 @@ from batchyard.rules.limits import Limits
 from batchyard.wire.lines import body_bytes, read_line, split_object
 from batchyard.wire.objects import BatchError
 
-__all__ = ["Sound", "are_shallow", "count_inputs", "examine"]
+__all__ = ["Sound", "brackets", "count_inputs", "examine", "is_shallow"]
 
 
 class Sound(Struct, frozen=True, gc=False):
@@ -64,15 +63,16 @@ def count_inputs(texts: Raw | bytes) -> int:
         return len(json.loads(raw, parse_int=str, parse_float=str))
 
 
-def are_shallow(lines: Iterable[bytes], limits: Limits) -> bool:
-    """Whether lines nest as deep as is allowed; most have too few brackets to do otherwise."""
+def is_shallow(line: bytes, limits: Limits) -> bool:
+    """Whether a line nests as deep as is allowed; most have too few brackets to do otherwise."""
     most = limits.nesting_max
-    for line in lines:
-        # This counts faster than `count` does.
-        without_brackets = len(line.replace(b"{", b"")) + len(line.replace(b"[", b""))
-        if 2 * len(line) - without_brackets > most and _depth(line) > most:
-            return False
-    return True
+    return brackets(line) <= most or _depth(line) <= most
+
+
+def brackets(text: bytes) -> int:
+    """How many brackets open in a text, those within strings included."""
+    # This counts faster than `count` does.
+    return 2 * len(text) - len(text.replace(b"{", b"")) - len(text.replace(b"[", b""))
 
 
 def _depth(text: bytes) -> int:
@@ -157,7 +157,7 @@ def _parse(line: bytes, limits: Limits) -> _Pairs:
         text = line.decode()
     except UnicodeDecodeError:
         raise _NotJson(_encoding_hint(line)) from None
-    if not are_shallow([line], limits):
+    if not is_shallow(line, limits):
         raise _NotJson(f"it is nested more than {limits.nesting_max} levels deep")
     try:
         # Numbers are not converted: that would refuse long ones, and take time.
