@@ -45,7 +45,7 @@ async def cross(seconds: float, gather_seconds: float) -> tuple[Counter[float], 
     way, landed, loop = Way(seconds), asyncio.Event(), asyncio.get_running_loop()
     left = LINES
 
-    def land(_line: Line, _landing: object) -> None:
+    def land(_owner: object, _landing: object) -> None:
         nonlocal left
         left -= 1
         if not left:
@@ -63,8 +63,7 @@ async def cross(seconds: float, gather_seconds: float) -> tuple[Counter[float], 
         quiet=lambda: None,
     )
     began = loop.time()
-    for number in range(LINES):
-        lane.offer(Line(None, number, str(number), "/", b"{}", began + 1e6))
+    lane.offer(Line(None, n, str(n), "/", b"{}", began + 1e6) for n in range(LINES))
     lane.pump()
     await landed.wait()
     return Counter(way.sent), loop.time() - began

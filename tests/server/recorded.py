@@ -78,20 +78,18 @@ class Running:
 
     def record(self, done: dict[int, str], failed: dict[int, Fault] | None = None) -> None:
         """Record answers by index: texts, and faults."""
-        part = Part()
-        for index, text in done.items():
-            part.output_lines.append(self._answer(index, 200, _completion(text)))
+        output = [self._answer(index, 200, _completion(text)) for index, text in done.items()]
+        errors = []
         for index, (kind, what) in (failed or {}).items():
             id, custom_id = line_id(self._prefix, index), f"c{index}"
             if isinstance(kind, int):
-                part.error_lines.append(self._answer(index, kind, {"error": what}))
+                errors.append(self._answer(index, kind, {"error": what}))
             else:
-                part.error_lines.append(render_failure(id, custom_id, kind, str(what)))
+                errors.append(render_failure(id, custom_id, kind, str(what)))
         for index in (*done, *(failed or {})):
             self._held.answered |= 1 << index
         self._held.remaining -= len(done) + len(failed or {})
-        part.answered, part.remaining = self._held.answered, self._held.remaining
-        part.tally = Tally(
+        tally = Tally(
             completed=len(done),
             failed=len(failed or {}),
             input_tokens=3 * len(done),
@@ -99,6 +97,7 @@ class Running:
             total_tokens=5 * len(done),
             calls=len(done) + len(failed or {}),
         )
+        part = Part(output, errors, tally, self._held.answered, self._held.remaining)
         assert not self._ledger.keep({self._held: part}, self._door.yard.now())
 
     def release(self) -> None:

@@ -89,10 +89,10 @@ def a_second_result_replaces_nothing_but_is_written(patch: pytest.MonkeyPatch) -
     """Each result of a line is written, not only the first."""
     real = recording.Recorder.add
 
-    def add(self: Any, held: Any, position: int, *rest: Any, **more: Any) -> None:
-        real(self, held, position, *rest, **more)
-        if position == 0 and held.part is not None:
-            held.part.error_lines.extend(held.part.output_lines[-1:])
+    def add(self: Any, held: Any, landing: Any) -> None:
+        real(self, held, landing)
+        if landing.index == 0:
+            held.landed.append(landing)
 
     patch.setattr(recording.Recorder, "add", add)
 

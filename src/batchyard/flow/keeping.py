@@ -22,7 +22,13 @@ class HeldLease(HeldShard):
 
     def __init__(self, lease: Lease) -> None:
         answered = int.from_bytes(lease.answered, "little")
-        super().__init__(lease.lines, answered, lease.remaining)
+        super().__init__(
+            lease.lines,
+            answered,
+            lease.remaining,
+            first_index=lease.first_index,
+            line_id_prefix=lease.line_id_prefix,
+        )
         self.lease = lease
         # Set when its batch ends: until then its lines at the upstream may come back.
         self.abort_at: float | None = None

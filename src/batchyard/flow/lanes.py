@@ -7,7 +7,7 @@ others. Everything here runs on the event loop as plain calls, for it runs once 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from random import Random
 
@@ -26,7 +26,7 @@ from batchyard.rules.retry import (
 from batchyard.rules.width import Width
 from batchyard.wire.lines import AnswerFacts, read_answer
 
-__all__ = ["Gate", "Landing", "Lane", "LaneRules", "Line"]
+__all__ = ["Gate", "Landing", "Lane", "LaneRules", "Line", "written_off"]
 
 # The delays before a paused lane sends one line to see whether the upstream is back.
 _PROBE_SECONDS = (0.25, 15.0)
@@ -55,13 +55,16 @@ class Line(Struct, eq=False):
     timer: asyncio.TimerHandle | None = None
 
 
-class Landing(Struct, frozen=True):
+class Landing(Struct, frozen=True, gc=False):
     """How a line came back for good: with an `answer`, or with a `fault` and none.
 
     `facts` is what a whole JSON object in a 2xx answer says; a line with facts that are no error
-    has succeeded.
+    has succeeded. Without `custom_id`, the line cannot be read any more.
     """
 
+    index: int
+    custom_id: str | None
+    calls: int
     answer: Answer | None = None
     facts: AnswerFacts | None = None
     fault: Fault | None = None
@@ -107,7 +110,7 @@ class Lane:
         self,
         sender: Sender,
         head: Callable[[str], bytes],
-        land: Callable[[Line, Landing], None],
+        land: Callable[[object, Landing], None],
         *,
         rules: LaneRules,
         gate: Gate,
@@ -132,9 +135,9 @@ class Lane:
         self._wake: asyncio.TimerHandle | None = None
         self._pump_is_due = False
 
-    def offer(self, line: Line) -> None:
-        """Take a line; it comes back by `land`, unless it is withdrawn."""
-        self._queue.append(line)
+    def offer(self, lines: Iterable[Line]) -> None:
+        """Take lines; they come back by `land`, unless they are withdrawn."""
+        self._queue.extend(lines)
 
     def pump(self) -> None:
         """Send what may be sent now."""
@@ -237,7 +240,8 @@ class Lane:
                     self._open()
                 if may_ask_for_pause(outcome.headers):
                     self._heed(outcome)
-                self._land(line, Landing(outcome, facts))
+                landing = Landing(line.index, line.custom_id, line.calls, outcome, facts)
+                self._land(line.owner, landing)
                 self._pump_soon()
                 return
             self._weigh(line, outcome, facts, weigh_status(outcome.status, complete=False))
@@ -284,7 +288,7 @@ class Lane:
         if verdict.tries_max is not None and not lane_is_to_blame:
             line.tries += 1
             if line.tries >= verdict.tries_max:
-                self._land(line, _landing(outcome, facts))
+                self._land(line.owner, _landing(line, outcome, facts))
                 return
         if lane_is_to_blame:
             self._queue.appendleft(line)
@@ -365,15 +369,14 @@ class Lane:
         self.pump()
 
 
-def _landing(outcome: Answer | Fault, facts: AnswerFacts | None) -> Landing:
-    if isinstance(outcome, Fault):
-        return Landing(fault=outcome)
-    if 200 <= outcome.status < 300 and facts is None:
-        return Landing(
-            fault=Fault(
-                code="invalid_upstream_response",
-                detail=f"HTTP {outcome.status} without one complete JSON object as its body",
-                sent=True,
-            )
-        )
-    return Landing(outcome, facts)
+def written_off(index: int, custom_id: str | None, code: str, message: str) -> Landing:
+    """How a line ends that is not sent any more, or never was."""
+    return Landing(index, custom_id, 0, fault=Fault(code, message, sent=False))
+
+
+def _landing(line: Line, outcome: Answer | Fault, facts: AnswerFacts | None) -> Landing:
+    answer, fault = (outcome, None) if isinstance(outcome, Answer) else (None, outcome)
+    if answer is not None and 200 <= answer.status < 300 and facts is None:
+        detail = f"HTTP {answer.status} without one complete JSON object as its body"
+        answer, fault = None, Fault("invalid_upstream_response", detail, sent=True)
+    return Landing(line.index, line.custom_id, line.calls, answer, facts, fault)

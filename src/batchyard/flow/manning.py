@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from random import Random
 
-from batchyard.flow.lanes import Gate, Landing, Lane, LaneRules, Line
+from batchyard.flow.lanes import Gate, Landing, Lane, LaneRules
 from batchyard.flow.routing import Lanes
 from batchyard.places.upstreams import Upstreams
 
@@ -13,7 +13,7 @@ __all__ = ["open_lanes"]
 def open_lanes(
     upstreams: Upstreams,
     *,
-    land: Callable[[Line, Landing], None],
+    land: Callable[[object, Landing], None],
     hungry: Callable[[], None],
     quiet: Callable[[], None],
     wall: Callable[[], float],
@@ -21,8 +21,8 @@ def open_lanes(
 ) -> Lanes:
     """Lanes to these upstreams; needs a running event loop.
 
-    `land` takes a line that came back for good, `hungry` hears that a lane has few lines left, and
-    `quiet` that a lane has none at the upstream, and none to send.
+    `land` takes the owner of a line that came back for good, and how it did; `hungry` hears that a
+    lane has few lines left, and `quiet` that it has none at the upstream, and none to send.
     """
     gate = Gate()
 

@@ -14,9 +14,8 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from batchyard.flow.lanes import Landing, Line
+from batchyard.flow.lanes import Landing, written_off
 from batchyard.flow.recording import HeldShard, Part, Recorder, Tally, within
-from batchyard.flow.rendering import render
 from batchyard.flow.routing import Lanes
 from batchyard.flow.source import lines_of, request_lines
 from batchyard.flow.stop import Stop
@@ -24,7 +23,7 @@ from batchyard.places.database import Runner
 from batchyard.places.whole import install
 from batchyard.rules.settle import settle
 from batchyard.rules.validate import ShardSpan
-from batchyard.wire.lines import line_id, read_line, read_result, render_failure
+from batchyard.wire.lines import read_line, read_result
 
 __all__ = ["OtherInputError", "OutputInUseError", "Outputs", "Run"]
 
@@ -77,7 +76,7 @@ class Outputs:
                 bit = 1 << (index & 7)
                 if not mask[index >> 3] & bit:
                     mask[index >> 3] |= bit
-                    tally.count(result.facts if kind == "output" else None, calls=0)
+                    tally.count(result.facts if kind == "output" else None)
         return mask, tally
 
     def append(self, output: Sequence[bytes], errors: Sequence[bytes]) -> None:
@@ -151,14 +150,10 @@ class Run:
         """A lane wants lines."""
         self._wake.set()
 
-    def land(self, line: Line, landing: Landing) -> None:
+    def land(self, owner: object, landing: Landing) -> None:
         """Take a line that came back for good; the lanes call this."""
-        span = line.owner
-        assert isinstance(span, _Span)
-        index = span.first_index + line.index
-        rendered = render(self._outputs.line_id_prefix, index, line.custom_id, landing)
-        facts = landing.facts if landing.succeeded else None
-        self._recorder.add(span, line.index, rendered, facts, calls=line.calls)
+        assert isinstance(owner, _Span)
+        self._recorder.add(owner, landing)
 
     def quiet(self) -> None:
         """A lane has nothing to send and nothing at the upstream: what has come need not wait."""
@@ -217,8 +212,8 @@ class Run:
         for span in self._unanswered():
             self._open.add(span)
             text = await self._runner.run(self._read, span)
-            for model, line in lines_of(span, text, self._model, deadline):
-                lanes.offer(model, line)
+            for model, lines in lines_of(span, text, self._model, deadline).items():
+                lanes.offer(model, lines)
             lanes.pump()
             await self._until_wanted(lanes)
         while self._open:
@@ -243,7 +238,7 @@ class Run:
             mask = _bits(self._mask, span.first_index, span.lines)
             remaining = span.lines - mask.bit_count()
             if remaining:
-                yield _Span(span, mask, remaining)
+                yield _Span(span, self._outputs.line_id_prefix, mask, remaining)
 
     def _read(self, span: "_Span") -> bytes:
         return os.pread(self._source.fileno(), span.size_bytes, span.offset)
@@ -275,24 +270,27 @@ class Run:
         for span in [*self._open, *self._unanswered()]:
             for position, raw in enumerate(request_lines(self._read(span))):
                 if not span.answered >> position & 1:
-                    rendered = render_failure(
-                        line_id(self._outputs.line_id_prefix, span.first_index + position),
-                        read_line(raw).custom_id,
-                        end.code,
-                        end.message,
+                    custom_id = read_line(raw).custom_id
+                    self._recorder.add(
+                        span, written_off(position, custom_id, end.code, end.message)
                     )
-                    self._recorder.add(span, position, rendered, None, calls=0)
                     self.expired += 1
 
 
 class _Span(HeldShard):
     """A run of lines of the input file."""
 
-    __slots__ = ("first_index", "offset", "size_bytes")
+    __slots__ = ("offset", "size_bytes")
 
-    def __init__(self, span: ShardSpan, answered: int, remaining: int) -> None:
-        super().__init__(span.lines, answered, remaining)
-        self.offset, self.size_bytes, self.first_index = span.offset, span.bytes, span.first_index
+    def __init__(self, span: ShardSpan, prefix: str, answered: int, remaining: int) -> None:
+        super().__init__(
+            span.lines,
+            answered,
+            remaining,
+            first_index=span.first_index,
+            line_id_prefix=prefix,
+        )
+        self.offset, self.size_bytes = span.offset, span.bytes
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -1,11 +1,13 @@
 """Results become durable together: a piece of a few hundred milliseconds at a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from operator import attrgetter
 
 from msgspec import Struct
 
-from batchyard.flow.lanes import Gate
+from batchyard.flow.lanes import Gate, Landing
+from batchyard.flow.rendering import render
 from batchyard.places.log import log
 from batchyard.wire.lines import AnswerFacts
 
@@ -14,6 +16,9 @@ __all__ = ["HeldShard", "Part", "Recorder", "Tally", "within"]
 # Results that wait beyond this hold all lanes: the disk is slow, or full.
 _PENDING_BYTES_MAX = 24 << 20
 _RETRY_SECONDS = (0.5, 10.0)
+_TOKENS = {name: attrgetter(name) for name in AnswerFacts.__struct_fields__ if name != "is_error"}
+# What a result line has around the body of its answer, about.
+_AROUND_BYTES = 200
 
 
 class Tally(Struct):
@@ -28,9 +33,18 @@ class Tally(Struct):
     total_tokens: int = 0
     calls: int = 0
 
-    def count(self, facts: AnswerFacts | None, *, calls: int) -> None:
-        """Add one result: a success when it has `facts`."""
-        self.calls += calls
+    @classmethod
+    def of(cls, landings: Sequence[Landing]) -> "Tally":
+        """What these results add up to."""
+        facts = [one.facts for one in landings if one.facts is not None and not one.facts.is_error]
+        calls = sum([one.calls for one in landings])
+        tally = cls(len(facts), len(landings) - len(facts), calls=calls)
+        for name, counted in _TOKENS.items():
+            setattr(tally, name, sum(map(counted, facts)))
+        return tally
+
+    def count(self, facts: AnswerFacts | None) -> None:
+        """Add one result that a former run recorded: a success when it has `facts`."""
         if facts is None:
             self.failed += 1
             return
@@ -47,39 +61,47 @@ class Tally(Struct):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-class Part:
-    """The results of one shard within one piece."""
+class Part(Struct, frozen=True):
+    """The results of one shard within one piece; `answered` and `remaining` are as of then."""
 
-    __slots__ = ("answered", "error_lines", "output_lines", "remaining", "tally")
-
-    def __init__(self) -> None:
-        self.output_lines: list[bytes] = []
-        self.error_lines: list[bytes] = []
-        self.tally = Tally()
-        # The shard's mask and rest with this part; set when the piece is cut off.
-        self.answered = 0
-        self.remaining = 0
+    output_lines: list[bytes]
+    error_lines: list[bytes]
+    tally: Tally
+    answered: int
+    remaining: int
 
     @property
-    def lines(self) -> list[bytes]:
-        """All of its results."""
-        return self.output_lines + self.error_lines
+    def results(self) -> int:
+        """How many there are."""
+        return len(self.output_lines) + len(self.error_lines)
 
 
 class HeldShard:
     """A shard in this worker's hands: which of its lines have their answer.
 
     `answered` is a bit mask, bit i for the shard's i-th line. A line's first result counts; a
-    second one is dropped.
+    second one is dropped. `first_index` is the index in the input of its first line, and
+    `line_id_prefix` what the ids of its results begin with.
     """
 
-    __slots__ = ("answered", "lines", "part", "remaining")
+    __slots__ = ("answered", "first_index", "landed", "line_id_prefix", "lines", "remaining")
 
-    def __init__(self, lines: int, answered: int, remaining: int) -> None:
+    def __init__(
+        self, lines: int, answered: int, remaining: int, *, first_index: int, line_id_prefix: str
+    ) -> None:
         self.lines = lines
         self.answered = answered
         self.remaining = remaining
-        self.part: Part | None = None
+        self.first_index = first_index
+        self.line_id_prefix = line_id_prefix
+        # Results that belong into the next piece.
+        self.landed: list[Landing] = []
+
+    def cut(self) -> Part:
+        """What has landed since the last cut, in its final form."""
+        landed, self.landed = self.landed, []
+        output, errors = render(self.line_id_prefix, self.first_index, landed)
+        return Part(output, errors, Tally.of(landed), self.answered, self.remaining)
 
 
 class Recorder:
@@ -102,35 +124,28 @@ class Recorder:
         self._keep, self._gate, self._release = keep, gate, release
         self._delay_seconds, self._piece_bytes = delay_seconds, piece_bytes
         self._faults = faults
-        self._pending: dict[HeldShard, Part] = {}
+        # In the order in which their results came; a dict, for sets have no order.
+        self._pending: dict[HeldShard, None] = {}
         self._pending_bytes = 0
         self._filled = asyncio.Event()
         self._due = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def add(
-        self,
-        shard: HeldShard,
-        position: int,
-        line: bytes,
-        facts: AnswerFacts | None,
-        *,
-        calls: int,
-    ) -> None:
-        """Take a rendered result; with `facts` it goes to the output, else to the errors."""
-        bit = 1 << position
+    def add(self, shard: HeldShard, landing: Landing) -> None:
+        """Take a result; it is rendered with the others of its piece."""
+        bit = 1 << landing.index
         if shard.answered & bit:
             return
         shard.answered |= bit
         shard.remaining -= 1
-        part = shard.part
-        if part is None:
-            part = shard.part = self._pending[shard] = Part()
+        landed = shard.landed
+        if not landed:
+            self._pending[shard] = None
             self._filled.set()
-        (part.error_lines if facts is None else part.output_lines).append(line)
-        part.tally.count(facts, calls=calls)
-        self._pending_bytes += len(line)
+        landed.append(landing)
+        answer = landing.answer
+        self._pending_bytes += _AROUND_BYTES + (len(answer.body) if answer is not None else 0)
         if self._pending_bytes >= self._piece_bytes:
             self._due.set()
             if self._pending_bytes > _PENDING_BYTES_MAX:
@@ -140,7 +155,7 @@ class Recorder:
         """Forget what is pending for shards that are no longer held."""
         for shard in shards:
             self._pending.pop(shard, None)
-            shard.part = None
+            shard.landed = []
 
     def hurry(self) -> None:
         """Do not wait for more results: nothing is under way that could bring them."""
@@ -166,13 +181,10 @@ class Recorder:
                 self._idle.set()
 
     async def _record(self) -> None:
-        piece = self._pending
+        piece = {shard: shard.cut() for shard in self._pending}
         self._pending, self._pending_bytes = {}, 0
         self._filled.clear()
         self._due.clear()
-        for shard, part in piece.items():
-            shard.part = None
-            part.answered, part.remaining = shard.answered, shard.remaining
         delay, most = _RETRY_SECONDS
         while True:
             try:

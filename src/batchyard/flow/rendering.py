@@ -1,4 +1,6 @@
-"""Turns a line that came back into the one line that will tell of it."""
+"""Turns lines that came back into the lines that will tell of them."""
+
+from collections.abc import Iterable
 
 from batchyard.flow.lanes import Landing
 from batchyard.wire.lines import line_id, render_answer, render_failure
@@ -6,16 +8,30 @@ from batchyard.wire.lines import line_id, render_answer, render_failure
 __all__ = ["render"]
 
 
-def render(prefix: str, index: int, custom_id: str, landing: Landing) -> bytes:
-    """Render a result in its final form; the request id is the upstream's where it has one."""
-    line = line_id(prefix, index)
-    answer = landing.answer
-    if answer is None:
-        assert landing.fault is not None
-        return render_failure(line, custom_id, landing.fault.code, landing.fault.detail)
-    request = f"req_{line[10:]}"
-    for name, value in answer.headers:
-        if name == b"x-request-id":
-            request = value.decode("latin-1")
-            break
-    return render_answer(line, custom_id, answer.status, request, answer.body)
+def render(
+    prefix: str, first_index: int, landings: Iterable[Landing]
+) -> tuple[list[bytes], list[bytes]]:
+    """Render results in their final form: those of the output file, and those of the error file.
+
+    `first_index` is that of the shard's first line. A request id is the upstream's where it has
+    one.
+    """
+    output: list[bytes] = []
+    errors: list[bytes] = []
+    for landing in landings:
+        line = line_id(prefix, first_index + landing.index)
+        answer = landing.answer
+        if answer is None:
+            assert landing.fault is not None
+            code, detail = landing.fault.code, landing.fault.detail
+            errors.append(render_failure(line, landing.custom_id, code, detail))
+            continue
+        request = f"req_{line[10:]}"
+        for name, value in answer.headers:
+            if name == b"x-request-id":
+                request = value.decode("latin-1")
+                break
+        assert landing.custom_id is not None
+        text = render_answer(line, landing.custom_id, answer.status, request, answer.body)
+        (output if landing.succeeded else errors).append(text)
+    return output, errors

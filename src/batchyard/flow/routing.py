@@ -33,10 +33,14 @@ class Lanes:
         await self._look()
         self._found.clear()
 
-    def offer(self, model: str, line: Line) -> None:
-        """Take a line to the lane that has the most room for it."""
+    def offer(self, model: str, lines: Sequence[Line]) -> None:
+        """Take lines to the lane that has the most room, line by line where there are several."""
         lanes = self._found.get(model) or self._of(model)
-        (lanes[0] if len(lanes) == 1 else max(lanes, key=_room)).offer(line)
+        if len(lanes) == 1:
+            lanes[0].offer(lines)
+            return
+        for line in lines:
+            max(lanes, key=_room).offer((line,))
 
     @property
     def hungry(self) -> bool:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from batchyard.flow.course import Desk, take_step
 from batchyard.flow.drawing import Turn, draw
 from batchyard.flow.keeping import HeldLease, Ledger
-from batchyard.flow.lanes import Landing, Line
+from batchyard.flow.lanes import Landing, written_off
 from batchyard.flow.recording import HeldShard, Part, Recorder, within
-from batchyard.flow.rendering import render
 from batchyard.flow.reporting import Reporter
 from batchyard.flow.routing import Lanes
 from batchyard.flow.source import sound_lines
@@ -24,7 +23,6 @@ from batchyard.places.log import log
 from batchyard.places.store.rows import Course, LaneRow, Lease, Outlook
 from batchyard.rules.schedule import share
 from batchyard.rules.settle import FILE_CORRUPT, WORKER_LOST
-from batchyard.wire.lines import line_id, render_failure
 
 __all__ = ["Shift"]
 
@@ -278,17 +276,14 @@ class Shift:
     def _load(self, lease: Lease, span: bytes | None) -> None:
         held = HeldLease(lease)
         self._held.add(held)
-        lines = span and sound_lines(held, span, lease.model, self._deadline(lease))
+        lines = span and sound_lines(held, span, self._deadline(lease))
         if not lines:
             missing = [i for i in range(held.lines) if not held.answered >> i & 1]
             self._give_up(held, [(index, None) for index in missing], FILE_CORRUPT)
-            return
-        if lease.losses >= self._rules.losses_max:
-            named = [(line.index, line.custom_id) for _, line in lines]
-            self._give_up(held, named, WORKER_LOST)
-            return
-        for model, line in lines:
-            self._lanes.offer(model, line)
+        elif lease.losses >= self._rules.losses_max:
+            self._give_up(held, [(line.index, line.custom_id) for line in lines], WORKER_LOST)
+        else:
+            self._lanes.offer(lease.model, lines)
 
     def _give_up(
         self, held: HeldLease, lines: Iterable[tuple[int, str | None]], why: tuple[str, str]
@@ -296,24 +291,18 @@ class Shift:
         lease = held.lease
         log.error("shard_given_up", batch=lease.batch_id, shard=lease.position, why=why[0])
         for position, custom_id in lines:
-            id = line_id(lease.line_id_prefix, lease.first_index + position)
-            rendered = render_failure(id, custom_id, *why)
-            self._recorder.add(held, position, rendered, None, calls=0)
+            self._recorder.add(held, written_off(position, custom_id, *why))
         self._recorder.hurry()
 
     def _deadline(self, lease: Lease) -> float:
         left = lease.expires_at - self._tools.clock.wall()
         return asyncio.get_running_loop().time() + left
 
-    def land(self, line: Line, landing: Landing) -> None:
+    def land(self, owner: object, landing: Landing) -> None:
         """Take a line that came back for good; the lanes call this."""
-        held = line.owner
-        assert isinstance(held, HeldLease)
-        index = held.lease.first_index + line.index
-        rendered = render(held.lease.line_id_prefix, index, line.custom_id, landing)
-        facts = landing.facts if landing.succeeded else None
-        self._recorder.add(held, line.index, rendered, facts, calls=line.calls)
-        if held.abort_at is not None:
+        assert isinstance(owner, HeldLease)
+        self._recorder.add(owner, landing)
+        if owner.abort_at is not None:
             self._recorder.hurry()
 
     def quiet(self) -> None:
@@ -326,7 +315,7 @@ class Shift:
         now = int(self._tools.clock.wall())
         lost = await self._tools.hot.run(self._ledger.keep, leases, now)
         if lost:
-            results = sum(len(leases[one].lines) for one in lost)
+            results = sum(leases[one].results for one in lost)
             log.warning("leases_lost", worker=self.worker, shards=len(lost), results=results)
             self._abandon(lost)
         done = {held for held, part in leases.items() if part.remaining == 0} - set(lost)

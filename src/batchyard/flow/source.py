@@ -11,6 +11,8 @@ from batchyard.wire.lines import BOM, RequestLine, body_bytes, model_of, read_li
 
 __all__ = ["lines_of", "request_lines", "sound_lines"]
 
+_PATHS = {url: endpoint.path for url, endpoint in ENDPOINTS.items()}
+
 
 def request_lines(span: bytes) -> Iterator[bytes]:
     """The lines of a span that are requests: blank ones are none, and have no position.
@@ -24,29 +26,36 @@ def request_lines(span: bytes) -> Iterator[bytes]:
 
 def lines_of(
     shard: HeldShard, span: bytes, model: str | None, deadline: float
-) -> Iterator[tuple[str, Line]]:
-    """The unanswered lines of a shard as they go to a lane, each with its model.
+) -> dict[str, list[Line]]:
+    """The unanswered lines of a shard as they go to the lanes, by model.
 
     `model` None: each line names its own. `deadline` is of the loop's clock.
     """
-    answered = shard.answered
-    for position, request in enumerate(_requests(span)):
-        if not answered >> position & 1:
-            body = body_bytes(request)
-            path = ENDPOINTS[request.url].path
-            line = Line(shard, position, request.custom_id, path, body, deadline)
-            yield (model_of(body) if model is None else model), line
+    lines = _lines(shard, span, deadline)
+    if model is not None:
+        return {model: lines}
+    by_model: dict[str, list[Line]] = {}
+    for line in lines:
+        by_model.setdefault(model_of(line.body), []).append(line)
+    return by_model
 
 
-def sound_lines(
-    shard: HeldShard, span: bytes, model: str, deadline: float
-) -> list[tuple[str, Line]] | None:
-    """The same as a list; None where the span is not the one that was validated."""
+def sound_lines(shard: HeldShard, span: bytes, deadline: float) -> list[Line] | None:
+    """The unanswered lines; None where the span is not the one that was validated."""
     try:
-        lines = list(lines_of(shard, span, model, deadline))
+        lines = _lines(shard, span, deadline)
     except (msgspec.MsgspecError, KeyError, ValueError):
         return None
     return lines if len(lines) == shard.remaining else None
+
+
+def _lines(shard: HeldShard, span: bytes, deadline: float) -> list[Line]:
+    answered = shard.answered
+    return [
+        Line(shard, position, one.custom_id, _PATHS[one.url], body_bytes(one), deadline)
+        for position, one in enumerate(_requests(span))
+        if not answered >> position & 1
+    ]
 
 
 def _requests(span: bytes) -> Iterable[RequestLine]:
