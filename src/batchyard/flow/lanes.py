@@ -51,7 +51,6 @@ class Line(Struct, eq=False):
     tries: int = 0
     calls: int = 0
     started: float = 0.0
-    call: Underway | None = None
     timer: asyncio.TimerHandle | None = None
 
 
@@ -125,7 +124,7 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._heads: dict[str, bytes] = {}
         self._queue: deque[Line] = deque()
-        self._crossing: set[Line] = set()
+        self._crossing: dict[Line, Underway] = {}
         self._waiting: set[Line] = set()
         self.width = Width(start=rules.start, ceiling=rules.ceiling)
         self.reason: str | None = None
@@ -194,9 +193,7 @@ class Lane:
             taken.append(line)
         if abort:
             for line in [line for line in self._crossing if wanted(line)]:
-                if line.call is not None:
-                    line.call.cancel()
-                self._crossing.discard(line)
+                self._crossing.pop(line).cancel()
                 taken.append(line)
         self.pump()
         return taken
@@ -214,10 +211,9 @@ class Lane:
         timeout = self._rules.timeout_seconds
         if line.deadline - now < timeout:
             timeout = max(0.001, line.deadline - now)
-        self._crossing.add(line)
         line.calls += 1
         line.started = now
-        line.call = self._sender.send(
+        self._crossing[line] = self._sender.send(
             b"%b%d\r\n\r\n" % (head, len(line.body)),
             line.body,
             timeout_seconds=timeout,
@@ -227,8 +223,7 @@ class Lane:
 
     def _back(self, line: Line, outcome: Answer | Fault) -> None:
         crossing = self._crossing
-        crossing.discard(line)
-        line.call = None
+        del crossing[line]
         if type(outcome) is Answer and 200 <= outcome.status < 300:
             facts = read_answer(outcome.body)
             if facts is not None and not facts.is_error:

@@ -97,7 +97,6 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body",
-        "_call",
         "_has_served",
         "_headers",
         "_headers_bytes_max",
@@ -110,6 +109,7 @@ class Connection(asyncio.Protocol):
         "_refusal",
         "_status",
         "_transport",
+        "call",
         "idle_since",
         "is_open",
     )
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._headers_bytes_max = headers_bytes_max
         self._parser = httptools.HttpResponseParser(self)
-        self._call: Call | None = None
+        self.call: Call | None = None
         self._status = 0
         self._has_served = False
 
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
     def start(self, call: Call) -> None:
         """Send the call's request; the owner hears of the end."""
         call.connection = self
-        self._call = call
+        self.call = call
         self._status = 0
         self._headers = []
         self._body = b""
@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once and say nothing about a call under way."""
-        self._call = None
+        self.call = None
         if self.is_open:
             self.is_open = False
             self._transport.abort()
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """From asyncio: parse what came; the call may end only when the parser rests."""
-        call = self._call
+        call = self.call
         if call is None:
             # An answer to nothing: whatever follows on this connection cannot be trusted.
             self.abort()
@@ -224,15 +224,15 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, chunk: bytes) -> None:
         """From the parser: a run of the body, without framing."""
-        assert self._call is not None
+        assert self.call is not None
         if not self._body:
             self._body = chunk
         else:
             if isinstance(self._body, bytes):
                 self._body = bytearray(self._body)
             self._body += chunk
-        if len(self._body) > self._call.body_bytes_max:
-            limit = self._call.body_bytes_max
+        if len(self._body) > self.call.body_bytes_max:
+            limit = self.call.body_bytes_max
             self._body = b""
             self._refuse("response_too_large", f"The answer is larger than {limit} bytes.")
 
@@ -253,7 +253,7 @@ class Connection(asyncio.Protocol):
             )
 
     def _finish(self, call: Call, can_be_reused: bool) -> None:
-        self._call = None
+        self.call = None
         self._has_served = True
         # A request that is still going out would be followed by the next one on this connection.
         if not can_be_reused or self._transport.get_write_buffer_size():
@@ -270,7 +270,7 @@ class Connection(asyncio.Protocol):
             self._refusal = Fault(code, detail, sent=True, status=self.status)
 
     def _lost(self, exc: Exception | None) -> None:
-        call = self._call
+        call = self.call
         if call is None:
             self.abort()
         elif exc is None and self._ends_with_connection():

@@ -50,12 +50,12 @@ class Transport:
 
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
-        self._pending: set[Call] = set()
         self._waiting: OrderedDict[Call, None] = OrderedDict()
         self._waiting_anew: OrderedDict[Call, None] = OrderedDict()
         self._attempts: set[asyncio.Task[Connection | Fault]] = set()
         self._open: set[Connection] = set()
-        self._idle: dict[Connection, None] = {}
+        # The last to come is the first to go; those that have closed since are passed over.
+        self._idle: list[Connection] = []
         self._fetches: set[asyncio.Future[Answer | Fault]] = set()
         self._all_closed: asyncio.Future[None] | None = None
         self._sweep_at = math.inf
@@ -64,7 +64,7 @@ class Transport:
     @property
     def in_flight(self) -> int:
         """Calls that have not ended, whether they have a connection yet or not."""
-        return len(self._pending)
+        return len(self._calls())
 
     def send(
         self,
@@ -79,20 +79,16 @@ class Transport:
 
         The timeout covers everything from now on: waiting for a connection, sending, the answer.
         """
-        loop = self._loop or self._bind()
-        now = loop.time()
-        deadline = now + timeout_seconds
+        deadline = (self._loop or self._bind()).time() + timeout_seconds
         call = Call(head, body, body_bytes_max, deadline, done, self._withdraw)
-        self._pending.add(call)
         if deadline < self._sweep_at:
             self._sweep_by(deadline)
         idle = self._idle
         while idle:
-            connection, _ = idle.popitem()
-            if connection.is_open and now - connection.idle_since < self._idle_timeout_seconds:
+            connection = idle.pop()
+            if connection.is_open:
                 connection.start(call)
                 return call
-            connection.abort()
         self._waiting[call] = None
         self._connect_for_the_waiting()
         return call
@@ -123,7 +119,7 @@ class Transport:
         self._loop = None
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
-        for calls in (self._pending, self._waiting, self._waiting_anew, self._idle):
+        for calls in (self._waiting, self._waiting_anew, self._idle):
             calls.clear()
         for ended in self._fetches:
             ended.cancel()
@@ -151,7 +147,6 @@ class Transport:
 
     def answered(self, connection: Connection, call: Call, answer: Answer) -> None:
         """Give the connection to the next who waits, or keep it, then tell the caller."""
-        self._pending.discard(call)
         if connection.is_open:
             if self._waiting:
                 connection.start(self._waiting.popitem(last=False)[0])
@@ -167,12 +162,11 @@ class Transport:
             self._waiting_anew[call] = None
             self._connect_for_the_waiting()
         else:
-            self._end(call, fault)
+            call.done(fault)
 
     def closed(self, connection: Connection) -> None:
         """Forget the connection."""
         self._open.discard(connection)
-        self._idle.pop(connection, None)
         if self._all_closed is not None and not self._open and not self._all_closed.done():
             self._all_closed.set_result(None)
 
@@ -182,25 +176,25 @@ class Transport:
             return
         now = (self._loop or self._bind()).time()
         connection.idle_since = now
-        self._idle[connection] = None
+        self._idle.append(connection)
         if now + self._idle_timeout_seconds < self._sweep_at:
             self._sweep_by(now + self._idle_timeout_seconds)
 
-    def _end(self, call: Call, fault: Fault) -> None:
-        if call in self._pending:
-            self._forget(call)
-            call.done(fault)
+    def _calls(self) -> list[Call]:
+        """The calls under way, wherever they are."""
+        sent = [one.call for one in self._open if one.call is not None]
+        return [*self._waiting, *self._waiting_anew, *sent]
 
     def _withdraw(self, call: Call) -> None:
-        if call in self._pending:
-            self._forget(call)
-            if call.connection is not None:
-                call.connection.abort()
+        self._forget(call)
+        # It may be on its way to be told of its end.
+        call.done = _to_nobody
 
     def _forget(self, call: Call) -> None:
-        self._pending.discard(call)
         self._waiting.pop(call, None)
         self._waiting_anew.pop(call, None)
+        if call.connection is not None and call.connection.call is call:
+            call.connection.abort()
 
     def _connect_for_the_waiting(self) -> None:
         wanted = min(CONNECTS_MAX, len(self._waiting) + len(self._waiting_anew))
@@ -238,7 +232,7 @@ class Transport:
         if isinstance(outcome, Fault):
             if waiting:
                 call, _ = waiting.popitem(last=False)
-                self._end(call, Fault(outcome.code, outcome.detail, sent=call.was_retried))
+                call.done(Fault(outcome.code, outcome.detail, sent=call.was_retried))
         elif waiting:
             outcome.start(waiting.popitem(last=False)[0])
         else:
@@ -256,20 +250,28 @@ class Transport:
         now = loop.time()
         self._sweep_at = math.inf
         self._sweep_timer = None
-        overdue = [call for call in self._pending if call.deadline <= now]
-        for call in overdue:
-            connection = call.connection
-            sent, status = call.sent, 0
-            if connection is not None:
-                status = connection.status
-                connection.abort()
-            detail = "No complete answer before the deadline."
-            fault = Fault("request_timeout", detail, sent, status)
-            loop.call_soon(self._end, call, fault)
+        calls = self._calls()
+        for call in calls:
+            if call.deadline <= now:
+                status = call.connection.status if call.connection is not None else 0
+                detail = "No complete answer before the deadline."
+                fault = Fault("request_timeout", detail, call.sent, status)
+                self._forget(call)
+                loop.call_soon(self._tell, call, fault)
         overdue_since = now - self._idle_timeout_seconds
-        for connection in [one for one in self._idle if one.idle_since <= overdue_since]:
-            connection.abort()
-        ahead = [call.deadline for call in self._pending if call.deadline > now]
-        ahead += [one.idle_since + self._idle_timeout_seconds for one in self._idle if one.is_open]
+        for connection in self._idle:
+            if connection.idle_since <= overdue_since:
+                connection.abort()
+        self._idle = [one for one in self._idle if one.is_open]
+        ahead = [call.deadline for call in calls if call.deadline > now]
+        ahead += [one.idle_since + self._idle_timeout_seconds for one in self._idle]
         if ahead:
             self._sweep_by(max(min(ahead), now + SWEEP_PAUSE_SECONDS))
+
+    def _tell(self, call: Call, fault: Fault) -> None:
+        if not self._is_closed:
+            call.done(fault)
+
+
+def _to_nobody(_outcome: Answer | Fault) -> None:
+    pass
