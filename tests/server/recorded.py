@@ -7,8 +7,10 @@ from random import Random
 
 from batchyard.flow.course import Desk, take_step
 from batchyard.flow.keeping import HeldLease, Ledger
-from batchyard.flow.recording import Part, Tally
-from batchyard.wire.lines import line_id, render_answer, render_failure
+from batchyard.flow.lanes import Landing
+from batchyard.places import transport
+from batchyard.places.transport import Answer
+from batchyard.wire.lines import AnswerFacts
 from batchyard.wire.money import Price
 from tests.server.door import Caller
 
@@ -71,34 +73,25 @@ class Running:
         if not leases:
             return False
         (lease,) = leases
-        self._held, self._prefix = HeldLease(lease), lease.line_id_prefix
+        self._held = HeldLease(lease)
         self._ledger = Ledger(worker, self._work, self._door.yard.blobs)
         weakref.finalize(self, self._ledger.close).atexit = False
         return True
 
     def record(self, done: dict[int, str], failed: dict[int, Fault] | None = None) -> None:
         """Record answers by index: texts, and faults."""
-        output = [self._answer(index, 200, _completion(text)) for index, text in done.items()]
-        errors = []
+        for index, text in done.items():
+            answer = _answer(200, _completion(text))
+            facts = AnswerFacts(input_tokens=3, output_tokens=2, total_tokens=5)
+            self._held.take(Landing(index, f"c{index}", 1, answer, facts))
         for index, (kind, what) in (failed or {}).items():
-            id, custom_id = line_id(self._prefix, index), f"c{index}"
             if isinstance(kind, int):
-                errors.append(self._answer(index, kind, {"error": what}))
+                answer = _answer(kind, {"error": what})
+                self._held.take(Landing(index, f"c{index}", 1, answer))
             else:
-                errors.append(render_failure(id, custom_id, kind, str(what)))
-        for index in (*done, *(failed or {})):
-            self._held.answered |= 1 << index
-        self._held.remaining -= len(done) + len(failed or {})
-        tally = Tally(
-            completed=len(done),
-            failed=len(failed or {}),
-            input_tokens=3 * len(done),
-            output_tokens=2 * len(done),
-            total_tokens=5 * len(done),
-            calls=len(done) + len(failed or {}),
-        )
-        part = Part(output, errors, tally, self._held.answered, self._held.remaining)
-        assert not self._ledger.keep({self._held: part}, self._door.yard.now())
+                fault = transport.Fault(kind, str(what), sent=True)
+                self._held.take(Landing(index, f"c{index}", 1, fault=fault))
+        assert not self._ledger.keep({self._held: self._held.cut()}, self._door.yard.now())
 
     def release(self) -> None:
         """Give back the lines without an answer."""
@@ -120,10 +113,9 @@ class Running:
         )
         assert take_step(desk, course, now)
 
-    def _answer(self, index: int, status: int, body: object) -> bytes:
-        return render_answer(
-            line_id(self._prefix, index), f"c{index}", status, "req_1", json.dumps(body).encode()
-        )
+
+def _answer(status: int, body: object) -> Answer:
+    return Answer(status, [(b"x-request-id", b"req_1")], json.dumps(body).encode())
 
 
 def _completion(text: str) -> dict[str, object]:

@@ -35,11 +35,15 @@ ODD_BODIES = [
 ]
 
 
+def render(id: str, custom_id: str, status: int, request_id: str, body: bytes) -> bytes:
+    return b"".join(render_answer(id, custom_id, status, request_id, body))
+
+
 @pytest.mark.parametrize("body", ODD_BODIES)
 @pytest.mark.parametrize("status", [200, 400])
 def test_a_body_in_one_line_passes_byte_for_byte(body: bytes, status: int) -> None:
     """Neither numbers nor escapes nor doubled keys nor white space change."""
-    line = render_answer("batch_req_1", "a", status, "req_1", body)
+    line = render("batch_req_1", "a", status, "req_1", body)
     assert line.count(b"\n") == 1
     assert split_object(split_object(line)["response"])["body"] == body
     request = b'{"custom_id":"a","method":"POST","url":"/v1/x","body": %b }' % body
@@ -51,14 +55,14 @@ def test_a_body_in_one_line_passes_byte_for_byte(body: bytes, status: int) -> No
 def test_a_body_in_several_lines_is_compacted(body: bytes, space: bytes) -> None:
     """Line breaks and the indentation around them go; all else stays byte for byte."""
     tokens = re.findall(rb'"(?:[^"\\]|\\.)*"|[^\s"{}\[\]:,]+|[{}\[\]:,]', body)
-    line = render_answer("batch_req_1", "a", 200, "req_1", space + space.join(tokens) + space)
+    line = render("batch_req_1", "a", 200, "req_1", space + space.join(tokens) + space)
     assert split_object(split_object(line)["response"])["body"] == b"".join(tokens)
 
 
 @pytest.mark.parametrize("body", [b"null", b"\nnull\n", b"1", b'"x"', b"[]", b"true\r\n"])
 def test_any_json_value_is_a_body(body: bytes) -> None:
     """An error's body need not be an object to be passed on as JSON."""
-    line = json.loads(render_answer("batch_req_1", "a", 500, "req_1", body))
+    line = json.loads(render("batch_req_1", "a", 500, "req_1", body))
     assert line["response"]["body"] == json.loads(body)
 
 
@@ -67,7 +71,7 @@ def test_any_json_value_is_a_body(body: bytes) -> None:
 )
 def test_a_body_that_is_no_json_becomes_a_string(body: bytes) -> None:
     """The page of a proxy is shown as text, and the line stays JSON."""
-    line = json.loads(render_answer("batch_req_1", "a", 502, "", body))
+    line = json.loads(render("batch_req_1", "a", 502, "", body))
     assert line["response"] == {
         "status_code": 502,
         "request_id": "",
@@ -96,7 +100,7 @@ def test_a_rendered_answer_reads_back(
     id = line_id("batch_req_" + "a" * 24, index)
     for indent in (None, 2):
         raw = json.dumps(body, indent=indent).encode()
-        line = render_answer(id, custom_id, 200, request_id, raw)
+        line = render(id, custom_id, 200, request_id, raw)
         assert line.index(b"\n") == len(line) - 1
         assert json.loads(line) == {
             "id": id,
@@ -141,10 +145,10 @@ def test_lone_surrogates_hide_nothing() -> None:
     request = rb'{"custom_id":"a","url":"/v1/x","body":{"model":"m","user":"\ud800"},"x":[]}'
     assert read_model(request) == "m"
     assert read_model(request.replace(b'"model":"m",', b"")) == ""
-    line = render_answer("batch_req_1", "a", 200, "req_1", rb'{"x":"\ud83d"}')
+    line = render("batch_req_1", "a", 200, "req_1", rb'{"x":"\ud83d"}')
     assert read_result(line).facts == AnswerFacts()
     emoji = rb'{"x":"\ud83d\ude00","usage":{"prompt_tokens":3}}'
-    line = render_answer("batch_req_1", "a", 200, "req_1", emoji)
+    line = render("batch_req_1", "a", 200, "req_1", emoji)
     assert read_result(line).facts == AnswerFacts(input_tokens=3, total_tokens=3)
 
 

@@ -84,17 +84,19 @@ class Ledger:
         self._segments.clear()
 
     def _append(self, piece: Mapping[HeldLease, Part]) -> list["_Open"]:
-        texts: dict[tuple[str, Kind], list[bytes]] = {}
+        texts: dict[tuple[str, Kind], _Text] = {}
         for held, part in piece.items():
-            if part.output_lines:
-                texts.setdefault((held.lease.batch_id, "output"), []).extend(part.output_lines)
-            if part.error_lines:
-                texts.setdefault((held.lease.batch_id, "error"), []).extend(part.error_lines)
+            if part.output:
+                text = texts.setdefault((held.lease.batch_id, "output"), _Text())
+                text.add(part.output, part.tally.completed)
+            if part.errors:
+                text = texts.setdefault((held.lease.batch_id, "error"), _Text())
+                text.add(part.errors, part.tally.failed)
         appended = []
-        for key, lines in texts.items():
+        for key, text in texts.items():
             one = self._segments.get(key) or self._open(key)
             try:
-                one.append(lines)
+                one.append(text)
             except OSError:
                 # Nobody knows what the disk holds of it now; what is marked stays valid.
                 self._segments.pop(key).segment.close()
@@ -113,6 +115,18 @@ class Ledger:
         return one
 
 
+class _Text:
+    """What a piece has for one segment."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.lines = 0
+
+    def add(self, part: bytes, lines: int) -> None:
+        self.parts.append(part)
+        self.lines += lines
+
+
 class _Open:
     """A segment, with the lines it has and would have."""
 
@@ -120,9 +134,9 @@ class _Open:
         self._batch_id, self._kind, self.segment = batch_id, kind, segment
         self._lines = self._next_lines = 0
 
-    def append(self, lines: list[bytes]) -> None:
-        self.segment.append(b"".join(lines))
-        self._next_lines = self._lines + len(lines)
+    def append(self, text: "_Text") -> None:
+        self.segment.append(b"".join(text.parts))
+        self._next_lines = self._lines + text.lines
 
     @property
     def next_mark(self) -> SegmentMark:

@@ -79,11 +79,11 @@ class Outputs:
                     tally.count(result.facts if kind == "output" else None)
         return mask, tally
 
-    def append(self, output: Sequence[bytes], errors: Sequence[bytes]) -> None:
+    def append(self, output: bytes, errors: bytes) -> None:
         """Add results and make them durable; raises OSError, and then nothing was added."""
-        for kind, lines in (("output", output), ("error", errors)):
-            if lines:
-                _append(self._files[kind].fileno(), b"".join(lines))
+        for kind, text in (("output", output), ("error", errors)):
+            if text:
+                _append(self._files[kind].fileno(), text)
 
     def publish(self) -> None:
         """Give the files their final names; an error file only where there are errors."""
@@ -244,8 +244,8 @@ class Run:
         return os.pread(self._source.fileno(), span.size_bytes, span.offset)
 
     async def _keep(self, piece: dict[HeldShard, Part]) -> None:
-        output = [line for part in piece.values() for line in part.output_lines]
-        errors = [line for part in piece.values() for line in part.error_lines]
+        output = b"".join([part.output for part in piece.values()])
+        errors = b"".join([part.errors for part in piece.values()])
         await self._runner.run(self._outputs.append, output, errors)
         for span, part in piece.items():
             self.tally.add(part.tally)
@@ -269,7 +269,7 @@ class Run:
         end = settle("finalizing", unanswered=1)
         for span in [*self._open, *self._unanswered()]:
             for position, raw in enumerate(request_lines(self._read(span))):
-                if not span.answered >> position & 1:
+                if span.lacks(position):
                     custom_id = read_line(raw).custom_id
                     self._recorder.add(
                         span, written_off(position, custom_id, end.code, end.message)

@@ -17,6 +17,7 @@ __all__ = ["HeldShard", "Part", "Recorder", "Tally", "within"]
 _PENDING_BYTES_MAX = 24 << 20
 _RETRY_SECONDS = (0.5, 10.0)
 _TOKENS = {name: attrgetter(name) for name in AnswerFacts.__struct_fields__ if name != "is_error"}
+_ANSWERED = ord("1")
 # What a result line has around the body of its answer, about.
 _AROUND_BYTES = 200
 
@@ -55,6 +56,11 @@ class Tally(Struct):
         self.reasoning_tokens += facts.reasoning_tokens
         self.total_tokens += facts.total_tokens
 
+    @property
+    def results(self) -> int:
+        """How many were counted."""
+        return self.completed + self.failed
+
     def add(self, other: "Tally") -> None:
         """Add another tally."""
         for name in self.__struct_fields__:
@@ -62,18 +68,16 @@ class Tally(Struct):
 
 
 class Part(Struct, frozen=True):
-    """The results of one shard within one piece; `answered` and `remaining` are as of then."""
+    """The results of one shard within one piece, as lines of the output and of the error file.
 
-    output_lines: list[bytes]
-    error_lines: list[bytes]
+    There are as many as its tally says. `answered` and `remaining` are the shard's as of then.
+    """
+
+    output: bytes
+    errors: bytes
     tally: Tally
     answered: int
     remaining: int
-
-    @property
-    def results(self) -> int:
-        """How many there are."""
-        return len(self.output_lines) + len(self.error_lines)
 
 
 class HeldShard:
@@ -84,18 +88,42 @@ class HeldShard:
     `line_id_prefix` what the ids of its results begin with.
     """
 
-    __slots__ = ("answered", "first_index", "landed", "line_id_prefix", "lines", "remaining")
+    __slots__ = ("_marks", "first_index", "landed", "line_id_prefix", "remaining")
 
     def __init__(
         self, lines: int, answered: int, remaining: int, *, first_index: int, line_id_prefix: str
     ) -> None:
-        self.lines = lines
-        self.answered = answered
         self.remaining = remaining
         self.first_index = first_index
         self.line_id_prefix = line_id_prefix
         # Results that belong into the next piece.
         self.landed: list[Landing] = []
+        # The digits of the mask, the lowest first: a digit is set faster than a bit of an int.
+        self._marks = bytearray(f"{answered:0{lines}b}".encode())[::-1]
+
+    @property
+    def lines(self) -> int:
+        """How many lines it has, answered or not."""
+        return len(self._marks)
+
+    @property
+    def answered(self) -> int:
+        """The lines that have their answer, as a bit mask."""
+        return int(self._marks[::-1], 2)
+
+    def lacks(self, position: int) -> bool:
+        """Whether this line has no answer yet."""
+        return self._marks[position] != _ANSWERED
+
+    def take(self, landing: Landing) -> bool:
+        """Take a line's result; False where it had one already."""
+        marks = self._marks
+        if marks[landing.index] == _ANSWERED:
+            return False
+        marks[landing.index] = _ANSWERED
+        self.remaining -= 1
+        self.landed.append(landing)
+        return True
 
     def cut(self) -> Part:
         """What has landed since the last cut, in its final form."""
@@ -134,16 +162,11 @@ class Recorder:
 
     def add(self, shard: HeldShard, landing: Landing) -> None:
         """Take a result; it is rendered with the others of its piece."""
-        bit = 1 << landing.index
-        if shard.answered & bit:
+        if not shard.take(landing):
             return
-        shard.answered |= bit
-        shard.remaining -= 1
-        landed = shard.landed
-        if not landed:
+        if len(shard.landed) == 1:
             self._pending[shard] = None
             self._filled.set()
-        landed.append(landing)
         answer = landing.answer
         self._pending_bytes += _AROUND_BYTES + (len(answer.body) if answer is not None else 0)
         if self._pending_bytes >= self._piece_bytes:

@@ -8,10 +8,8 @@ from batchyard.wire.lines import line_id, render_answer, render_failure
 __all__ = ["render"]
 
 
-def render(
-    prefix: str, first_index: int, landings: Iterable[Landing]
-) -> tuple[list[bytes], list[bytes]]:
-    """Render results in their final form: those of the output file, and those of the error file.
+def render(prefix: str, first_index: int, landings: Iterable[Landing]) -> tuple[bytes, bytes]:
+    """Render results in their final form: what the output file gets, and what the error file.
 
     `first_index` is that of the shard's first line. A request id is the upstream's where it has
     one.
@@ -26,12 +24,13 @@ def render(
             code, detail = landing.fault.code, landing.fault.detail
             errors.append(render_failure(line, landing.custom_id, code, detail))
             continue
-        request = f"req_{line[10:]}"
         for name, value in answer.headers:
             if name == b"x-request-id":
                 request = value.decode("latin-1")
                 break
+        else:
+            request = "req_" + line[10:]
         assert landing.custom_id is not None
-        text = render_answer(line, landing.custom_id, answer.status, request, answer.body)
-        (output if landing.succeeded else errors).append(text)
-    return output, errors
+        parts = render_answer(line, landing.custom_id, answer.status, request, answer.body)
+        (output if landing.succeeded else errors).extend(parts)
+    return b"".join(output), b"".join(errors)

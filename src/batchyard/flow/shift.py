@@ -278,7 +278,7 @@ class Shift:
         self._held.add(held)
         lines = span and sound_lines(held, span, self._deadline(lease))
         if not lines:
-            missing = [i for i in range(held.lines) if not held.answered >> i & 1]
+            missing = [index for index in range(held.lines) if held.lacks(index)]
             self._give_up(held, [(index, None) for index in missing], FILE_CORRUPT)
         elif lease.losses >= self._rules.losses_max:
             self._give_up(held, [(line.index, line.custom_id) for line in lines], WORKER_LOST)
@@ -315,7 +315,7 @@ class Shift:
         now = int(self._tools.clock.wall())
         lost = await self._tools.hot.run(self._ledger.keep, leases, now)
         if lost:
-            results = sum(leases[one].results for one in lost)
+            results = sum(leases[one].tally.results for one in lost)
             log.warning("leases_lost", worker=self.worker, shards=len(lost), results=results)
             self._abandon(lost)
         done = {held for held, part in leases.items() if part.remaining == 0} - set(lost)

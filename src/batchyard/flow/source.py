@@ -50,11 +50,10 @@ def sound_lines(shard: HeldShard, span: bytes, deadline: float) -> list[Line] | 
 
 
 def _lines(shard: HeldShard, span: bytes, deadline: float) -> list[Line]:
-    answered = shard.answered
     return [
         Line(shard, position, one.custom_id, _PATHS[one.url], body_bytes(one), deadline)
         for position, one in enumerate(_requests(span))
-        if not answered >> position & 1
+        if shard.lacks(position)
     ]
 
 
