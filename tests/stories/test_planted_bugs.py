@@ -34,7 +34,7 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 def record_ignores_the_lease(patch: pytest.MonkeyPatch) -> None:
     """A worker that was given up records all the same."""
-    patch.setattr(leases, "holds", lambda *_: True)
+    patch.setattr(leases, "not_held", lambda *_: [])
 
 
 def burial_leaves_the_epoch(patch: pytest.MonkeyPatch) -> None:

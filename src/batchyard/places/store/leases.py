@@ -1,13 +1,13 @@
 """Shards in workers' hands: whatever is written for one names the epoch of its lease."""
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 from sqlalchemy import (
     BigInteger,
     Connection,
     Integer,
     String,
-    and_,
     bindparam,
     case,
     func,
@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from batchyard.places.faults import Reach, nothing
 from batchyard.places.store.opening import Store
-from batchyard.places.store.pieces import LAPSED, holds, lapse_of, record
+from batchyard.places.store.pieces import LAPSED, lapse_of, not_held, record
 from batchyard.places.store.rows import Lease, Recording, ShardMark, Waiting
 from batchyard.places.store.schema import batches, shards, workers
 
@@ -46,10 +46,7 @@ class Leases:
             batch = connection.execute(_BATCH_OF_LEASE, asked | {"now": now}).first()
             if batch is None:
                 return []
-            free = connection.execute(_FREE, asked | {"the_model": model, "most": most})
-            mine = asked | {"positions": list(free.scalars())}
-            connection.execute(_LEASE, mine)
-            rows = connection.execute(_LEASED, mine).all()
+            leased = connection.execute(_LEASE, asked | {"the_model": model, "most": most}).all()
         self._reach("lease.after_commit")
         return [
             Lease(
@@ -62,7 +59,7 @@ class Leases:
                 mixed=batch.model is None,
                 budgeted=batch.budget is not None,
             )
-            for row in rows
+            for row in sorted(leased, key=attrgetter("position"))
         ]
 
     def release(self, worker: str, held: Iterable[tuple[str, int]]) -> None:
@@ -101,8 +98,8 @@ class Leases:
         with self._store.writing() as connection:
             lost = {
                 (mark.batch_id, mark.position)
-                for mark in piece.shards
-                if not _may_write(connection, worker, mark)
+                for mark in not_held(connection, worker, piece.shards)
+                if not _lapsed(connection, mark)
             }
             if not lost:
                 record(connection, piece)
@@ -111,11 +108,9 @@ class Leases:
         return lost
 
 
-def _may_write(connection: Connection, worker: str, mark: ShardMark) -> bool:
-    lease = (mark.batch_id, mark.position, mark.epoch)
-    if holds(connection, worker, *lease):
-        return True
-    return connection.execute(_LAPSED, lapse_of(*lease)).first() is not None
+def _lapsed(connection: Connection, mark: ShardMark) -> bool:
+    lease = lapse_of(mark.batch_id, mark.position, mark.epoch)
+    return connection.execute(_LAPSED, lease).first() is not None
 
 
 # Executed with each turn of each worker, so built once.
@@ -147,16 +142,14 @@ _FREE = (
     .where(shards.c.worker.is_(None), shards.c.remaining > 0)
     .order_by(shards.c.position)
     .limit(bindparam("most", type_=Integer))
+    .correlate(None)
 )
-_MINE = and_(
-    shards.c.batch_id == _THE_BATCH,
-    shards.c.position.in_(bindparam("positions", expanding=True)),
-)
-_LEASE = update(shards).where(_MINE).values(worker=_THE_WORKER, epoch=shards.c.epoch + 1)
-_LEASED = (
-    select(*(shards.c[name] for name in Lease.__struct_fields__ if name in shards.c))
-    .where(_MINE)
-    .order_by(shards.c.position)
+_LEASE = (
+    update(shards)
+    .where(shards.c.batch_id == _THE_BATCH, shards.c.position.in_(_FREE))
+    .where(shards.c.worker.is_(None))
+    .values(worker=_THE_WORKER, epoch=shards.c.epoch + 1)
+    .returning(*(shards.c[name] for name in Lease.__struct_fields__ if name in shards.c))
 )
 _GIVE_BACK = (
     update(shards)

@@ -1,21 +1,22 @@
 """How a piece is recorded: masks, counts and segment marks in one transaction."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, case, insert, select, update
 
-from batchyard.places.store.rows import BatchTally, Recording, SegmentMark
+from batchyard.places.store.rows import BatchTally, Recording, SegmentMark, ShardMark
 from batchyard.places.store.schema import batches, segments, shards
 from batchyard.places.store.usage import TALLIED, add_usage, halt_over_budget
 
-__all__ = ["LAPSED", "holds", "lapse_of", "record"]
+__all__ = ["LAPSED", "lapse_of", "not_held", "record"]
 
 
-def holds(connection: Connection, worker: str, batch_id: str, position: int, epoch: int) -> bool:
-    """Whether a worker has this very lease."""
-    found = connection.execute(_HOLDER, {"the_batch": batch_id, "the_position": position}).first()
-    return found is not None and (found.worker, found.epoch) == (worker, epoch)
+def not_held(connection: Connection, worker: str, marks: Sequence[ShardMark]) -> list[ShardMark]:
+    """The marks of which a worker does not have this very lease."""
+    held = {tuple(row) for row in connection.execute(_HELD, {"the_worker": worker})}
+    return [mark for mark in marks if (mark.batch_id, mark.position, mark.epoch) not in held]
 
 
 def lapse_of(batch_id: str, position: int, epoch: int) -> dict[str, object]:
@@ -27,7 +28,9 @@ def lapse_of(batch_id: str, position: int, epoch: int) -> dict[str, object]:
 _THE_SHARD = and_(
     shards.c.batch_id == bindparam("the_batch"), shards.c.position == bindparam("the_position")
 )
-_HOLDER = select(shards.c.worker, shards.c.epoch).where(_THE_SHARD)
+_HELD = select(shards.c.batch_id, shards.c.position, shards.c.epoch).where(
+    shards.c.worker == bindparam("the_worker")
+)
 # Whether a lease was ended for its holder, and the batch runs and has given it to nobody.
 LAPSED = and_(
     _THE_SHARD,
