@@ -141,7 +141,7 @@ class Named(click.ParamType[str]):
         return click.Choice(tuple(self._names())).shell_complete(ctx, param, incomplete)
 
 
-_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGB]?)")
+_AMOUNT = r"([0-9]+(?:\.[0-9]+)?)([kMGB]?)"
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 
 
@@ -196,7 +196,7 @@ def amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> in
     """A number that may have a unit: 90000, 90k, 1.5M, 2B."""
     if text is None:
         return None
-    found = _AMOUNT.fullmatch(text.replace("_", "").replace(",", ""))
+    found = re.fullmatch(_AMOUNT, text.replace("_", "").replace(",", ""))
     if found is None or not (number := int(float(found[1]) * _UNITS[found[2]])):
         raise click.BadParameter("write a number such as 50000, 90k, 1.5M or 2B")
     return number

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 __all__ = ["Clock", "system_clock"]
 
@@ -11,7 +12,7 @@ __all__ = ["Clock", "system_clock"]
 _LEAP_SECONDS, _DOUBT_SECONDS = 300.0, 600.0
 
 
-class Clock(NamedTuple):
+class Clock(Struct, frozen=True):
     """Two ways to ask the time, both in seconds.
 
     `wall` is Unix time, does not go back while the process lives, and follows a leap forward of

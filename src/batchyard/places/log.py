@@ -5,12 +5,14 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 __all__ = ["Log", "log", "to_stderr"]
 
 
-class _Event(NamedTuple):
+class _Event(Struct, frozen=True):
     """One event; as text it is what people read."""
 
     name: str

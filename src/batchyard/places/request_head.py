@@ -11,10 +11,11 @@ from batchyard import __version__
 __all__ = ["BaseUrl", "head_for"]
 
 _PORTS = {"http": 80, "https": 443}
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_PATH = re.compile(r"(/[!-~]*)?")
-_HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(%[0-9A-Za-z._-]+)?")
-_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+# Compiled where they are needed: not every upstream has headers of its own.
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PATH = r"(/[!-~]*)?"
+_HOST = r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+(%[0-9A-Za-z._-]+)?"
+_VALUE = r"[\t -~\x80-\xff]*"
 
 
 class BaseUrl(msgspec.Struct, frozen=True):
@@ -40,12 +41,12 @@ class BaseUrl(msgspec.Struct, frozen=True):
         if parts.query or parts.fragment or "?" in text or "#" in text:
             raise ValueError(f"Base URL {text!r} must have no query and no fragment.")
         host = parts.hostname
-        if not host or not _HOST.fullmatch(host):
+        if not host or not re.fullmatch(_HOST, host):
             raise ValueError(f"Base URL {text!r} must name a host (non-ASCII ones in punycode).")
         if port == 0:
             raise ValueError(f"Base URL {text!r} must name a port from 1 to 65535.")
         path = parts.path.rstrip("/")
-        if not _PATH.fullmatch(path):
+        if not re.fullmatch(_PATH, path):
             raise ValueError(f"The path of base URL {text!r} must be ASCII without spaces.")
         return cls(parts.scheme, host, port or _PORTS[parts.scheme], path)
 
@@ -69,7 +70,7 @@ def head_for(
     ValueError names a bad header and never shows its value, for that may be a key.
     """
     url = BaseUrl.parse(base_url)
-    if not path.startswith("/") or not _PATH.fullmatch(path):
+    if not path.startswith("/") or not re.fullmatch(_PATH, path):
         raise ValueError(f"Path {path!r} must begin with a slash and be ASCII without spaces.")
     headers = {
         "host": url.authority,
@@ -82,9 +83,9 @@ def head_for(
     for name, value in extra_headers.items():
         if name.lower() in {*headers, "content-length", "transfer-encoding"}:
             raise ValueError(f"Header {name!r} is written by Batchyard itself.")
-        if not _TOKEN.fullmatch(name):
+        if not re.fullmatch(_TOKEN, name):
             raise ValueError(f"Header name {name!r} has a character that names must not have.")
-        if not _VALUE.fullmatch(value):
+        if not re.fullmatch(_VALUE, value):
             raise ValueError(f"The value of header {name!r} has a line break or another bad sign.")
     lines = [f"{method} {url.path}{path} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in {**headers, **extra_headers}.items()]

@@ -20,8 +20,9 @@ from batchyard.rules.lines import brackets, count_inputs, is_shallow
 
 __all__ = ["Alike"]
 
-# Up to the custom_id there is room for three spaces; another key would need more.
-_LAYOUT = re.compile(
+# Up to the custom_id there is room for three spaces; another key would need more. It takes long
+# to compile, so that is not done for a file of few lines.
+_LAYOUT = (
     rb'(\{ ?"custom_id" ?: ?")[^"\\]++'
     rb'(" ?, ?"method" ?: ?"POST" ?, ?"url" ?: ?"([^"\\]++)" ?, ?"body" ?: ?\{)'
 )
@@ -59,7 +60,7 @@ class Alike:
         - It ends with the end of an object: that of the body, as the others are texts. So nothing
           stands behind the body, which reaches from the one to the other.
         """
-        if len(lines) < _LINES_MIN or (layout := _LAYOUT.match(lines[0])) is None:
+        if len(lines) < _LINES_MIN or (layout := re.match(_LAYOUT, lines[0])) is None:
             return None
         url, between, before = layout[3].decode(), layout[2], layout.end(1)
         kinds = self._kinds.get(url)

@@ -78,7 +78,7 @@ def brackets(text: bytes) -> int:
 def _depth(text: bytes) -> int:
     """How deep objects and arrays nest in a JSON text, up to 1,000; other text counts somehow."""
     level = deepest = 0
-    for bracket in _STRING.sub(b"", text).translate(None, _NO_BRACKETS):
+    for bracket in re.sub(_STRING, b"", text).translate(None, _NO_BRACKETS):
         if bracket in b"[{":
             level += 1
             if level > deepest:
@@ -91,8 +91,8 @@ def _depth(text: bytes) -> int:
 
 
 _list_decoder = msgspec.json.Decoder(list[Raw])
-# Possessive, so that a string without an end costs no backtracking.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# Possessive, so that a string without an end costs no backtracking; compiled for a deep line.
+_STRING = rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 

@@ -149,11 +149,11 @@ def _number(value: bytes) -> float:
 
 def _span(value: bytes) -> float:
     """Read a reset as OpenAI writes it, such as `6m0s`, `1s` or `20ms`; -1 if it is none."""
-    parts = _SPAN_PART.findall(value)
+    parts = re.findall(_SPAN_PART, value)
     if not parts or b"".join(number + unit for number, unit in parts) != value:
         return _number(value)
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
 
 
-_SPAN_PART = re.compile(rb"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|h|m|s)")
+_SPAN_PART = rb"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|h|m|s)"
 _UNIT_SECONDS = {b"h": 3600.0, b"m": 60.0, b"s": 1.0, b"ms": 0.001}

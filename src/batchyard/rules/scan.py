@@ -28,7 +28,7 @@ _SHARD_BYTES = 2 << 20
 _RUN_BYTES = 1 << 17
 _RUN_GROWTH = 1 << 4
 # Possessive, or many spaces without a line feed would be tried in every way.
-_BLANK_LINES = re.compile(rb"(?:[ \t\r\v\f]*+\n){1,65536}")
+_BLANK_LINES = rb"(?:[ \t\r\v\f]*+\n){1,65536}"
 # As many lines are remembered, at most, while those are sought that share a custom_id.
 _FIRST_LINES_MAX = 10_000
 
@@ -195,7 +195,10 @@ class Scan:
 
     def _skip_blank(self, block: bytes, lines: BytesIO) -> None:
         """Take blank lines, of which a file may have millions, all at once."""
-        found = _BLANK_LINES.match(block, lines.tell())
+        start = lines.tell()
+        if not block[start : start + 1].isspace():
+            return
+        found = re.compile(_BLANK_LINES).match(block, start)
         if found is not None:
             lines.seek(found.end())
             self._line += found[0].count(b"\n")
