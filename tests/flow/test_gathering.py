@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from random import Random
+from typing import TypeVar
 
 import pytest
 
@@ -11,6 +12,7 @@ from batchyard.flow.lanes import Gate, Lane, LaneRules, Line
 from batchyard.places.transport import Answer, Fault
 from tests.stories.loop import run_virtually
 
+T = TypeVar("T")
 LINES, WIDTH = 400, 8
 
 
@@ -28,12 +30,13 @@ class Way:
         *,
         timeout_seconds: float,
         body_bytes_max: int,
-        done: Callable[[Answer | Fault], None],
+        done: Callable[[T, Answer | Fault], None],
+        ticket: T,
     ) -> "Way":
         loop = asyncio.get_running_loop()
         self.sent.append(loop.time())
         seconds = self._seconds + len(self.sent) % WIDTH * 0.0001
-        loop.call_later(seconds, done, Answer(200, [], b'{"usage":null}'))
+        loop.call_later(seconds, done, ticket, Answer(200, [], b'{"usage":null}'))
         return self
 
     def cancel(self) -> None:

@@ -28,7 +28,8 @@ def send(transport: Transport, outcomes: "asyncio.Queue[Answer | Fault]") -> Cal
         b"{}",
         timeout_seconds=20,
         body_bytes_max=1000,
-        done=outcomes.put_nowait,
+        done=asyncio.Queue.put_nowait,
+        ticket=outcomes,
     )
 
 
@@ -183,7 +184,7 @@ async def test_done_may_send_the_next() -> None:
 
     async with upstream(serving(answer())) as server, aclosing(Transport(server.url)) as transport:
 
-        def done(outcome: Answer | Fault) -> None:
+        def done(_ticket: None, _outcome: Answer | Fault) -> None:
             nonlocal left
             left -= 1
             if left:
@@ -193,7 +194,12 @@ async def test_done_may_send_the_next() -> None:
 
         def begin() -> None:
             transport.send(
-                HEAD + b"2\r\n\r\n", b"{}", timeout_seconds=9, body_bytes_max=99, done=done
+                HEAD + b"2\r\n\r\n",
+                b"{}",
+                timeout_seconds=9,
+                body_bytes_max=99,
+                done=done,
+                ticket=None,
             )
 
         begin()

@@ -195,15 +195,22 @@ async def test_deadlines_pass_in_their_own_order() -> None:
 
     async with upstream(_silent) as server, aclosing(Transport(server.url)) as transport:
 
-        def note(timeout_seconds: float) -> None:
-            def done(outcome: Answer | Fault) -> None:
-                assert isinstance(outcome, Fault)
-                ended.append(timeout_seconds)
-                if len(ended) == 2:
-                    both.set()
+        def done(timeout_seconds: float, outcome: Answer | Fault) -> None:
+            assert isinstance(outcome, Fault)
+            ended.append(timeout_seconds)
+            if len(ended) == 2:
+                both.set()
 
+        def note(timeout_seconds: float) -> None:
             head = b"GET / HTTP/1.1\r\ncontent-length: 0\r\n\r\n"
-            transport.send(head, b"", timeout_seconds=timeout_seconds, body_bytes_max=1, done=done)
+            transport.send(
+                head,
+                b"",
+                timeout_seconds=timeout_seconds,
+                body_bytes_max=1,
+                done=done,
+                ticket=timeout_seconds,
+            )
 
         note(0.2)
         note(0.05)

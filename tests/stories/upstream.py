@@ -5,11 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from random import Random
+from typing import TypeVar
 
 from batchyard.places.transport import Answer, Fault
 
 __all__ = ["Upstream", "Way"]
 
+T = TypeVar("T")
 # A coarse grid, so that events collide.
 GRID = (0.0, 0.1, 0.1, 0.2, 0.5, 1.0)
 _CUSTOM = re.compile(rb'"q":"([^"]+)"')
@@ -66,7 +68,8 @@ class Way:
         *,
         timeout_seconds: float,
         body_bytes_max: int,
-        done: Callable[[Answer | Fault], None],
+        done: Callable[[T, Answer | Fault], None],
+        ticket: T,
     ) -> asyncio.TimerHandle:
         """Send a request, unless the worker is dead."""
         assert self._alive(), "a dead worker sent a request"
@@ -74,12 +77,14 @@ class Way:
         delay, outcome = self._upstream.behave(body)
         if outcome is None or delay > timeout_seconds:
             delay, outcome = timeout_seconds, Fault("request_timeout", "too late", sent=True)
-        return self._loop.call_later(delay, self._back, done, outcome)
+        return self._loop.call_later(delay, self._back, done, ticket, outcome)
 
-    def _back(self, done: Callable[[Answer | Fault], None], outcome: Answer | Fault) -> None:
+    def _back(
+        self, done: Callable[[T, Answer | Fault], None], ticket: T, outcome: Answer | Fault
+    ) -> None:
         if not self._alive():
             return
         if self._thaws() > self._loop.time():
-            self._loop.call_at(self._thaws(), self._back, done, outcome)
+            self._loop.call_at(self._thaws(), self._back, done, ticket, outcome)
             return
-        done(outcome)
+        done(ticket, outcome)

@@ -8,7 +8,6 @@ others. Everything here runs on the event loop as plain calls, for it runs once 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from random import Random
 
 from msgspec import Struct
@@ -218,7 +217,8 @@ class Lane:
             line.body,
             timeout_seconds=timeout,
             body_bytes_max=self._rules.body_bytes_max,
-            done=partial(self._back, line),
+            done=self._back,
+            ticket=line,
         )
 
     def _back(self, line: Line, outcome: Answer | Fault) -> None:

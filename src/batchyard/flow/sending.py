@@ -1,11 +1,13 @@
 """The way to an upstream, as a lane sees it."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from batchyard.places.transport import Answer, Fault
 
 __all__ = ["Sender", "Underway"]
+
+T = TypeVar("T")
 
 
 class Underway(Protocol):
@@ -25,7 +27,8 @@ class Sender(Protocol):
         *,
         timeout_seconds: float,
         body_bytes_max: int,
-        done: Callable[[Answer | Fault], None],
+        done: Callable[[T, Answer | Fault], None],
+        ticket: T,
     ) -> Underway:
-        """Send a request; `done` is called later, once, unless the call is cancelled."""
+        """Send a request; `done` is called later, once, with the ticket, unless cancelled."""
         ...

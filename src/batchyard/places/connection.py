@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import httptools
 import msgspec
@@ -49,8 +49,9 @@ class Call(msgspec.Struct, eq=False):
     body: bytes
     body_bytes_max: int
     deadline: float
-    done: Callable[[Answer | Fault], None]
-    withdraw: Callable[["Call"], None]
+    done: Callable[[Any, Answer | Fault], None]
+    ticket: Any
+    owner: "Owner"
     connection: "Connection | None" = None
     was_retried: bool = False
 
@@ -61,7 +62,7 @@ class Call(msgspec.Struct, eq=False):
 
     def cancel(self) -> None:
         """Drop the request and its connection; `done` is not called any more."""
-        self.withdraw(self)
+        self.owner.withdraw(self)
 
 
 class Owner(Protocol):
@@ -78,6 +79,9 @@ class Owner(Protocol):
 
     def closed(self, connection: "Connection") -> None:
         """The connection is gone for good."""
+
+    def withdraw(self, call: Call) -> None:
+        """Nobody waits for this call any more."""
 
 
 class _Socket(Protocol):

@@ -5,11 +5,14 @@ import math
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeVar
 
 from batchyard.places.connection import Answer, Call, Connection, Fault, why_unreachable
 from batchyard.places.request_head import BaseUrl, head_for
 
 __all__ = ["Answer", "Call", "Fault", "Transport", "head_for"]
+
+T = TypeVar("T")
 
 CONNECTS_MAX = 256
 # Deadlines are looked after together; when many pass at once this bounds how often all are seen.
@@ -73,14 +76,17 @@ class Transport:
         *,
         timeout_seconds: float,
         body_bytes_max: int,
-        done: Callable[[Answer | Fault], None],
+        done: Callable[[T, Answer | Fault], None],
+        ticket: T,
     ) -> Call:
         """Start a call; `done` hears of its end later, never from within this function.
+
+        It is given the ticket again.
 
         The timeout covers everything from now on: waiting for a connection, sending, the answer.
         """
         deadline = (self._loop or self._bind()).time() + timeout_seconds
-        call = Call(head, body, body_bytes_max, deadline, done, self._withdraw)
+        call = Call(head, body, body_bytes_max, deadline, done, ticket, self)
         if deadline < self._sweep_at:
             self._sweep_by(deadline)
         idle = self._idle
@@ -98,13 +104,13 @@ class Transport:
     ) -> Answer | Fault:
         """Make one call and wait for its end; cancelled when the transport is closed."""
         ended: asyncio.Future[Answer | Fault] = asyncio.get_running_loop().create_future()
-
-        def settle(outcome: Answer | Fault) -> None:
-            if not ended.done():
-                ended.set_result(outcome)
-
         call = self.send(
-            head, body, timeout_seconds=timeout_seconds, body_bytes_max=body_bytes_max, done=settle
+            head,
+            body,
+            timeout_seconds=timeout_seconds,
+            body_bytes_max=body_bytes_max,
+            done=_settle,
+            ticket=ended,
         )
         self._fetches.add(ended)
         try:
@@ -152,7 +158,7 @@ class Transport:
                 connection.start(self._waiting.popitem(last=False)[0])
             else:
                 self._keep(connection)
-        call.done(answer)
+        call.done(call.ticket, answer)
 
     def failed(self, call: Call, fault: Fault, *, was_stale: bool) -> None:
         """Tell the caller, or once more try a request that was sent into a closed connection."""
@@ -162,13 +168,19 @@ class Transport:
             self._waiting_anew[call] = None
             self._connect_for_the_waiting()
         else:
-            call.done(fault)
+            call.done(call.ticket, fault)
 
     def closed(self, connection: Connection) -> None:
         """Forget the connection."""
         self._open.discard(connection)
         if self._all_closed is not None and not self._open and not self._all_closed.done():
             self._all_closed.set_result(None)
+
+    def withdraw(self, call: Call) -> None:
+        """Drop a call and its connection; harmless when it has ended."""
+        self._forget(call)
+        # It may be on its way to be told of its end.
+        call.done = _to_nobody
 
     def _keep(self, connection: Connection) -> None:
         if len(self._idle) >= self._idle_connections_max:
@@ -184,11 +196,6 @@ class Transport:
         """The calls under way, wherever they are."""
         sent = [one.call for one in self._open if one.call is not None]
         return [*self._waiting, *self._waiting_anew, *sent]
-
-    def _withdraw(self, call: Call) -> None:
-        self._forget(call)
-        # It may be on its way to be told of its end.
-        call.done = _to_nobody
 
     def _forget(self, call: Call) -> None:
         self._waiting.pop(call, None)
@@ -232,7 +239,8 @@ class Transport:
         if isinstance(outcome, Fault):
             if waiting:
                 call, _ = waiting.popitem(last=False)
-                call.done(Fault(outcome.code, outcome.detail, sent=call.was_retried))
+                fault = Fault(outcome.code, outcome.detail, sent=call.was_retried)
+                call.done(call.ticket, fault)
         elif waiting:
             outcome.start(waiting.popitem(last=False)[0])
         else:
@@ -270,8 +278,13 @@ class Transport:
 
     def _tell(self, call: Call, fault: Fault) -> None:
         if not self._is_closed:
-            call.done(fault)
+            call.done(call.ticket, fault)
 
 
-def _to_nobody(_outcome: Answer | Fault) -> None:
+def _settle(ended: asyncio.Future[Answer | Fault], outcome: Answer | Fault) -> None:
+    if not ended.done():
+        ended.set_result(outcome)
+
+
+def _to_nobody(_ticket: object, _outcome: Answer | Fault) -> None:
     pass
