@@ -56,8 +56,8 @@ class Line(Struct, eq=False):
 class Landing(Struct, frozen=True, gc=False):
     """How a line came back for good: with an `answer`, or with a `fault` and none.
 
-    `facts` is what a whole JSON object in a 2xx answer says; a line with facts that are no error
-    has succeeded. Without `custom_id`, the line cannot be read any more.
+    `facts` is what the answer of a line that has succeeded says, None for any other. Without
+    `custom_id`, the line cannot be read any more.
     """
 
     index: int
@@ -66,11 +66,6 @@ class Landing(Struct, frozen=True, gc=False):
     answer: Answer | None = None
     facts: AnswerFacts | None = None
     fault: Fault | None = None
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the line belongs into the output file."""
-        return self.facts is not None and not self.facts.is_error
 
 
 class Gate:
@@ -222,14 +217,13 @@ class Lane:
         )
 
     def _back(self, line: Line, outcome: Answer | Fault) -> None:
-        crossing = self._crossing
+        crossing, width = self._crossing, self.width
+        was_full = len(crossing) >= width.limit
         del crossing[line]
         if type(outcome) is Answer and 200 <= outcome.status < 300:
             facts = read_answer(outcome.body)
             if facts is not None and not facts.is_error:
-                seconds = self._loop.time() - line.started
-                limit = self.width.limit
-                self.width.answered(seconds, full=len(crossing) + 1 >= limit)
+                width.answered(self._loop.time() - line.started, full=was_full)
                 self._refused_in_row = 0
                 if self._probing:
                     self._open()
@@ -374,4 +368,4 @@ def _landing(line: Line, outcome: Answer | Fault, facts: AnswerFacts | None) -> 
     if answer is not None and 200 <= answer.status < 300 and facts is None:
         detail = f"HTTP {answer.status} without one complete JSON object as its body"
         answer, fault = None, Fault("invalid_upstream_response", detail, sent=True)
-    return Landing(line.index, line.custom_id, line.calls, answer, facts, fault)
+    return Landing(line.index, line.custom_id, line.calls, answer, None, fault)

@@ -37,7 +37,7 @@ class Tally(Struct):
     @classmethod
     def of(cls, landings: Sequence[Landing]) -> "Tally":
         """What these results add up to."""
-        facts = [one.facts for one in landings if one.facts is not None and not one.facts.is_error]
+        facts = [one.facts for one in landings if one.facts is not None]
         calls = sum([one.calls for one in landings])
         tally = cls(len(facts), len(landings) - len(facts), calls=calls)
         for name, counted in _TOKENS.items():

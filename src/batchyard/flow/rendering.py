@@ -32,5 +32,5 @@ def render(prefix: str, first_index: int, landings: Iterable[Landing]) -> tuple[
             request = "req_" + line[10:]
         assert landing.custom_id is not None
         parts = render_answer(line, landing.custom_id, answer.status, request, answer.body)
-        (output if landing.succeeded else errors).extend(parts)
+        (errors if landing.facts is None else output).extend(parts)
     return b"".join(output), b"".join(errors)

@@ -86,7 +86,10 @@ def backoff_seconds(tries: int, chance: Random) -> float:
 
 def may_ask_for_pause(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether any header is one that `asked_pause_seconds` reads."""
-    return not _PAUSING.isdisjoint(dict(headers))
+    for name, _ in headers:  # noqa: SIM110 (it runs for every answer)
+        if name in _PAUSING:
+            return True
+    return False
 
 
 def asked_pause_seconds(
