@@ -1,7 +1,5 @@
 """The options of `batchyard run --to`, and what their words mean."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Callable
