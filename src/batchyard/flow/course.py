@@ -169,21 +169,25 @@ def _cut(
     for span in digest.shards:
         if model is not None:
             weights[model] += span.bytes
-            yield _shard(span, model, range(span.lines))
+            yield _shard(span, model, _all(span))
             continue
         text = span_of(desk.blobs, content.parts, span.offset, span.bytes)
-        own: dict[str, list[int]] = {}
+        own: Counter[str] = Counter()
         for position, line in enumerate(request_lines(text)):
             name = read_model(line)
-            own.setdefault(name, []).append(position)
+            own[name] |= 1 << position
             weights[name] += len(line)
-        for name, positions in own.items():
-            yield _shard(span, name, positions)
+        for name, missing in own.items():
+            yield _shard(span, name, missing)
 
 
-def _shard(span: ShardSpan, model: str, positions: Iterable[int]) -> NewShard:
-    missing = sum(1 << position for position in positions)
-    others = ((1 << span.lines) - 1) & ~missing
+def _all(span: ShardSpan) -> int:
+    """The mask of all lines of a span."""
+    return (1 << span.lines) - 1
+
+
+def _shard(span: ShardSpan, model: str, missing: int) -> NewShard:
+    others = _all(span) & ~missing
     return NewShard(
         model=model,
         start=span.offset,
