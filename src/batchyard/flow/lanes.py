@@ -258,9 +258,10 @@ class Lane:
     def _pump_now(self) -> None:
         self._pump_is_due = False
         self.pump()
-        # In a pause that the upstream asked for, more is to come: what is there may wait for it.
+        # Where lines wait to be tried again, or for the end of a pause, more is to come: what is
+        # there may wait for it.
         if not self._crossing and not self._queue:
-            self._quiet()
+            (self._hungry if self._waiting else self._quiet)()
 
     def _weigh(
         self,

@@ -22,7 +22,7 @@ def open_lanes(
     """Lanes to these upstreams; needs a running event loop.
 
     `land` takes the owner of a line that came back for good, and how it did; `hungry` hears that a
-    lane has few lines left, and `quiet` that it has none at the upstream, and none to send.
+    lane has few lines left, and `quiet` that it has none in hand any more.
     """
     gate = Gate()
 

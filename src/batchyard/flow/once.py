@@ -156,7 +156,7 @@ class Run:
         self._recorder.add(owner, landing)
 
     def quiet(self) -> None:
-        """A lane has nothing to send and nothing at the upstream: what has come need not wait."""
+        """A lane has no line in hand any more: what has come need not wait."""
         self._recorder.hurry()
         self._wake.set()
 
