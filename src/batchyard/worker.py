@@ -97,7 +97,7 @@ async def _work(orders: Orders) -> None:
     shift = Shift(orders.worker, tools, rules, _tell)
     lanes = open_lanes(
         upstreams,
-        land=shift.land,
+        land=shift.recorder.add,
         hungry=shift.hungry,
         quiet=shift.quiet,
         wall=clock.wall,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.cli.progress import Progress
-from batchyard.flow.recording import Tally
+from batchyard.flow.shards import Tally
 from tests.acceptance.processes import request_lines
 from tests.cli.calling import call
 from tests.cli.conftest import Home

@@ -9,10 +9,12 @@ from typing import TypeVar
 import pytest
 
 from batchyard.flow.lanes import Gate, Lane, LaneRules, Line
+from batchyard.flow.shards import HeldShard
 from batchyard.places.transport import Answer, Fault
 from tests.stories.loop import run_virtually
 
 T = TypeVar("T")
+SHARD = HeldShard(1_000, 0, 1_000, first_index=0, line_id_prefix="batch_req_")
 LINES, WIDTH = 400, 8
 
 
@@ -28,7 +30,7 @@ class Way:
         head: bytes,
         body: bytes,
         *,
-        timeout_seconds: float,
+        deadline: float,
         body_bytes_max: int,
         done: Callable[[T, Answer | Fault], None],
         ticket: T,
@@ -66,7 +68,7 @@ async def cross(seconds: float, gather_seconds: float) -> tuple[Counter[float], 
         quiet=lambda: None,
     )
     began = loop.time()
-    lane.offer(Line(None, n, str(n), "/", b"{}", began + 1e6) for n in range(LINES))
+    lane.offer(Line(SHARD, n, str(n), "/", b"{}", began + 1e6) for n in range(LINES))
     lane.pump()
     await landed.wait()
     return Counter(way.sent), loop.time() - began

@@ -8,10 +8,12 @@ from typing import TypeVar
 import pytest
 
 from batchyard.flow.lanes import Gate, Lane, LaneRules, Line
+from batchyard.flow.shards import HeldShard
 from batchyard.places.transport import Answer, Fault
 from tests.stories.loop import run_virtually
 
 T = TypeVar("T")
+SHARD = HeldShard(1_000, 0, 1_000, first_index=0, line_id_prefix="batch_req_")
 ANSWER = Answer(200, [], b'{"usage":null}')
 
 
@@ -26,7 +28,7 @@ class Way:
         head: bytes,
         body: bytes,
         *,
-        timeout_seconds: float,
+        deadline: float,
         body_bytes_max: int,
         done: Callable[[T, Answer | Fault], None],
         ticket: T,
@@ -62,7 +64,7 @@ async def heard(lines: int, trouble: list[Answer]) -> list[str]:
         hungry=hungry,
         quiet=quiet,
     )
-    lane.offer(Line(None, n, str(n), "/", b"{}", 1e6) for n in range(lines))
+    lane.offer(Line(SHARD, n, str(n), "/", b"{}", 1e6) for n in range(lines))
     lane.pump()
     await over.wait()
     return told

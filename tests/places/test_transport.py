@@ -26,7 +26,7 @@ def send(transport: Transport, outcomes: "asyncio.Queue[Answer | Fault]") -> Cal
     return transport.send(
         HEAD + b"2\r\n\r\n",
         b"{}",
-        timeout_seconds=20,
+        deadline=asyncio.get_running_loop().time() + 20,
         body_bytes_max=1000,
         done=asyncio.Queue.put_nowait,
         ticket=outcomes,
@@ -196,7 +196,7 @@ async def test_done_may_send_the_next() -> None:
             transport.send(
                 HEAD + b"2\r\n\r\n",
                 b"{}",
-                timeout_seconds=9,
+                deadline=asyncio.get_running_loop().time() + 9,
                 body_bytes_max=99,
                 done=done,
                 ticket=None,

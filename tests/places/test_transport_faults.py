@@ -206,7 +206,7 @@ async def test_deadlines_pass_in_their_own_order() -> None:
             transport.send(
                 head,
                 b"",
-                timeout_seconds=timeout_seconds,
+                deadline=asyncio.get_running_loop().time() + timeout_seconds,
                 body_bytes_max=1,
                 done=done,
                 ticket=timeout_seconds,

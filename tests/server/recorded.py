@@ -7,7 +7,7 @@ from random import Random
 
 from batchyard.flow.course import Desk, take_step
 from batchyard.flow.keeping import HeldLease, Ledger
-from batchyard.flow.lanes import Landing
+from batchyard.flow.landing import Landing
 from batchyard.places import transport
 from batchyard.places.transport import Answer
 from batchyard.wire.lines import AnswerFacts

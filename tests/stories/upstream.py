@@ -66,7 +66,7 @@ class Way:
         head: bytes,
         body: bytes,
         *,
-        timeout_seconds: float,
+        deadline: float,
         body_bytes_max: int,
         done: Callable[[T, Answer | Fault], None],
         ticket: T,
@@ -75,8 +75,9 @@ class Way:
         assert self._alive(), "a dead worker sent a request"
         assert head.endswith(b"\r\n\r\n")
         delay, outcome = self._upstream.behave(body)
-        if outcome is None or delay > timeout_seconds:
-            delay, outcome = timeout_seconds, Fault("request_timeout", "too late", sent=True)
+        left = deadline - self._loop.time()
+        if outcome is None or delay > left:
+            delay, outcome = left, Fault("request_timeout", "too late", sent=True)
         return self._loop.call_later(delay, self._back, done, ticket, outcome)
 
     def _back(

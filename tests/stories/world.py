@@ -117,7 +117,7 @@ class Worker:
             return Lane(
                 way,
                 lambda _path: b"POST / HTTP/1.1\r\ncontent-length: ",
-                self.shift.land,
+                self.shift.recorder.add,
                 rules=LaneRules(
                     timeout_seconds=4.0,
                     start=2,

@@ -10,7 +10,7 @@ from batchyard.cli.options import is_plain
 
 if TYPE_CHECKING:
     # Much to load for those who only move files.
-    from batchyard.flow.recording import Tally
+    from batchyard.flow.shards import Tally
 
 __all__ = ["Progress", "lasting", "moving"]
 

@@ -27,7 +27,7 @@ from batchyard.cli.upstreams import (
 )
 from batchyard.flow.manning import open_lanes
 from batchyard.flow.once import OtherInputError, OutputInUseError, Outputs, Run
-from batchyard.flow.recording import Tally
+from batchyard.flow.shards import Tally
 from batchyard.flow.stop import Stop
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
@@ -120,7 +120,7 @@ async def _answer(
     course = Run(source, digest.shards, model, outputs, runner=runner)
     lanes = open_lanes(
         upstreams,
-        land=course.land,
+        land=course.recorder.add,
         hungry=course.hungry,
         quiet=course.quiet,
         wall=system_clock().wall,

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from batchyard.flow.recording import HeldShard, Part, Tally
+from batchyard.flow.shards import HeldShard, Part, Tally
 from batchyard.places.blobs import Blobs, Segment
 from batchyard.places.store import Work
 from batchyard.places.store.rows import BatchTally, Lease, Recording, SegmentMark, ShardMark
@@ -32,6 +32,11 @@ class HeldLease(HeldShard):
         self.lease = lease
         # Set when its batch ends: until then its lines at the upstream may come back.
         self.abort_at: float | None = None
+
+    def end_by(self, moment: float) -> None:
+        """Its batch ends: what is not back by then (on the steady clock) is given up."""
+        self.abort_at = moment
+        self.is_awaited = True
 
     @property
     def place(self) -> tuple[str, int]:

@@ -12,7 +12,9 @@ from random import Random
 
 from msgspec import Struct
 
+from batchyard.flow.landing import Landing
 from batchyard.flow.sending import Sender, Underway
+from batchyard.flow.shards import HeldShard
 from batchyard.places.transport import Answer, Fault
 from batchyard.rules.retry import (
     Verdict,
@@ -25,7 +27,7 @@ from batchyard.rules.retry import (
 from batchyard.rules.width import Width
 from batchyard.wire.lines import AnswerFacts, read_answer
 
-__all__ = ["Gate", "Landing", "Lane", "LaneRules", "Line", "written_off"]
+__all__ = ["Gate", "Lane", "LaneRules", "Line"]
 
 # The delays before a paused lane sends one line to see whether the upstream is back.
 _PROBE_SECONDS = (0.25, 15.0)
@@ -36,12 +38,13 @@ _GATHER_SHARE = 40
 
 
 class Line(Struct, eq=False):
-    """A request line on its way; `owner` is what it was read from.
+    """A request line on its way; `owner` is the shard it was read from.
 
-    `tries` are those that count against it, `calls` all that were made; `started` is of the last.
+    `tries` are those that count against it, `calls` all that brought no good answer; `started` is
+    of the last.
     """
 
-    owner: object
+    owner: HeldShard
     index: int
     custom_id: str
     path: str
@@ -51,21 +54,6 @@ class Line(Struct, eq=False):
     calls: int = 0
     started: float = 0.0
     timer: asyncio.TimerHandle | None = None
-
-
-class Landing(Struct, frozen=True, gc=False):
-    """How a line came back for good: with an `answer`, or with a `fault` and none.
-
-    `facts` is what the answer of a line that has succeeded says, None for any other. Without
-    `custom_id`, the line cannot be read any more.
-    """
-
-    index: int
-    custom_id: str | None
-    calls: int
-    answer: Answer | None = None
-    facts: AnswerFacts | None = None
-    fault: Fault | None = None
 
 
 class Gate:
@@ -103,7 +91,7 @@ class Lane:
         self,
         sender: Sender,
         head: Callable[[str], bytes],
-        land: Callable[[object, Landing], None],
+        land: Callable[[HeldShard, Landing], None],
         *,
         rules: LaneRules,
         gate: Gate,
@@ -137,10 +125,22 @@ class Lane:
         now = self._loop.time()
         if now < self._paused_until or self._gate.is_shut(now):
             return
-        limit = 1 if self._probing else self.width.limit
         queue, crossing = self._queue, self._crossing
-        while queue and len(crossing) < limit:
-            self._send(queue.popleft(), now)
+        room = (1 if self._probing else self.width.limit) - len(crossing)
+        send, heads, rules = self._sender.send, self._heads, self._rules
+        deadline = now + rules.timeout_seconds
+        for line in [queue.popleft() for _ in range(min(room, len(queue)))]:
+            line.started = now
+            body = line.body
+            head = heads.get(line.path) or self._head_of(line)
+            crossing[line] = send(
+                b"%b%d\r\n\r\n" % (head, len(body)),
+                body,
+                deadline=deadline if deadline < line.deadline else line.deadline,
+                body_bytes_max=rules.body_bytes_max,
+                done=self._back,
+                ticket=line,
+            )
         if len(queue) < self.width.ahead >> 1:
             self._hungry()
 
@@ -198,23 +198,9 @@ class Lane:
         if self._wake is not None:
             self._wake.cancel()
 
-    def _send(self, line: Line, now: float) -> None:
-        head = self._heads.get(line.path)
-        if head is None:
-            head = self._heads[line.path] = self._head(line.path)
-        timeout = self._rules.timeout_seconds
-        if line.deadline - now < timeout:
-            timeout = max(0.001, line.deadline - now)
-        line.calls += 1
-        line.started = now
-        self._crossing[line] = self._sender.send(
-            b"%b%d\r\n\r\n" % (head, len(line.body)),
-            line.body,
-            timeout_seconds=timeout,
-            body_bytes_max=self._rules.body_bytes_max,
-            done=self._back,
-            ticket=line,
-        )
+    def _head_of(self, line: Line) -> bytes:
+        head = self._heads[line.path] = self._head(line.path)
+        return head
 
     def _back(self, line: Line, outcome: Answer | Fault) -> None:
         crossing, width = self._crossing, self.width
@@ -229,7 +215,7 @@ class Lane:
                     self._open()
                 if may_ask_for_pause(outcome.headers):
                     self._heed(outcome)
-                landing = Landing(line.index, line.custom_id, line.calls, outcome, facts)
+                landing = Landing(line.index, line.custom_id, line.calls + 1, outcome, facts)
                 self._land(line.owner, landing)
                 self._pump_soon()
                 return
@@ -270,6 +256,7 @@ class Lane:
         facts: AnswerFacts | None,
         verdict: Verdict,
     ) -> None:
+        line.calls += 1
         if self._loop.time() >= line.deadline:
             # Its time is over, which says nothing of the upstream; whoever set it takes it back.
             self._waiting.add(line)
@@ -357,11 +344,6 @@ class Lane:
         line.timer = None
         self._queue.appendleft(line)
         self.pump()
-
-
-def written_off(index: int, custom_id: str | None, code: str, message: str) -> Landing:
-    """How a line ends that is not sent any more, or never was."""
-    return Landing(index, custom_id, 0, fault=Fault(code, message, sent=False))
 
 
 def _landing(line: Line, outcome: Answer | Fault, facts: AnswerFacts | None) -> Landing:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from random import Random
 
-from batchyard.flow.lanes import Gate, Landing, Lane, LaneRules
+from batchyard.flow.landing import Landing
+from batchyard.flow.lanes import Gate, Lane, LaneRules
 from batchyard.flow.routing import Lanes
+from batchyard.flow.shards import HeldShard
 from batchyard.places.upstreams import Upstreams
 
 __all__ = ["open_lanes"]
@@ -13,7 +15,7 @@ __all__ = ["open_lanes"]
 def open_lanes(
     upstreams: Upstreams,
     *,
-    land: Callable[[object, Landing], None],
+    land: Callable[[HeldShard, Landing], None],
     hungry: Callable[[], None],
     quiet: Callable[[], None],
     wall: Callable[[], float],
@@ -21,7 +23,7 @@ def open_lanes(
 ) -> Lanes:
     """Lanes to these upstreams; needs a running event loop.
 
-    `land` takes the owner of a line that came back for good, and how it did; `hungry` hears that a
+    `land` takes the shard of a line that came back for good, and how it did; `hungry` hears that a
     lane has few lines left, and `quiet` that it has none in hand any more.
     """
     gate = Gate()

@@ -14,9 +14,10 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from batchyard.flow.lanes import Landing, written_off
-from batchyard.flow.recording import HeldShard, Part, Recorder, Tally, within
+from batchyard.flow.landing import written_off
+from batchyard.flow.recording import Recorder, within
 from batchyard.flow.routing import Lanes
+from batchyard.flow.shards import HeldShard, Part, Tally
 from batchyard.flow.source import lines_of, request_lines
 from batchyard.flow.stop import Stop
 from batchyard.places.database import Runner
@@ -144,20 +145,17 @@ class Run:
         self._open: set[_Span] = set()
         self._wake = asyncio.Event()
         self._lanes: Lanes | None = None
+        # What the lanes land.
+        self.recorder = Recorder(self._keep)
         self.expired = 0
 
     def hungry(self) -> None:
         """A lane wants lines."""
         self._wake.set()
 
-    def land(self, owner: object, landing: Landing) -> None:
-        """Take a line that came back for good; the lanes call this."""
-        assert isinstance(owner, _Span)
-        self._recorder.add(owner, landing)
-
     def quiet(self) -> None:
         """A lane has no line in hand any more: what has come need not wait."""
-        self._recorder.hurry()
+        self.recorder.hurry()
         self._wake.set()
 
     async def go(
@@ -176,10 +174,9 @@ class Run:
         """
         self._progress = progress
         self._lanes = lanes
-        self._recorder = Recorder(self._keep, gate=lanes.gate, release=lanes.pump)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + window_seconds
-        recording = asyncio.create_task(self._recorder.run())
+        recording = asyncio.create_task(self.recorder.run(lanes.gate, lanes.pump))
         feeding = asyncio.create_task(self._feed(lanes, deadline))
         expiring = asyncio.create_task(_sleep_until(deadline))
         ends = [asyncio.create_task(stop.wait()), expiring, feeding, recording]
@@ -189,14 +186,14 @@ class Run:
                 end.result()
             if stop.reason is not None:
                 await self._let_land(lanes, grace_seconds)
-                await self._recorder.drained()
+                await self.recorder.drained()
                 return False
             if expiring in done:
                 feeding.cancel()
                 await asyncio.wait([feeding])
                 lanes.withdraw(lambda _line: True, abort=True)
                 self._expire()
-            await self._recorder.drained()
+            await self.recorder.drained()
             counted = self.tally.completed + self.tally.failed
             assert counted == self.total, f"{counted} results for {self.total} lines"
             return True
@@ -271,9 +268,7 @@ class Run:
             for position, raw in enumerate(request_lines(self._read(span))):
                 if span.lacks(position):
                     custom_id = read_line(raw).custom_id
-                    self._recorder.add(
-                        span, written_off(position, custom_id, end.code, end.message)
-                    )
+                    self.recorder.add(span, written_off(position, custom_id, end.code, end.message))
                     self.expired += 1
 
 

@@ -1,135 +1,20 @@
 """Results become durable together: a piece of a few hundred milliseconds at a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Awaitable, Callable, Iterable
 
-from msgspec import Struct
-
-from batchyard.flow.lanes import Gate, Landing
-from batchyard.flow.rendering import render
+from batchyard.flow.landing import Landing
+from batchyard.flow.lanes import Gate
+from batchyard.flow.shards import HeldShard, Part
 from batchyard.places.log import log
-from batchyard.wire.lines import AnswerFacts
 
-__all__ = ["HeldShard", "Part", "Recorder", "Tally", "within"]
+__all__ = ["Recorder", "within"]
 
 # Results that wait beyond this hold all lanes: the disk is slow, or full.
 _PENDING_BYTES_MAX = 24 << 20
 _RETRY_SECONDS = (0.5, 10.0)
-_TOKENS = {name: attrgetter(name) for name in AnswerFacts.__struct_fields__ if name != "is_error"}
-_ANSWERED = ord("1")
 # What a result line has around the body of its answer, about.
 _AROUND_BYTES = 200
-
-
-class Tally(Struct):
-    """What a run of results adds up to; counted here and nowhere else."""
-
-    completed: int = 0
-    failed: int = 0
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
-    total_tokens: int = 0
-    calls: int = 0
-
-    @classmethod
-    def of(cls, landings: Sequence[Landing]) -> "Tally":
-        """What these results add up to."""
-        facts = [one.facts for one in landings if one.facts is not None]
-        calls = sum([one.calls for one in landings])
-        tally = cls(len(facts), len(landings) - len(facts), calls=calls)
-        for name, counted in _TOKENS.items():
-            setattr(tally, name, sum(map(counted, facts)))
-        return tally
-
-    def count(self, facts: AnswerFacts | None) -> None:
-        """Add one result that a former run recorded: a success when it has `facts`."""
-        if facts is None:
-            self.failed += 1
-            return
-        self.completed += 1
-        self.input_tokens += facts.input_tokens
-        self.cached_tokens += facts.cached_tokens
-        self.output_tokens += facts.output_tokens
-        self.reasoning_tokens += facts.reasoning_tokens
-        self.total_tokens += facts.total_tokens
-
-    @property
-    def results(self) -> int:
-        """How many were counted."""
-        return self.completed + self.failed
-
-    def add(self, other: "Tally") -> None:
-        """Add another tally."""
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-
-class Part(Struct, frozen=True):
-    """The results of one shard within one piece, as lines of the output and of the error file.
-
-    There are as many as its tally says. `answered` and `remaining` are the shard's as of then.
-    """
-
-    output: bytes
-    errors: bytes
-    tally: Tally
-    answered: int
-    remaining: int
-
-
-class HeldShard:
-    """A shard in this worker's hands: which of its lines have their answer.
-
-    `answered` is a bit mask, bit i for the shard's i-th line. A line's first result counts; a
-    second one is dropped. `first_index` is the index in the input of its first line, and
-    `line_id_prefix` what the ids of its results begin with.
-    """
-
-    __slots__ = ("_marks", "first_index", "landed", "line_id_prefix", "remaining")
-
-    def __init__(
-        self, lines: int, answered: int, remaining: int, *, first_index: int, line_id_prefix: str
-    ) -> None:
-        self.remaining = remaining
-        self.first_index = first_index
-        self.line_id_prefix = line_id_prefix
-        # Results that belong into the next piece.
-        self.landed: list[Landing] = []
-        # The digits of the mask, the lowest first: a digit is set faster than a bit of an int.
-        self._marks = bytearray(f"{answered:0{lines}b}".encode())[::-1]
-
-    @property
-    def lines(self) -> int:
-        """How many lines it has, answered or not."""
-        return len(self._marks)
-
-    @property
-    def answered(self) -> int:
-        """The lines that have their answer, as a bit mask."""
-        return int(self._marks[::-1], 2)
-
-    def lacks(self, position: int) -> bool:
-        """Whether this line has no answer yet."""
-        return self._marks[position] != _ANSWERED
-
-    def take(self, landing: Landing) -> bool:
-        """Take a line's result; False where it had one already."""
-        marks = self._marks
-        if marks[landing.index] == _ANSWERED:
-            return False
-        marks[landing.index] = _ANSWERED
-        self.remaining -= 1
-        self.landed.append(landing)
-        return True
-
-    def cut(self) -> Part:
-        """What has landed since the last cut, in its final form."""
-        landed, self.landed = self.landed, []
-        output, errors = render(self.line_id_prefix, self.first_index, landed)
-        return Part(output, errors, Tally.of(landed), self.answered, self.remaining)
 
 
 class Recorder:
@@ -143,25 +28,24 @@ class Recorder:
         self,
         keep: Callable[[dict[HeldShard, Part]], Awaitable[None]],
         *,
-        gate: Gate,
-        release: Callable[[], None],
         delay_seconds: float = 0.2,
         piece_bytes: int = 2 << 20,
         faults: tuple[type[Exception], ...] = (OSError,),
     ) -> None:
-        self._keep, self._gate, self._release = keep, gate, release
+        self._keep = keep
         self._delay_seconds, self._piece_bytes = delay_seconds, piece_bytes
         self._faults = faults
         # In the order in which their results came; a dict, for sets have no order.
         self._pending: dict[HeldShard, None] = {}
         self._pending_bytes = 0
+        self._gate, self._release = Gate(), _nothing
         self._filled = asyncio.Event()
         self._due = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def add(self, shard: HeldShard, landing: Landing) -> None:
-        """Take a result; it is rendered with the others of its piece."""
+        """Take how a line came back; the lanes call this, once for each line."""
         if not shard.take(landing):
             return
         if len(shard.landed) == 1:
@@ -169,7 +53,7 @@ class Recorder:
             self._filled.set()
         answer = landing.answer
         self._pending_bytes += _AROUND_BYTES + (len(answer.body) if answer is not None else 0)
-        if self._pending_bytes >= self._piece_bytes:
+        if self._pending_bytes >= self._piece_bytes or shard.is_awaited:
             self._due.set()
             if self._pending_bytes > _PENDING_BYTES_MAX:
                 self._gate.held = True
@@ -191,8 +75,9 @@ class Recorder:
             await self._idle.wait()
             await asyncio.sleep(0)
 
-    async def run(self) -> None:
-        """Record pieces until cancelled."""
+    async def run(self, gate: Gate, release: Callable[[], None]) -> None:
+        """Record pieces until cancelled; while too much waits for it, `gate` is shut."""
+        self._gate, self._release = gate, release
         while True:
             await self._filled.wait()
             if not self._due.is_set():
@@ -230,3 +115,7 @@ async def within(event: Awaitable[object], seconds: float) -> None:
             await event
     except TimeoutError:
         pass
+
+
+def _nothing() -> None:
+    pass

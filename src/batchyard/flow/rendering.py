@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from batchyard.flow.lanes import Landing
+from batchyard.flow.landing import Landing
 from batchyard.wire.lines import line_id, render_answer, render_failure
 
 __all__ = ["render"]

@@ -25,10 +25,13 @@ class Sender(Protocol):
         head: bytes,
         body: bytes,
         *,
-        timeout_seconds: float,
+        deadline: float,
         body_bytes_max: int,
         done: Callable[[T, Answer | Fault], None],
         ticket: T,
     ) -> Underway:
-        """Send a request; `done` is called later, once, with the ticket, unless cancelled."""
+        """Send a request; `done` is called later, once, with the ticket, unless cancelled.
+
+        `deadline` is of the loop's clock.
+        """
         ...

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from batchyard.flow.course import Desk, take_step
 from batchyard.flow.drawing import Turn, draw
 from batchyard.flow.keeping import HeldLease, Ledger
-from batchyard.flow.lanes import Landing, written_off
-from batchyard.flow.recording import HeldShard, Part, Recorder, within
+from batchyard.flow.landing import written_off
+from batchyard.flow.recording import Recorder, within
 from batchyard.flow.reporting import Reporter
 from batchyard.flow.routing import Lanes
+from batchyard.flow.shards import HeldShard, Part
 from batchyard.flow.source import sound_lines
 from batchyard.flow.space import LOOK_AGAIN_SECONDS, Space
 from batchyard.flow.stop import Stop
@@ -58,6 +59,10 @@ class Shift:
         # When the next batch expires (wall clock), and the next worker is given up (steady).
         self._moments: tuple[int | None, float | None] = (None, None)
         self._faults: tuple[type[Exception], ...] = (OSError, *tools.work.faults)
+        # What the lanes land.
+        self.recorder = Recorder(
+            self._keep, delay_seconds=rules.piece_delay_seconds, faults=self._faults
+        )
 
     def ring(self) -> None:
         """Something changed in the store that this worker did not change itself."""
@@ -71,20 +76,13 @@ class Shift:
     async def run(self, lanes: Lanes, stop: Stop) -> None:
         """Work until stopped, then give everything back."""
         self._lanes, self._reporter = lanes, Reporter(lanes, self._say)
-        self._recorder = Recorder(
-            self._keep,
-            gate=lanes.gate,
-            release=lanes.pump,
-            delay_seconds=self._rules.piece_delay_seconds,
-            faults=self._faults,
-        )
         self._space = Space(
             self._tools.free_bytes,
             self._rules.disk_free_bytes_min,
             gate=lanes.gate,
             release=lanes.pump,
         )
-        recording = asyncio.create_task(self._recorder.run())
+        recording = asyncio.create_task(self.recorder.run(lanes.gate, lanes.pump))
         stopping = asyncio.create_task(stop.wait())
         stopping.add_done_callback(lambda _task: self._wake.set())
         try:
@@ -164,7 +162,7 @@ class Shift:
     def _abandon(self, leases: list[HeldLease]) -> None:
         lost = set(leases)
         self._lanes.withdraw(lambda line: line.owner in lost, abort=True)
-        self._recorder.drop(leases)
+        self.recorder.drop(leases)
         self._held -= lost
 
     # Courses
@@ -220,9 +218,9 @@ class Shift:
             if (ending := halted.get(held.lease.batch_id)) is not None:
                 # In a pause, what is at the upstream may take as long as it takes.
                 grace = self._rules.cancel_grace_seconds if ending else math.inf
-                held.abort_at = min(held.abort_at or math.inf, steady + grace)
+                held.end_by(min(held.abort_at or math.inf, steady + grace))
             if held.lease.batch_id in expired:
-                held.abort_at = steady
+                held.end_by(steady)
         await self._take_back(steady)
 
     async def _take_back(self, steady: float) -> None:
@@ -238,7 +236,7 @@ class Shift:
             await self._give_back(done)
 
     async def _give_back(self, leases: list[HeldLease]) -> None:
-        await self._recorder.drained()
+        await self.recorder.drained()
         still = [held for held in leases if held in self._held]
         self._held -= set(still)
         keys = [held.place for held in still]
@@ -291,23 +289,16 @@ class Shift:
         lease = held.lease
         log.error("shard_given_up", batch=lease.batch_id, shard=lease.position, why=why[0])
         for position, custom_id in lines:
-            self._recorder.add(held, written_off(position, custom_id, *why))
-        self._recorder.hurry()
+            self.recorder.add(held, written_off(position, custom_id, *why))
+        self.recorder.hurry()
 
     def _deadline(self, lease: Lease) -> float:
         left = lease.expires_at - self._tools.clock.wall()
         return asyncio.get_running_loop().time() + left
 
-    def land(self, owner: object, landing: Landing) -> None:
-        """Take a line that came back for good; the lanes call this."""
-        assert isinstance(owner, HeldLease)
-        self._recorder.add(owner, landing)
-        if owner.abort_at is not None:
-            self._recorder.hurry()
-
     def quiet(self) -> None:
         """A lane has no line in hand any more: what has come need not wait."""
-        self._recorder.hurry()
+        self.recorder.hurry()
         self._wake.set()
 
     async def _keep(self, piece: dict[HeldShard, Part]) -> None:
@@ -368,5 +359,5 @@ class Shift:
             self._lanes.withdraw(lambda _line: True, abort=False)
         self._lanes.withdraw(lambda _line: True, abort=True)
         await within(asyncio.gather(*self._steps, return_exceptions=True), 1.0)
-        await self._recorder.drained()
+        await self.recorder.drained()
         await self._tools.hot.run(self._tools.work.sign_off, self.worker)

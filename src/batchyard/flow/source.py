@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from batchyard.flow.lanes import Line
-from batchyard.flow.recording import HeldShard
+from batchyard.flow.shards import HeldShard
 from batchyard.rules.endpoints import ENDPOINTS
 from batchyard.wire.lines import BOM, RequestLine, body_bytes, model_of, read_line, read_lines
 

@@ -74,7 +74,7 @@ class Transport:
         head: bytes,
         body: bytes,
         *,
-        timeout_seconds: float,
+        deadline: float,
         body_bytes_max: int,
         done: Callable[[T, Answer | Fault], None],
         ticket: T,
@@ -83,9 +83,10 @@ class Transport:
 
         It is given the ticket again.
 
-        The timeout covers everything from now on: waiting for a connection, sending, the answer.
+        The deadline, of the loop's clock, is for everything: a connection, sending, the answer.
         """
-        deadline = (self._loop or self._bind()).time() + timeout_seconds
+        if self._loop is None:
+            self._bind()
         call = Call(head, body, body_bytes_max, deadline, done, ticket, self)
         if deadline < self._sweep_at:
             self._sweep_by(deadline)
@@ -103,11 +104,12 @@ class Transport:
         self, head: bytes, body: bytes = b"", *, timeout_seconds: float, body_bytes_max: int
     ) -> Answer | Fault:
         """Make one call and wait for its end; cancelled when the transport is closed."""
-        ended: asyncio.Future[Answer | Fault] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[Answer | Fault] = loop.create_future()
         call = self.send(
             head,
             body,
-            timeout_seconds=timeout_seconds,
+            deadline=loop.time() + timeout_seconds,
             body_bytes_max=body_bytes_max,
             done=_settle,
             ticket=ended,
