@@ -44,7 +44,7 @@ def sound_lines(shard: HeldShard, span: bytes, deadline: float) -> list[Line] | 
     """The unanswered lines; None where the span is not the one that was validated."""
     try:
         lines = _lines(shard, span, deadline)
-    except (msgspec.MsgspecError, KeyError, ValueError):
+    except (msgspec.MsgspecError, LookupError, ValueError):
         return None
     return lines if len(lines) == shard.remaining else None
 
