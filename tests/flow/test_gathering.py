@@ -2,53 +2,27 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from random import Random
-from typing import TypeVar
 
 import pytest
 
-from batchyard.flow.lanes import Gate, Lane, LaneRules, Line
-from batchyard.flow.shards import HeldShard
-from batchyard.places.transport import Answer, Fault
+from batchyard.flow.lanes import LaneRules
+from batchyard.places.transport import Answer
+from tests.flow.ways import ANSWER, Way, lane_over
 from tests.stories.loop import run_virtually
 
-T = TypeVar("T")
-SHARD = HeldShard(1_000, 0, 1_000, first_index=0, line_id_prefix="batch_req_")
 LINES, WIDTH = 400, 8
 
 
-class Way:
-    """An upstream that takes so long, and for each of those in flight a little longer."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self.sent: list[float] = []
-
-    def send(
-        self,
-        head: bytes,
-        body: bytes,
-        *,
-        deadline: float,
-        body_bytes_max: int,
-        done: Callable[[T, Answer | Fault], None],
-        ticket: T,
-    ) -> "Way":
-        loop = asyncio.get_running_loop()
-        self.sent.append(loop.time())
-        seconds = self._seconds + len(self.sent) % WIDTH * 0.0001
-        loop.call_later(seconds, done, ticket, Answer(200, [], b'{"usage":null}'))
-        return self
-
-    def cancel(self) -> None:
-        raise AssertionError("nothing is given up here")
-
-
 async def cross(seconds: float, gather_seconds: float) -> tuple[Counter[float], float]:
-    """How many lines left at each moment, and when the last had come back."""
-    way, landed, loop = Way(seconds), asyncio.Event(), asyncio.get_running_loop()
+    """How many lines left at each moment, and when the last had come back.
+
+    Each takes so long, and for each of those in flight a little longer.
+    """
+    landed, loop = asyncio.Event(), asyncio.get_running_loop()
     left = LINES
+
+    def behave() -> tuple[float, Answer]:
+        return seconds + len(way.sent) % WIDTH * 0.0001, ANSWER
 
     def land(_owner: object, _landing: object) -> None:
         nonlocal left
@@ -56,19 +30,10 @@ async def cross(seconds: float, gather_seconds: float) -> tuple[Counter[float], 
         if not left:
             landed.set()
 
-    lane = Lane(
-        way,
-        lambda _path: b"",
-        land,
-        rules=LaneRules(start=WIDTH, ceiling=WIDTH, gather_seconds=gather_seconds),
-        gate=Gate(),
-        wall=loop.time,
-        chance=Random(1),
-        hungry=lambda: None,
-        quiet=lambda: None,
-    )
+    way = Way(behave)
+    rules = LaneRules(start=WIDTH, ceiling=WIDTH, gather_seconds=gather_seconds)
+    lane = lane_over(way, LINES, rules=rules, land=land)
     began = loop.time()
-    lane.offer(Line(SHARD, n, str(n), "/", b"{}", began + 1e6) for n in range(LINES))
     lane.pump()
     await landed.wait()
     return Counter(way.sent), loop.time() - began

@@ -1,48 +1,20 @@
 """Who is told when a lane has nothing at the upstream, and what."""
 
 import asyncio
-from collections.abc import Callable
-from random import Random
-from typing import TypeVar
 
 import pytest
 
-from batchyard.flow.lanes import Gate, Lane, LaneRules, Line
-from batchyard.flow.shards import HeldShard
-from batchyard.places.transport import Answer, Fault
+from batchyard.flow.lanes import LaneRules
+from batchyard.places.transport import Answer
+from tests.flow.ways import ANSWER, Way, lane_over
 from tests.stories.loop import run_virtually
-
-T = TypeVar("T")
-SHARD = HeldShard(1_000, 0, 1_000, first_index=0, line_id_prefix="batch_req_")
-ANSWER = Answer(200, [], b'{"usage":null}')
-
-
-class Way:
-    """An upstream that gives each line after 10 ms the first answer of `trouble` that is left."""
-
-    def __init__(self, trouble: list[Answer]) -> None:
-        self._answers = trouble
-
-    def send(
-        self,
-        head: bytes,
-        body: bytes,
-        *,
-        deadline: float,
-        body_bytes_max: int,
-        done: Callable[[T, Answer | Fault], None],
-        ticket: T,
-    ) -> "Way":
-        answer = self._answers.pop(0) if self._answers else ANSWER
-        asyncio.get_running_loop().call_later(0.01, done, ticket, answer)
-        return self
-
-    def cancel(self) -> None:
-        raise AssertionError("nothing is given up here")
 
 
 async def heard(lines: int, trouble: list[Answer]) -> list[str]:
-    """What is heard of so many lines, in order, while nothing is at the upstream."""
+    """What is heard of so many lines, in order, while nothing is at the upstream.
+
+    Each is answered after 10 ms, with the first answer of `trouble` that is left.
+    """
     told, over = list[str](), asyncio.Event()
 
     def hungry() -> None:
@@ -53,18 +25,14 @@ async def heard(lines: int, trouble: list[Answer]) -> list[str]:
         told.append("quiet")
         over.set()
 
-    lane = Lane(
-        Way(trouble),
-        lambda _path: b"",
-        lambda _line, _landing: told.append("landed"),
+    lane = lane_over(
+        Way(lambda: (0.01, trouble.pop(0) if trouble else ANSWER)),
+        lines,
         rules=LaneRules(start=8, ceiling=8),
-        gate=Gate(),
-        wall=asyncio.get_running_loop().time,
-        chance=Random(1),
+        land=lambda _shard, _landing: told.append("landed"),
         hungry=hungry,
         quiet=quiet,
     )
-    lane.offer(Line(SHARD, n, str(n), "/", b"{}", 1e6) for n in range(lines))
     lane.pump()
     await over.wait()
     return told
