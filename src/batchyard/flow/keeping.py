@@ -89,19 +89,19 @@ class Ledger:
         self._segments.clear()
 
     def _append(self, piece: Mapping[HeldLease, Part]) -> list["_Open"]:
-        texts: dict[tuple[str, Kind], _Text] = {}
+        # For each segment its texts, with how many lines they have.
+        texts: dict[tuple[str, Kind], list[tuple[bytes, int]]] = {}
         for held, part in piece.items():
+            batch_id, tally = held.lease.batch_id, part.tally
             if part.output:
-                text = texts.setdefault((held.lease.batch_id, "output"), _Text())
-                text.add(part.output, part.tally.completed)
+                texts.setdefault((batch_id, "output"), []).append((part.output, tally.completed))
             if part.errors:
-                text = texts.setdefault((held.lease.batch_id, "error"), _Text())
-                text.add(part.errors, part.tally.failed)
+                texts.setdefault((batch_id, "error"), []).append((part.errors, tally.failed))
         appended = []
-        for key, text in texts.items():
+        for key, found in texts.items():
             one = self._segments.get(key) or self._open(key)
             try:
-                one.append(text)
+                one.append(found)
             except OSError:
                 # Nobody knows what the disk holds of it now; what is marked stays valid.
                 self._segments.pop(key).segment.close()
@@ -120,18 +120,6 @@ class Ledger:
         return one
 
 
-class _Text:
-    """What a piece has for one segment."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-        self.lines = 0
-
-    def add(self, part: bytes, lines: int) -> None:
-        self.parts.append(part)
-        self.lines += lines
-
-
 class _Open:
     """A segment, with the lines it has and would have."""
 
@@ -139,9 +127,9 @@ class _Open:
         self._batch_id, self._kind, self.segment = batch_id, kind, segment
         self._lines = self._next_lines = 0
 
-    def append(self, text: "_Text") -> None:
-        self.segment.append(b"".join(text.parts))
-        self._next_lines = self._lines + text.lines
+    def append(self, texts: list[tuple[bytes, int]]) -> None:
+        self.segment.append(b"".join([text for text, _ in texts]))
+        self._next_lines = self._lines + sum(lines for _, lines in texts)
 
     @property
     def next_mark(self) -> SegmentMark:

@@ -43,11 +43,8 @@ class Tally(Struct):
             self.failed += 1
             return
         self.completed += 1
-        self.input_tokens += facts.input_tokens
-        self.cached_tokens += facts.cached_tokens
-        self.output_tokens += facts.output_tokens
-        self.reasoning_tokens += facts.reasoning_tokens
-        self.total_tokens += facts.total_tokens
+        for name, counted in _TOKENS.items():
+            setattr(self, name, getattr(self, name) + counted(facts))
 
     @property
     def results(self) -> int:

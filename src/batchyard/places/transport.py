@@ -81,9 +81,8 @@ class Transport:
     ) -> Call:
         """Start a call; `done` hears of its end later, never from within this function.
 
-        It is given the ticket again.
-
-        The deadline, of the loop's clock, is for everything: a connection, sending, the answer.
+        It is given the ticket too, by which the caller knows the call again. The deadline, of the
+        loop's clock, is for everything: a connection, sending, the answer.
         """
         if self._loop is None:
             self._bind()
