@@ -8,7 +8,7 @@ from bench.inputs import count_lines, write_lines
 from bench.measure import YARD_CORE, Cost, python, run
 from bench.report import Figure, Section
 from bench.setting import Setting
-from bench.upstream import FLOOR_IN_FLIGHT, TRIED_MICROS, Served
+from bench.upstream import TRIED_MICROS, Served
 
 __all__ = ["full_upstream", "million", "plain"]
 
@@ -23,9 +23,8 @@ def plain(setting: Setting) -> Iterator[Section]:
     _answered(setting, single)
     costs, starts, floors, served = [], [], [], []
     for _ in range(setting.repeat):
-        with setting.floor.upstream() as upstream:
-            if asked := setting.floor.ask(upstream, FLOOR_IN_FLIGHT, setting.lines):
-                floors.append(asked)
+        if asked := setting.floor.alone(setting.lines):
+            floors.append(asked)
         cost, one = _answered(setting, source)
         costs.append(cost)
         served.append(one)

@@ -11,7 +11,7 @@ from bench.measure import cpu_seconds, percentile, resident_bytes
 from bench.report import Figure, Section
 from bench.serving import ENDED, Caller, Yard, open_yard
 from bench.setting import Setting
-from bench.upstream import FLOOR_IN_FLIGHT, TRIED_MICROS, Faults
+from bench.upstream import TRIED_MICROS, Faults
 
 __all__ = ["faulty", "one_line", "restart", "worker"]
 
@@ -53,9 +53,8 @@ def worker(setting: Setting) -> Iterator[Section]:
         file_id = caller.upload(source)
         _warm_up(setting, caller)
         for _ in range(setting.repeat):
-            with setting.floor.upstream() as other:
-                if asked := setting.floor.ask(other, FLOOR_IN_FLIGHT, setting.lines):
-                    floors.append(asked[1])
+            if asked := setting.floor.alone(setting.lines):
+                floors.append(asked[1])
             rounds.append(_watch(caller, yard, file_id, setting.lines))
         held = resident_bytes(yard.worker) / 1e6, resident_bytes(yard.pid) / 1e6
     polls = [percentile(one.polls, 99) * 1e3 for one in rounds]

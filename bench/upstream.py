@@ -11,7 +11,6 @@ from pathlib import Path
 from bench.measure import UPSTREAM_CORE, YARD_CORE, pin, python, run
 
 __all__ = [
-    "FLOOR_IN_FLIGHT",
     "TRIED_MICROS",
     "Faults",
     "Floor",
@@ -23,7 +22,7 @@ __all__ = [
 # What the C client took per line on the machine where the targets in microseconds were set: how
 # many times the C client we take can be compared between machines, and between busy moments.
 TRIED_MICROS = 5
-FLOOR_IN_FLIGHT = 64
+_IN_FLIGHT = 64
 _SOURCE = Path(__file__).with_name("floor.c")
 
 
@@ -113,6 +112,11 @@ class Floor:
         )
         done, seconds, cpu_seconds = map(float, cost.output.split())
         return done / seconds, cpu_seconds / done * 1e6
+
+    def alone(self, lines: int) -> tuple[float, float] | None:
+        """The same of an instant upstream of its own, as a measure of how fast this moment is."""
+        with self.upstream() as upstream:
+            return self.ask(upstream, _IN_FLIGHT, lines)
 
     def _command(self, delay_seconds: float, faults: Faults) -> list[str]:
         if self.program is not None:
