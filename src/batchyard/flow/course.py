@@ -41,6 +41,9 @@ from batchyard.wire.objects import BatchError, BatchErrors
 __all__ = ["Desk", "take_step"]
 
 
+_CAUSES_LOGGED_MAX = 5
+
+
 class Desk(NamedTuple):
     """What the steps of a course need at hand."""
 
@@ -144,7 +147,15 @@ def _plain(price: Price | None) -> dict[str, int | str] | None:
 
 
 def _refuse(desk: Desk, course: Course, errors: tuple[BatchError, ...], now: int) -> bool:
-    log.info("batch_refused", batch=course.id, code=errors[0].code, line=errors[0].line)
+    first = errors[0]
+    log.warning(
+        "batch_refused",
+        batch=course.id,
+        code=first.code,
+        line=first.line,
+        why=first.message,
+        errors=len(errors),
+    )
     if course.status == "cancelling":
         return desk.work.finish(course, "cancelled", {}, now)
     return desk.work.fail(course.id, BatchErrors(errors), now)
@@ -217,8 +228,22 @@ def _finalize(desk: Desk, course: Course, now: int) -> bool:
         for column, marks in kept.items()
         if marks
     }
-    log.info("batch_ended", batch=course.id, status=settlement.status, lines=course.total)
+    log.info(
+        "batch_ended",
+        batch=course.id,
+        status=settlement.status,
+        lines=course.total,
+        completed=course.completed,
+        failed=course.failed,
+        causes=_causes(desk, course) or None,
+    )
     return desk.work.finish(course, settlement.status, files, now)
+
+
+def _causes(desk: Desk, course: Course) -> str:
+    """Why lines failed, in short; no message of an upstream stands in the log."""
+    counted = desk.work.failures([course.id])[course.id] if course.failed else ()
+    return ", ".join(f"{cause.count} {cause.code}" for cause in counted[:_CAUSES_LOGGED_MAX])
 
 
 def _tail(

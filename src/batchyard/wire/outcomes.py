@@ -9,7 +9,16 @@ from msgspec import Raw, Struct
 
 from batchyard.wire.lines import read_answer, split_object
 
-__all__ = ["OUTCOMES", "Outcome", "Row", "line_index", "numbered", "read_outcome", "read_row"]
+__all__ = [
+    "OUTCOMES",
+    "Outcome",
+    "Row",
+    "error_in",
+    "line_index",
+    "numbered",
+    "read_outcome",
+    "read_row",
+]
 
 OutcomeStatus = Literal["succeeded", "errored", "expired", "cancelled"]
 OUTCOMES: tuple[OutcomeStatus, ...] = ("succeeded", "errored", "expired", "cancelled")
@@ -20,6 +29,8 @@ _NOT_EXECUTED: dict[str, OutcomeStatus] = {
 }
 _BEFORE_ID = len(b'{"id":"')
 _INDEX_DIGITS = 8
+# Of an error that is no JSON object, so much is told.
+_EXCERPT_BYTES = 1_000
 
 
 class Outcome(Struct, frozen=True):
@@ -88,6 +99,22 @@ def read_row(line: bytes, *, succeeded: bool) -> Row:
         input_tokens=facts.input_tokens if facts else None,
         output_tokens=facts.output_tokens if facts else None,
     )
+
+
+def error_in(body: bytes) -> tuple[str, str]:
+    """The code and the message of the error in an answer's body; empty where it has none.
+
+    Some servers put the error's type, or the HTTP status, in the place of a code.
+    """
+    error = _error_of(body)
+    if isinstance(error.get("error"), dict):
+        # Some servers wrap an error twice.
+        error = error["error"]
+    code = next((error[name] for name in ("code", "type") if error.get(name)), "")
+    message = error.get("message")
+    if message is None:
+        message = body[:_EXCERPT_BYTES].decode(errors="replace")
+    return (code if isinstance(code, str) else ""), str(message)
 
 
 class _Response(Struct):

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, case, insert, select, update
 
+from batchyard.places.store.failures import add_failures
 from batchyard.places.store.rows import BatchTally, Recording, SegmentMark, ShardMark
 from batchyard.places.store.schema import batches, segments, shards
 from batchyard.places.store.usage import TALLIED, add_usage, halt_over_budget
@@ -88,6 +89,8 @@ def record(connection: Connection, piece: Recording) -> None:
             add_usage(connection, tally, piece.now)
         if budget is not None:
             halt_over_budget(connection, batch_id, piece.now)
+    for batch_id, counted in piece.failures.items():
+        add_failures(connection, batch_id, counted)
 
 
 def _count(

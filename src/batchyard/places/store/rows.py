@@ -1,10 +1,11 @@
 """What goes into the store and comes out of it, beside the API's own objects."""
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-from batchyard.wire.objects import BatchStatus
+from batchyard.wire.objects import BatchStatus, FailureCount
 
 __all__ = [
     "AskedModel",
@@ -350,6 +351,8 @@ class Recording(Struct, frozen=True):
     tallies: tuple[BatchTally, ...]
     segments: tuple[SegmentMark, ...]
     now: int
+    # The causes of the lines that failed, by batch.
+    failures: Mapping[str, Sequence[FailureCount]] = {}
 
 
 class Unanswered(Struct, frozen=True):

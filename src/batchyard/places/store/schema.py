@@ -24,6 +24,7 @@ __all__ = [
     "batches",
     "deliveries",
     "events",
+    "failures",
     "files",
     "keys",
     "lanes",
@@ -187,6 +188,21 @@ usage = Table(
     Column("total_tokens", BigInteger, nullable=False),
     Column("calls", BigInteger, nullable=False),
     Index("usage_by_project", "project_id", "day"),
+)
+
+# Failed lines of a batch by their cause; `line` and what follows is of the first one recorded.
+failures = Table(
+    "failures",
+    metadata,
+    Column("batch_id", String, ForeignKey("batches.id"), primary_key=True),
+    Column("code", String, primary_key=True),
+    # The HTTP status of the upstream's answer; 0 where there was none.
+    Column("status", Integer, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    # Requests are counted from 1.
+    Column("line", BigInteger, nullable=False),
+    Column("custom_id", String),
+    Column("message", String, nullable=False),
 )
 
 # The quotas of a project by model; the model "*" stands for all that have no row.
