@@ -13,6 +13,7 @@ from random import Random
 
 import click
 import uvloop
+from msgspec.structs import replace
 
 from batchyard.cli.lazily import lazily
 from batchyard.cli.progress import Progress, lasting
@@ -47,6 +48,10 @@ with lazily():
 
 __all__ = ["address_of", "answer", "tell"]
 
+# Of each upstream: lines in flight at the start, and at most, and seconds for an answer; None is
+# the default.
+Bounds = tuple[int | None, int | None, float | None]
+
 _CHUNK_BYTES = 1 << 20
 _INVALID, _ENDED_BADLY, _INCOMPLETE, _INTERRUPTED = 3, 5, 6, 130
 # After Ctrl-C, lines that are at the upstream may still come back for so long.
@@ -61,16 +66,15 @@ def answer(
     output: Path,
     errors: Path,
     urls: tuple[str, ...],
-    widths: tuple[int | None, int | None],
+    bounds: Bounds,
     window: float,
 ) -> int:
     """Answer every request of a file; returns the exit code of it all."""
     open_files_max()
     chosen = urls or from_environment(os.environ)
     try:
-        for path in (output, errors):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        return uvloop.run(_run(source, output, errors, chosen, widths, window))
+        _make_folders(output, errors)
+        return uvloop.run(_run(source, output, errors, chosen, bounds, window))
     except (InputError, OutputsError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
@@ -88,6 +92,22 @@ def tell(output: Path, errors: Path, code: int, *, strict: bool) -> int:
     return code
 
 
+def _make_folders(output: Path, errors: Path) -> None:
+    """Make the folders of the outputs, and see that files can be made there."""
+    for path in (output, errors):
+        folder = path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise click.ClickException(
+                f"{path} cannot be written: {error.filename} is no folder."
+            ) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise click.ClickException(
+                f"{path} cannot be written: the folder {folder} allows no new files."
+            )
+
+
 def address_of(urls: tuple[str, ...]) -> str:
     """By which upstreams are noted: the first of them."""
     return next((url for url in urls if url != "sim"), SIMULATED)
@@ -98,17 +118,18 @@ async def _run(
     output: Path,
     errors: Path,
     urls: tuple[str, ...],
-    widths: tuple[int | None, int | None],
+    bounds: Bounds,
     window: float,
 ) -> int:
     async with AsyncExitStack() as stack:
         real_urls = await stack.enter_async_context(with_simulated(urls))
-        upstreams = await _open_upstreams(named(real_urls, *widths), stack)
+        upstreams = await _open_upstreams(named(real_urls), bounds, stack)
         reading = InputFile(source)
         stack.callback(reading.close)
         if not reading.is_seekable:
             raise click.ClickException(
-                f"{source} can be read only once. Name a file, or write - and pipe it to stdin."
+                f"{source} is no file that can be read twice. Name a file, or write - and pipe it "
+                "to stdin."
             )
         digest, input_sha256 = _scan(reading)
         known = upstreams.known
@@ -225,14 +246,25 @@ def _sum_up(course: Run, seconds: float, already: int) -> None:
     )
 
 
+def _bounded(one: UpstreamSettings, bounds: Bounds) -> UpstreamSettings:
+    start, most, timeout_seconds = bounds
+    return replace(
+        one,
+        start_concurrency=start or one.start_concurrency,
+        max_concurrency=most or one.max_concurrency,
+        timeout_seconds=timeout_seconds or one.timeout_seconds,
+    )
+
+
 async def _open_upstreams(
-    settings: tuple[UpstreamSettings, ...], stack: AsyncExitStack
+    settings: tuple[UpstreamSettings, ...], bounds: Bounds, stack: AsyncExitStack
 ) -> Upstreams:
     if not settings:
         settings = nearby(await find_local())
         if not settings:
             raise click.ClickException(NO_UPSTREAM)
         _say("upstream: " + ", ".join(one.url for one in settings))
+    settings = tuple(_bounded(one, bounds) for one in settings)
     try:
         opened = [Upstream(one, one.api_key()) for one in settings]
     except ValueError as error:
