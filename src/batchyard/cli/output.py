@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -17,13 +17,19 @@ with lazily():
     from batchyard.places import whole
 
 
-__all__ = ["end", "noted", "published"]
+__all__ = ["end", "noted", "published", "talk"]
 
 
 def end(text: str, code: int) -> NoReturn:
     """Say why a verb ends here, with this exit code."""
     click.echo(f"Error: {text}", err=True)
     sys.exit(code)
+
+
+def talk(text: str) -> None:
+    """Say something to people on stderr; that none of them reads it any more is no fault."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 @contextmanager

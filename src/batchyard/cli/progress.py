@@ -1,5 +1,6 @@
 """What a long command says while it works: one moving line on a terminal, else a line per tenth."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,56 +16,89 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "lasting", "moving"]
 
 _REDRAW_SECONDS = 0.2
+# Without a terminal a line comes after so long, however little is done.
+_PLAIN_SECONDS = 300.0
+# Where a terminal does not tell its width.
+_COLUMNS = 200
 
 
 class Progress:
-    """Talks of lines done, failed, per second, of tokens, and of the time still needed."""
+    """Talks of lines done, failed, per second, in flight, of tokens, and of the time still needed.
+
+    Nobody may read it any more: what cannot be written is left out.
+    """
 
     def __init__(self, total: int, already: int, out: TextIO = sys.stderr) -> None:
         self._total, self._already, self._out = total, already, out
         self._terminal = out.isatty() and not is_plain()
         self._began = self._drawn = time.monotonic()
         self._tenth = 10 * already // total if total else 0
+        self._line = ""
 
-    def show(self, tally: "Tally", reason: str | None = None) -> None:
-        """Tell how far it is; `reason` says why it stands still."""
-        done = tally.completed + tally.failed
+    def show(
+        self, tally: "Tally", *, causes: str = "", lanes: str = "", reason: str | None = None
+    ) -> None:
+        """Tell how far it is.
+
+        `causes` says why lines failed, `lanes` how many are under way, `reason` why it stands
+        still.
+        """
         now = time.monotonic()
+        done = tally.results
+        rate = (done - self._already) / max(now - self._began, 1e-9)
+        parts = [
+            f"{done:,}/{self._total:,} {100 * done / max(1, self._total):.0f} %",
+            f"{tally.failed:,} failed" + (f" ({causes})" if causes else ""),
+            f"{rate:,.0f}/s" if rate >= 10 else f"{rate:,.1f}/s",
+            *([reason] if reason else []),
+            *([lanes] if lanes else []),
+            f"{tally.input_tokens:,} + {tally.output_tokens:,} tokens",
+        ]
+        # While nothing moves, what came before tells nothing of the end.
+        if rate and done < self._total and not reason:
+            parts.append(f"{lasting((self._total - done) / rate)} left")
+        line = " · ".join(parts)
         if self._terminal:
             if now - self._drawn >= _REDRAW_SECONDS or done == self._total:
-                self._drawn = now
-                self._out.write("\r\x1b[2K" + self._line(tally, now, reason))
-                self._out.flush()
-        elif 10 * done // max(1, self._total) > self._tenth:
-            self._tenth = 10 * done // self._total
-            self._out.write(self._line(tally, now, reason) + "\n")
-            self._out.flush()
+                self._drawn, self._line = now, line
+                self._draw()
+            return
+        tenth = 10 * done // max(1, self._total)
+        if tenth > self._tenth or now - self._drawn >= _PLAIN_SECONDS:
+            self._drawn, self._tenth = now, tenth
+            self._write(line + "\n")
 
     def note(self, text: str) -> None:
         """Say something on a line of its own."""
-        self._out.write(("\r\x1b[2K" if self._terminal else "") + text + "\n")
-        self._out.flush()
+        self._write(("\r\x1b[2K" if self._terminal else "") + text + "\n")
+        if self._line:
+            self._draw()
 
     def end(self) -> None:
         """Leave the moving line."""
-        if self._terminal:
-            self._out.write("\n")
+        if self._terminal and self._line:
+            self._write("\n")
+            self._line = ""
 
-    def _line(self, tally: "Tally", now: float, reason: str | None) -> str:
-        done = tally.completed + tally.failed
-        rate = (done - self._already) / max(now - self._began, 1e-9)
-        percent = 100 * done / max(1, self._total)
-        told = [
-            f"{done:,}/{self._total:,} {percent:.0f} %",
-            f"{tally.failed:,} failed",
-            f"{rate:,.0f}/s",
-            f"{tally.input_tokens:,} + {tally.output_tokens:,} tokens",
-        ]
-        if rate and done < self._total:
-            told.append(f"{lasting((self._total - done) / rate)} left")
-        if reason:
-            told.append(reason)
-        return " · ".join(told)
+    def _draw(self) -> None:
+        # What goes on in a second row could not be drawn over.
+        most = _columns(self._out) - 1
+        line = self._line if len(self._line) <= most else self._line[: most - 1] + "…"
+        self._write("\r\x1b[2K" + line)
+
+    def _write(self, text: str) -> None:
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except (OSError, ValueError):
+            pass
+
+
+def _columns(out: TextIO) -> int:
+    try:
+        return os.get_terminal_size(out.fileno()).columns or _COLUMNS
+    except (OSError, ValueError):
+        return _COLUMNS
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -16,7 +17,9 @@ import uvloop
 from msgspec.structs import replace
 
 from batchyard.cli.lazily import lazily
+from batchyard.cli.output import talk
 from batchyard.cli.progress import Progress, lasting
+from batchyard.cli.run_watch import LogNotes, Watch, causes_of
 from batchyard.cli.upstreams import (
     NO_UPSTREAM,
     SIMULATED,
@@ -29,7 +32,7 @@ from batchyard.cli.upstreams import (
 from batchyard.flow.manning import open_lanes
 from batchyard.flow.once import InputError, Run
 from batchyard.flow.outputs import Answered, Outputs, OutputsError
-from batchyard.flow.shards import Tally
+from batchyard.flow.routing import Lanes
 from batchyard.flow.stop import Stop
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
@@ -57,8 +60,6 @@ _INVALID, _ENDED_BADLY, _INCOMPLETE, _INTERRUPTED = 3, 5, 6, 130
 # After Ctrl-C, lines that are at the upstream may still come back for so long.
 _GRACE_SECONDS = 5.0
 _SHOWN_MAX = 20
-# A reason that lasts for less is none.
-_REASON_SECONDS = 1.0
 
 
 def answer(
@@ -85,9 +86,9 @@ def answer(
 def tell(output: Path, errors: Path, code: int, *, strict: bool) -> int:
     """Say where the answers are; returns the exit code, which is another with `strict`."""
     if code in (0, _ENDED_BADLY):
-        _say(f"answers: {output}")
+        talk(f"answers: {output}")
         if errors.exists():
-            _say(f"failed lines: {errors}")
+            talk(f"failed lines: {errors}")
             return code or (_INCOMPLETE if strict else 0)
     return code
 
@@ -162,55 +163,36 @@ async def _answer(
 ) -> int:
     model = next(iter(digest.models)) if len(digest.models) == 1 else None
     course = Run(source, digest.shards, model, outputs, runner=runner)
+    wall = system_clock().wall
     lanes = open_lanes(
         upstreams,
         land=course.recorder.add,
         hungry=course.hungry,
         quiet=course.quiet,
-        wall=system_clock().wall,
+        wall=wall,
         chance=Random(),
     )
     already = course.tally.results
     if already:
-        _say(f"going on: {already:,} of {course.total:,} lines have their answer already")
+        talk(f"going on: {already:,} of {course.total:,} lines have their answer already")
     _tell_mended(course.answered)
-    progress = Progress(course.total, already)
-
-    def reason() -> str:
-        return "; ".join(dict.fromkeys(lanes.reasons.values()))
-
-    def show(tally: Tally) -> None:
-        progress.show(tally, reason() or None)
-
     stop = Stop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, _interrupt, stop, number)
+    _stop_on_signals(stop, lanes)
     began = time.monotonic()
     # What stands now lives to the end: the collector need not look at it again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    waiting = asyncio.create_task(_tell_waiting(progress, reason))
-    try:
+    with _watched(course, lanes, upstreams, wall) as watch:
         complete = await course.go(
-            lanes, stop, progress=show, window_seconds=window, grace_seconds=_GRACE_SECONDS
+            lanes, stop, progress=watch.show, window_seconds=window, grace_seconds=_GRACE_SECONDS
         )
-    except (InputError, OutputsError):
-        _say(f"\nstopped: {course.tally.results:,} of {course.total:,} lines have their answer")
-        raise
-    finally:
-        waiting.cancel()
-        progress.end()
-    took = time.monotonic() - began
     if not source.is_at_path():
-        _say(
+        talk(
             f"warning: {source.path} was changed or moved meanwhile; what was answered is the "
             "content that it had at the start"
         )
     if not complete:
-        _say(
-            f"stopped: {course.tally.results:,} of {course.total:,} lines have their answer and "
-            "are kept.\nTo go on, run the same command again."
-        )
+        _tell_stopped(course, outputs)
         return _INTERRUPTED
     try:
         outputs.publish()
@@ -219,31 +201,65 @@ async def _answer(
             f"All {course.total:,} results are kept, but the files could not be given their final "
             f"names ({error}). Run the same command again; nothing is asked anew."
         ) from error
-    _sum_up(course, took, already)
+    _sum_up(course, time.monotonic() - began, already, upstreams)
     none = course.tally.failed and not course.tally.completed
     return _ENDED_BADLY if course.expired or none else 0
 
 
-async def _tell_waiting(progress: Progress, reason: Callable[[], str]) -> None:
-    """Tell each new reason for which nothing moves; ends when it is cancelled."""
-    told = ""
-    while True:
-        await asyncio.sleep(_REASON_SECONDS)
-        text = reason()
-        if text and text != told:
-            progress.note(f"waiting: {text}")
-        told = text
+@contextmanager
+def _watched(
+    course: Run, lanes: Lanes, upstreams: Upstreams, wall: Callable[[], float]
+) -> Iterator[Watch]:
+    """Tell how the run goes while this lasts."""
+    progress = Progress(course.total, course.tally.results)
+    keys = {one.name: one.settings.api_key_env for one in upstreams}
+    watch = Watch(course, lanes, progress, keys=keys, wall=wall)
+    logger, noting = logging.getLogger("batchyard"), LogNotes(progress)
+    logger.addHandler(noting)
+    looking = asyncio.create_task(watch.run())
+    try:
+        yield watch
+    except (InputError, OutputsError):
+        progress.end()
+        talk(f"stopped: {course.tally.results:,} of {course.total:,} lines have their answer")
+        raise
+    finally:
+        looking.cancel()
+        progress.end()
+        logger.removeHandler(noting)
 
 
-def _sum_up(course: Run, seconds: float, already: int) -> None:
+def _tell_stopped(course: Run, outputs: Outputs) -> None:
+    _tell_causes(course)
+    output, errors = outputs.partial_paths
+    talk(
+        f"stopped: {course.tally.results:,} of {course.total:,} lines have their answer and "
+        f"are kept.\nanswers so far: {output}"
+        + (f"\nfailed lines so far: {errors}" if course.tally.failed else "")
+        + "\nTo go on, run the same command again."
+    )
+
+
+def _tell_causes(course: Run) -> None:
+    for text in causes_of(list(course.failures.most_frequent())):
+        talk(f"  {text}")
+
+
+def _sum_up(course: Run, seconds: float, already: int, upstreams: Upstreams) -> None:
     tally = course.tally
     rate = (course.total - already) / max(seconds, 1e-9)
-    _say(
+    talk(
         f"{tally.completed:,} answered, {tally.failed:,} failed"
         + (f" ({course.expired:,} of them expired)" if course.expired else "")
         + f" in {lasting(seconds)} ({rate:,.0f}/s), "
         f"{tally.input_tokens:,} + {tally.output_tokens:,} tokens, {tally.calls:,} calls upstream"
     )
+    if tally.failed and not tally.completed:
+        talk("No line was answered: every one of them failed.")
+    _tell_causes(course)
+    if any(one.code == "request_timeout" for one in course.failures.most_frequent()):
+        least = min(one.settings.timeout_seconds for one in upstreams)
+        talk(f"Answers took longer than --timeout {least:g} s; give them more time: --timeout 1h")
 
 
 def _bounded(one: UpstreamSettings, bounds: Bounds) -> UpstreamSettings:
@@ -263,7 +279,7 @@ async def _open_upstreams(
         settings = nearby(await find_local())
         if not settings:
             raise click.ClickException(NO_UPSTREAM)
-        _say("upstream: " + ", ".join(one.url for one in settings))
+        talk("upstream: " + ", ".join(one.url for one in settings))
     settings = tuple(_bounded(one, bounds) for one in settings)
     try:
         opened = [Upstream(one, one.api_key()) for one in settings]
@@ -277,9 +293,9 @@ async def _open_upstreams(
 
 def _tell_mended(answered: Answered) -> None:
     if answered.surplus:
-        _say(f"{answered.surplus:,} results stood twice in the partial files; one of each is kept")
+        talk(f"{answered.surplus:,} results stood twice in the partial files; one of each is kept")
     if answered.damaged:
-        _say(f"{answered.damaged:,} damaged results were taken out; these lines are asked again")
+        talk(f"{answered.damaged:,} damaged results were taken out; these lines are asked again")
 
 
 def _scan(source: InputFile) -> tuple[Digest, str]:
@@ -299,22 +315,29 @@ def _chunks(source: Path) -> Iterator[bytes]:
 def _list_errors(source: Path, found: tuple[BatchError, ...], upstreams: Upstreams) -> None:
     shown = checking.findings_of(found[:_SHOWN_MAX])
     for line in findings.as_text(source, checking.quoted(shown, lambda: _chunks(source))):
-        _say(line)
+        talk(line)
     if len(found) > _SHOWN_MAX:
-        _say(f"… and {len(found) - _SHOWN_MAX:,} more; all of them: batchyard check {source}")
+        talk(f"… and {len(found) - _SHOWN_MAX:,} more; all of them: batchyard check {source}")
     if any(error.code == "model_not_found" for error in found):
-        _say("The upstream serves: " + ", ".join(one.id for one in upstreams.models()))
+        talk("The upstream serves: " + ", ".join(one.id for one in upstreams.models()))
     count = f"{len(found):,} error" + ("s" if len(found) > 1 else "")
-    _say(f"{count}; nothing was asked. Mend the input and run again.")
+    talk(f"{count}; nothing was asked. Mend the input and run again.")
 
 
-def _interrupt(stop: Stop, number: int) -> None:
-    if stop.reason is not None:
-        # The second time means at once: what is recorded stays.
-        os._exit(_INTERRUPTED)
-    _say("\nstopping: waiting for the lines at the upstream (again to stop at once)")
-    stop.say(signal.Signals(number).name)
+def _stop_on_signals(stop: Stop, lanes: Lanes) -> None:
+    """Give back what is under way when told to end; what is ignored, as by nohup, stays so."""
 
+    def hear(number: int) -> None:
+        if stop.reason is None:
+            waited = f"for {lanes.in_flight:,} lines at the upstream "
+            talk(f"\nstopping: waiting {waited}(again to stop at once)")
+            stop.say(signal.Signals(number).name)
+        elif number != signal.SIGHUP:
+            # The second time means at once: what is recorded stays. A terminal that goes away
+            # may say so twice.
+            os._exit(_INTERRUPTED)
 
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, hear, number)

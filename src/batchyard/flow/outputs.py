@@ -105,6 +105,11 @@ class Outputs:
             os.close(self._lock)
             raise
 
+    @property
+    def partial_paths(self) -> tuple[Path, Path]:
+        """Where answers and failed lines stand while the run works."""
+        return self._partial["output"], self._partial["error"]
+
     def answered(self, lines: int) -> Answered:
         """Read what is there of results, each line's first; then the files may be added to.
 

@@ -39,6 +39,8 @@ class Recorder:
         self._pending: dict[HeldShard, None] = {}
         self._pending_bytes = 0
         self._gate, self._release = Gate(), _nothing
+        # Why what has landed cannot be recorded, while that is so.
+        self.fault: Exception | None = None
         self._filled = asyncio.Event()
         self._due = asyncio.Event()
         self._idle = asyncio.Event()
@@ -99,10 +101,12 @@ class Recorder:
                 await self._keep(piece)
                 break
             except self._faults as fault:
+                self.fault = fault
                 log.error("results_not_recorded", fault=str(fault), again_in_seconds=delay)
                 self._gate.held = True
                 await asyncio.sleep(delay)
                 delay = min(most, delay * 2)
+        self.fault = None
         if self._gate.held and self._pending_bytes <= _PENDING_BYTES_MAX:
             self._gate.held = False
             self._release()

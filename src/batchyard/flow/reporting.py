@@ -1,14 +1,13 @@
 """Tells the store how the lanes of a worker stand, for those who ask why a batch does not move."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from batchyard.flow.lanes import Lane
+from batchyard.flow.lane_standings import LaneStandings
 from batchyard.flow.routing import Lanes
 from batchyard.places.store.rows import LaneRow
-from batchyard.rules.standing import EVERY_MODEL, LaneStanding
 
 __all__ = ["Reporter"]
 
@@ -25,8 +24,7 @@ class Reporter:
         self._said_at = float("-inf")
         self._marks: object = ()
         self._said: object = ()
-        self._since: dict[tuple[str, str], tuple[str, int]] = {}
-        self._held_since: int | None = None
+        self._standings = LaneStandings(lanes)
         # When a change is to be told that came too soon after the last; on the loop's clock.
         self.due_at: float | None = None
 
@@ -43,48 +41,17 @@ class Reporter:
             self.due_at = self._said_at + _TROUBLE_SECONDS if changed else None
             return
         self.due_at = None
-        rows = list(self._rows(int(wall), now))
+        rows = [
+            LaneRow(
+                model=model,
+                upstream=upstream,
+                standing=msgspec.json.encode(standing),
+                said_at=int(wall),
+            )
+            for (model, upstream), standing in self._standings.look(int(wall))
+        ]
         said = [(row.model, row.upstream, row.standing) for row in rows]
         self._marks, self._said_at = marks, now
         if said != self._said:
             await self._say(rows)
             self._said = said
-
-    def _rows(self, wall: int, now: float) -> Iterator[LaneRow]:
-        gate = self._lanes.gate
-        held = gate.held or gate.disk_is_low
-        self._held_since = (self._held_since or wall) if held else None
-        if held:
-            # No lane of any model sends anything, nor would one that is not open yet.
-            stalled = LaneStanding(width=0, in_flight=0, unrecorded_since=self._held_since)
-            yield LaneRow(
-                model=EVERY_MODEL,
-                upstream="",
-                standing=msgspec.json.encode(stalled),
-                said_at=wall,
-            )
-        for key, lane in self._lanes.each():
-            standing = self._standing(key, lane, wall, now)
-            yield LaneRow(
-                model=key[0],
-                upstream=key[1],
-                standing=msgspec.json.encode(standing),
-                said_at=wall,
-            )
-
-    def _standing(self, key: tuple[str, str], lane: Lane, wall: int, now: float) -> LaneStanding:
-        waiting, silent_until = lane.resting()
-        timers = [line.timer.when() for line in waiting if line.timer is not None]
-        if lane.reason is None:
-            self._since.pop(key, None)
-        elif self._since.get(key, ("",))[0] != lane.reason.partition(":")[0]:
-            self._since[key] = lane.reason.partition(":")[0], wall
-        return LaneStanding(
-            width=lane.width.limit,
-            in_flight=lane.in_flight,
-            waiting=len(waiting),
-            retry_at=int(wall + min(timers) - now) if timers else None,
-            trouble=lane.reason,
-            trouble_since=self._since[key][1] if lane.reason else None,
-            probe_at=int(wall + silent_until - now) if silent_until > now else None,
-        )

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -102,6 +102,9 @@ class Upstreams:
         self._steady = steady
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
+
+    def __iter__(self) -> Iterator[Upstream]:
+        return iter(self._all)
 
     def __getitem__(self, name: str) -> Upstream:
         return self._by_name[name]
