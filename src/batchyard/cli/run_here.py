@@ -139,6 +139,9 @@ async def _run(
             if found:
                 _list_errors(source, found, upstreams)
                 return _INVALID
+        # From here on there is something to give back; before, Ctrl-C ends it at once.
+        stop = Stop()
+        _stop_on_signals(stop)
         outputs = Outputs(
             output,
             errors,
@@ -150,7 +153,7 @@ async def _run(
         # Closed before the files are: a call that is under way has them open.
         runner = BlockingThread()
         stack.callback(runner.close)
-        return await _answer(reading, digest, outputs, upstreams, runner, window)
+        return await _answer(reading, digest, outputs, upstreams, runner, stop, window=window)
 
 
 async def _answer(
@@ -159,6 +162,8 @@ async def _answer(
     outputs: Outputs,
     upstreams: Upstreams,
     runner: BlockingThread,
+    stop: Stop,
+    *,
     window: float,
 ) -> int:
     model = next(iter(digest.models)) if len(digest.models) == 1 else None
@@ -176,8 +181,6 @@ async def _answer(
     if already:
         talk(f"going on: {already:,} of {course.total:,} lines have their answer already")
     _tell_mended(course.answered)
-    stop = Stop()
-    _stop_on_signals(stop, lanes)
     began = time.monotonic()
     # What stands now lives to the end: the collector need not look at it again.
     gc.freeze()
@@ -324,13 +327,12 @@ def _list_errors(source: Path, found: tuple[BatchError, ...], upstreams: Upstrea
     talk(f"{count}; nothing was asked. Mend the input and run again.")
 
 
-def _stop_on_signals(stop: Stop, lanes: Lanes) -> None:
+def _stop_on_signals(stop: Stop) -> None:
     """Give back what is under way when told to end; what is ignored, as by nohup, stays so."""
 
     def hear(number: int) -> None:
         if stop.reason is None:
-            waited = f"for {lanes.in_flight:,} lines at the upstream "
-            talk(f"\nstopping: waiting {waited}(again to stop at once)")
+            talk("\nstopping: waiting for the lines at the upstream (again to stop at once)")
             stop.say(signal.Signals(number).name)
         elif number != signal.SIGHUP:
             # The second time means at once: what is recorded stays. A terminal that goes away

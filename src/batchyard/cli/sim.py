@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -88,6 +89,7 @@ def _models(text: str) -> tuple[str, ...]:
     metavar="FILE",
     help="Append one JSON line per request served.",
 )
+@click.option("--until-stdin-ends", is_flag=True, hidden=True)
 def sim(
     *,
     host: str,
@@ -97,6 +99,7 @@ def sim(
     faults: Faults,
     models: tuple[str, ...] | None,
     log: Path | None,
+    until_stdin_ends: bool,
 ) -> None:
     """Run a simulated OpenAI-compatible upstream; no model answers, and it says so."""
     options = simulated.SimOptions(
@@ -109,6 +112,6 @@ def sim(
         log=log,
     )
     try:
-        simulated.run(options)
+        simulated.run(options, sys.stdin.fileno() if until_stdin_ends else None)
     except OSError as error:
         raise click.ClickException(f"cannot start: {error}") from error

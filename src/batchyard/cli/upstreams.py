@@ -70,7 +70,9 @@ async def with_simulated(urls: Sequence[str]) -> AsyncIterator[tuple[str, ...]]:
         return
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "batchyard", "sim", "--port", "0"),
+        *("-m", "batchyard", "sim", "--port", "0", "--until-stdin-ends"),
+        # Held open by this process alone: however it dies, the simulated upstream ends too.
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
     )

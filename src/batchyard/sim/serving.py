@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from typing import Any
@@ -69,17 +70,23 @@ async def start(options: SimOptions) -> Running:
     return Running(server, open_ones, ledger, options.host)
 
 
-def run(options: SimOptions) -> None:
-    """Serve until SIGTERM or SIGINT; one line on stdout says where, once it listens."""
+def run(options: SimOptions, parent: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; one line on stdout says where, once it listens.
+
+    `parent` is a pipe that only the parent process holds open: when it ends, the parent is gone,
+    however it died, and so goes this process.
+    """
     open_files_max()
-    uvloop.run(_serve(options))
+    uvloop.run(_serve(options, parent))
 
 
-async def _serve(options: SimOptions) -> None:
+async def _serve(options: SimOptions, parent: int | None) -> None:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, over.set)
+    if parent is not None:
+        loop.add_reader(parent, _look_after, parent, over)
     running = await start(options)
     # What stands now lives to the end: the collector need not look at it again.
     gc.collect()
@@ -88,4 +95,16 @@ async def _serve(options: SimOptions) -> None:
     sys.stdout.write(f"simulated upstream on {running.base_url}\n")
     sys.stdout.flush()
     await over.wait()
+    if parent is not None:
+        loop.remove_reader(parent)
     await running.close()
+
+
+def _look_after(parent: int, over: asyncio.Event) -> None:
+    try:
+        alive = os.read(parent, 1)
+    except OSError:
+        alive = b""
+    if not alive:
+        over.set()
+        asyncio.get_running_loop().remove_reader(parent)
