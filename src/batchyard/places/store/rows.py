@@ -228,6 +228,7 @@ class BatchStanding(Struct, frozen=True, kw_only=True):
     tokens_held: int
     short: tuple[Shortfall, ...]
     above: int
+    moved_at: int | None = None
 
 
 class LaneRow(Struct, frozen=True, kw_only=True):

@@ -80,6 +80,7 @@ _STANDING = [
         "priority",
         "budget",
         "retry_of",
+        "moved_at",
     )
 ]
 _LANE = [lanes.c[name] for name in LaneRow.__struct_fields__]
