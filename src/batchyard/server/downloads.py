@@ -2,19 +2,20 @@
 
 import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.requests import Request
 
 from batchyard.places.blobs import BlobCorruptError
 from batchyard.places.contents import chunks_of, verify
 from batchyard.places.log import log
+from batchyard.places.store.results import Kept, Results
 from batchyard.places.store.rows import Content
 from batchyard.server.gate import project_of
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 
-__all__ = ["check", "compressed", "plain", "wants_gzip"]
+__all__ = ["check", "check_results", "compressed", "plain", "wants_gzip"]
 
 # Less is not worth the headers.
 _COMPRESSED_BYTES_MIN = 1_024
@@ -35,6 +36,31 @@ async def check(request: Request, yard: Yard, found: Content) -> None:
             raise ApiError.no_such_file(found.file_id) from fault
         log.error("file_corrupt", file=found.file_id, why=str(fault))
         raise ApiError.file_corrupt(found.file_id) from fault
+
+
+async def check_results(
+    request: Request, yard: Yard, found: Results, asked: Sequence[Kept]
+) -> None:
+    """The same for these of the results of the batch that a request names."""
+    try:
+        for one in asked:
+            await yard.disk.run(_verify_kept, yard, one, ended=found.ended)
+    except BlobCorruptError as fault:
+        id = request.path_params["id"]
+        later = await yard.pages.run(
+            yard.records.results, project_of(request.scope), id, yard.now()
+        )
+        for file_id in later.gone.values() if later is not None else ():
+            raise ApiError.no_such_file(file_id) from fault
+        log.error("file_corrupt", batch=id, why=str(fault))
+        raise ApiError.file_corrupt(id) from fault
+
+
+def _verify_kept(yard: Yard, one: Kept, *, ended: bool) -> None:
+    if ended:
+        yard.blobs.verify(one.blob, one.size_bytes, one.sha256)
+    else:
+        yard.beginnings.verify(yard.blobs, one.blob, one.size_bytes, one.sha256)
 
 
 def wants_gzip(request: Request, size_bytes: int) -> bool:

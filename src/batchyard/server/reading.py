@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from batchyard.places.blobs import Blobs
+from batchyard.places.blobs import BlobCorruptError, Blobs
 from batchyard.places.store.results import Kept
 from batchyard.wire.outcomes import OUTCOMES, read_outcome
 
@@ -82,7 +82,7 @@ def lines(blobs: Blobs, span: Span) -> Iterator[list[bytes]]:
         left = whole.pop()
         yield whole
     if left:
-        raise EOFError(f"blob {span.kept.blob} does not end with a line end at {span.end}")
+        raise BlobCorruptError(f"blob {span.kept.blob} has no line end at {span.end}")
 
 
 def wanted_lines(blobs: Blobs, span: Span, wanted: Wanted) -> Iterator[list[bytes]]:

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from batchyard.places.store.results import Kind, Results
 from batchyard.rules.limits import RESULTS_MAX
+from batchyard.server.downloads import check_results
 from batchyard.server.gate import project_of
 from batchyard.server.params import limit_of, one_of, query_of
 from batchyard.server.reading import Span, Wanted, cursor_of, cut, offsets_of, wanted_lines
@@ -39,6 +40,7 @@ async def merged(request: Request, yard: Yard) -> Response:
         raise _not_ours("after", "X-Next-After")
     spans = [Span(kept, reached[kept.blob], kept.size_bytes) for kept in found.kept]
     asked = [span for span in spans if span.start < span.end and not wanted.skips(span.kept)]
+    await check_results(request, yard, found, [span.kept for span in asked])
     if limit != _NO_LIMIT:
         asked = await yard.disk.run(cut, yard.blobs, asked, wanted, limit)
     more = _advance(reached, spans, asked, wanted)
@@ -87,6 +89,9 @@ async def _growing(request: Request, yard: Yard, kind: Kind) -> Response:
     }
     if request.method == "HEAD":
         return Response(headers=headers)
+    await check_results(
+        request, yard, found, [span.kept for span in spans if span.start < span.end]
+    )
     return StreamingResponse(_bytes(yard, spans), headers=headers)
 
 
