@@ -267,6 +267,45 @@ def test_a_body_that_is_no_json_object_is_refused(
     assert status == answer.error[0]
 
 
+JSON_DOORS = (
+    "/v1/batches",
+    "/v1/batches/x/retry",
+    "/v1/batches/x/resume",
+    "/v1/uploads",
+    "/v1/uploads/x/complete",
+    "/v1/webhook_endpoints",
+    "/v1/webhook_endpoints/x",
+    "/v1/webhook_endpoints/x/test",
+    "/v1/webhook_endpoints/x/rotate_secret",
+    "/v1/organization/projects/x/rate_limits/y",
+)
+
+
+@pytest.mark.parametrize("path", JSON_DOORS)
+def test_json_that_nests_too_deeply_is_refused_at_every_door(caller: Caller, path: str) -> None:
+    """Beyond 128 levels it is not read at all, whatever the reader would bear."""
+    for opened, closed in ((b"[", b"]"), (b'{"a":', b"}")):
+        for levels in (128, 500, *range(960, 1_000, 3), 100_000):
+            body = b'{"x":' + opened * levels + b"1" + closed * levels + b"}"
+            headers = {"content-type": "application/json", "idempotency-key": "k"}
+            answer = caller.ask("POST", path, body, headers)
+            if path.startswith("/v1/organization"):
+                # There is no such project, whatever is asked of it.
+                assert answer.status == 404
+                continue
+            assert answer.status == 400, (levels, answer)
+            assert "nested more than 128 levels" in answer.json["error"]["message"]
+
+
+def test_json_that_nests_as_deeply_as_is_allowed_is_read(caller: Caller) -> None:
+    """Brackets within a text do not count."""
+    nested: object = "[" * 2_000 + "{" * 2_000
+    for _ in range(126):
+        nested = [nested]
+    assert caller.create(unknown=nested).status == 200
+    assert caller.create(unknown=[[nested]]).status == 400
+
+
 def test_lone_surrogates_are_no_text(caller: Caller) -> None:
     """Half a character can be neither kept nor shown."""
     head = b'{"endpoint":"/v1/embeddings","completion_window":"24h",'

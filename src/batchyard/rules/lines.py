@@ -64,7 +64,10 @@ def count_inputs(texts: Raw | bytes) -> int:
 
 
 def is_shallow(line: bytes, limits: Limits) -> bool:
-    """Whether a line nests as deep as is allowed; most have too few brackets to do otherwise."""
+    """Whether a JSON text nests as deep as is allowed; most have too few brackets to do otherwise.
+
+    Asked before it is read: readers end in an error of their own somewhere beyond.
+    """
     most = limits.nesting_max
     return brackets(line) <= most or _depth(line) <= most
 
