@@ -65,8 +65,22 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     "/v1/batches/{id}/pause": {"POST": Route("api.batches.write", pausing.pause)},
     "/v1/batches/{id}/resume": {"POST": Route("api.batches.write", pausing.resume)},
     "/v1/batchyard/quota": {"GET": Route("api.batches.read", quota.headroom)},
-    "/v1/organization/usage/completions": {"GET": Route("api.usage.read", usage.completions)},
-    "/v1/organization/usage/embeddings": {"GET": Route("api.usage.read", usage.embeddings)},
+    **{
+        f"/v1/organization/usage/{one.__name__}": {"GET": Route("api.usage.read", one)}
+        for one in (
+            usage.audio_speeches,
+            usage.audio_transcriptions,
+            usage.code_interpreter_sessions,
+            usage.completions,
+            usage.decisions,
+            usage.embeddings,
+            usage.file_search_calls,
+            usage.images,
+            usage.moderations,
+            usage.vector_stores,
+            usage.web_search_calls,
+        )
+    },
     "/v1/organization/costs": {"GET": Route("api.usage.read", usage.costs)},
     "/v1/organization/projects/{id}/rate_limits": {
         "GET": Route("api.limits.read", quota.list_rate_limits)
