@@ -220,6 +220,17 @@ UNSOUND = {
     "B24 not the endpoint of the batch": bad(
         request(url="/v1/embeddings", body='{"model": "m", "input": "x"}'), "invalid_url", "url"
     ),
+    **{
+        f"B24 not the endpoint of the batch, and {what}": bad(
+            request(url=url, body=body), "invalid_url", "url"
+        )
+        for what, url, body in (
+            ("a body for that of the batch", "/v1/embeddings", chat()),
+            ("no model", "/v1/embeddings", "{}"),
+            ("a body that is none", "/v1/responses", "[]"),
+            ("a stream", "/v1/responses", '{"model": "m", "stream": true}'),
+        )
+    },
     "B25 body missing": lacks(
         "body", '{"custom_id": "b", "method": "POST", "url": "' + CHAT + '"}'
     ),

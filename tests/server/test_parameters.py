@@ -230,11 +230,25 @@ def test_an_input_of_another_purpose_is_refused(caller: Caller) -> None:
     assert caller.create(input_file_id=id).error == (400, "invalid_value", "input_file_id")
 
 
+def test_no_input_at_all_is_refused(caller: Caller) -> None:
+    """P6: an empty id is a mistake of whoever asks, and told at once."""
+    assert caller.create(input_file_id="").error == (400, "empty_string", "input_file_id")
+    assert caller.ask("GET", "/v1/batches").json["data"] == []
+
+
+@pytest.mark.parametrize("window", ["59s", "31d", "0h", "24", "1.5h", "1w", ""])
+def test_the_range_of_windows_is_told(caller: Caller, window: str) -> None:
+    """P5: any from a minute to thirty days, not only those that are named."""
+    answer = caller.create(completion_window=window)
+    assert answer.error == (400, "invalid_value", "completion_window")
+    assert "any from 1 minute to 30 days" in answer.json["error"]["message"]
+
+
 def test_an_input_that_cannot_be_found_is_accepted(caller: Caller) -> None:
     """P6: missing, foreign and deleted files look the same; the batch fails in validation."""
     gone, foreign = caller.upload(), caller.door.caller().upload(purpose="user_data")
     caller.ask("DELETE", f"/v1/files/{gone}")
-    for id in (gone, foreign, "file-none", "", "x" * 512):
+    for id in (gone, foreign, "file-none", "x" * 512):
         answer = caller.create(input_file_id=id)
         assert (answer.status, answer.json["status"]) == (200, "validating")
 

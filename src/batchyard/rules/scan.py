@@ -12,7 +12,6 @@ from io import BytesIO
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.rules.endpoints import covers
 from batchyard.rules.glance import Glance
 from batchyard.rules.kinds import Kind
 from batchyard.rules.limits import Limits
@@ -247,7 +246,7 @@ class Scan:
 
     def _look(self, line: bytes) -> None:
         """Examine the next line exactly, and accept it or tell what is wrong with it."""
-        found = examine(line, self._line + 1, self._limits)
+        found = examine(line, self._line + 1, self._limits, self._endpoint)
         if isinstance(found, BatchError):
             self._refuse(found)
             return
@@ -287,16 +286,6 @@ class Scan:
         known = self._kinds.get((url, model))
         if known is not None:
             return known
-        if self._limits.urls is not None and url not in self._limits.urls:
-            supported = ", ".join(self._limits.urls)
-            message = f"The URL '{url}' is not supported. Supported values are: {supported}."
-            return BatchError("invalid_url", message, "url", number)
-        if self._endpoint is not None and not covers(self._endpoint, url):
-            message = (
-                f"The URL '{url}' of this request does not match the endpoint "
-                f"'{self._endpoint}' of the batch."
-            )
-            return BatchError("invalid_url", message, "url", number)
         if model and not self._known(model):
             message = f"The provided model '{model}' is not supported by the Batch API."
             return BatchError("model_not_found", message, "body.model", number)

@@ -107,6 +107,13 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
 }
 
 
+# Where there is more to say than that it cannot be done.
+_WHY_NOT = {
+    ("DELETE", "/v1/models/{id}"): ": models are not deleted here, they are what the upstreams "
+    "serve. Take the model away there, and it is gone from this list."
+}
+
+
 def build_app(yard: Yard) -> Gate:
     """The ASGI application over a yard."""
     pages = Pages(ROUTES)
@@ -126,7 +133,8 @@ def build_app(yard: Yard) -> Gate:
         if found is None:
             raise ApiError(
                 405,
-                f"Not allowed to {scope['method']} on {scope['path'][:200]}",
+                f"Not allowed to {scope['method']} on {scope['path'][:200]}"
+                + _WHY_NOT.get((scope["method"], route), ""),
                 code="method_not_supported",
                 headers={"allow": ", ".join(verbs)},
             )

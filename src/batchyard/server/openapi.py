@@ -97,6 +97,7 @@ ERRORS: Mapping[int, tuple[str, tuple[str, ...]]] = {
             "unsupported_parameter",
             "idempotency_key_reused",
             "empty_array",
+            "empty_string",
             "storage_limit_exceeded",
             "webhook_endpoint_limit_reached",
             "webhook_delivery_failed",

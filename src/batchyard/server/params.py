@@ -25,6 +25,7 @@ __all__ = [
     "json_object",
     "limit_of",
     "metadata_of",
+    "object_in",
     "one_of",
     "query_of",
     "string_of",
@@ -96,14 +97,31 @@ async def json_object(request: Request, *, may_be_empty: bool = False) -> dict[s
             f"{STRICT.nesting_max} levels deep.",
         )
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
-        if b"\\u" in body:
-            # Raises where an escape is half a character, which can be neither kept nor shown.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+        value = _value_of(body)
+    except ValueError:
         raise ApiError(400, "We could not parse the JSON body of your request.") from None
     if not isinstance(value, dict):
         raise ApiError(400, "The body of the request must be a JSON object.")
+    return value
+
+
+def object_in(name: str, text: str) -> dict[str, Any]:
+    """An object that came as the JSON text of a form field."""
+    try:
+        raw = text.encode()
+        value = _value_of(raw) if is_shallow(raw, STRICT) else None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ApiError.invalid_type(name, "an object", "other text")
+    return value
+
+
+def _value_of(text: bytes) -> Any:
+    value = json.loads(text.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+    if b"\\u" in text:
+        # Raises where an escape is half a character, which can be neither kept nor shown.
+        json.dumps(value, ensure_ascii=False).encode()
     return value
 
 

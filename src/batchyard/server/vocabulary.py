@@ -191,7 +191,7 @@ def days_of(
         Param(
             "limit",
             integer(*page),
-            "How many buckets a page has; up to 168 of `1h`, 1,440 of `1m`.",
+            "How many buckets a page has; 168 of `1h`, 1,440 of `1m` at most.",
         ),
         Param("page", TEXT, "What `next_page` said before."),
     )
