@@ -17,6 +17,7 @@ from batchyard.rules.kinds import Kind
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import examine
 from batchyard.rules.marks import Marks, Repeats
+from batchyard.rules.skim import Skim
 from batchyard.wire.lines import BOM
 from batchyard.wire.objects import BatchError
 
@@ -53,6 +54,8 @@ class Digest(Struct, frozen=True, kw_only=True):
     and `models` count lines ("" stands for no model); `suspects` tells that two lines may share a
     custom_id, which only `explain` decides; `input_tokens` is an estimate (bytes / 4).
     `blank_lines` are not among the `lines`.
+    `stopped`: no batch can be made of the file whatever its rest says, so of that only bytes and
+    lines were counted; there are no shards, and `errors_total` is the least that it can be.
     """
 
     bytes: int
@@ -66,6 +69,7 @@ class Digest(Struct, frozen=True, kw_only=True):
     errors_total: int
     suspects: bool
     blank_lines: int = 0
+    stopped: bool = False
 
 
 class Scan:
@@ -100,9 +104,17 @@ class Scan:
         self._marks, self._repeats = Marks(), repeats
         self._first_lines: dict[str, int] = {}
         self._twins = 0
+        self._skim: Skim | None = None
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the file."""
+        if self._skim is None:
+            chunk = self._examine(chunk)
+        if self._skim is not None:
+            self._skim.feed(chunk)
+
+    def _examine(self, chunk: bytes) -> bytes:
+        """Examine the lines that end here, and keep or return what is left."""
         end = chunk.rfind(b"\n") + 1
         start = 0
         if end and self._tail_bytes:
@@ -110,14 +122,22 @@ class Scan:
             self._end_line(chunk[:start])
         if start < end:
             self._take(chunk, start, end)
-        if end < len(chunk):
-            self._hold(chunk[end:])
+        if end == len(chunk) or self._skim is not None:
+            return chunk[end:]
+        self._hold(chunk[end:])
+        return b""
 
     def finish(self) -> Digest:
         """End the file and tell what was learned."""
         if self._tail_bytes:
             self._end_line(b"")
-        self._close_shard(last=True)
+        if self._skim is None:
+            self._close_shard(last=True)
+        else:
+            self._shards.clear()
+            self._bytes += self._skim.bytes
+            self._line += self._skim.lines
+            self._lines += self._skim.requests
         if self._repeats is not None and len(self._first_lines) == _FIRST_LINES_MAX:
             self._errors_total += max(0, self._repeats.spare - self._twins)
         urls, models = Counter[str](), Counter[str]()
@@ -136,6 +156,7 @@ class Scan:
             errors_total=self._errors_total,
             suspects=self._repeats is None and self._marks.repeat(),
             blank_lines=self._line - self._lines,
+            stopped=self._skim is not None,
         )
 
     @property
@@ -185,6 +206,9 @@ class Scan:
         short = end - start <= longest
         sound = short and (block.isascii() or _is_utf8(block[start:end]))
         while lines.tell() < end:
+            if self._skim is not None:
+                self._skim.feed(block[lines.tell() : end])
+                return
             if sound:
                 self._take_run(lines, end - lines.tell())
             else:
@@ -307,6 +331,13 @@ class Scan:
         self._errors_total += 1
         if len(self._errors) < self._limits.errors_max:
             self._errors.append(error)
+        elif self._errors_total >= self._limits.wrong_lines_max:
+            self._stop()
+
+    def _stop(self) -> None:
+        """Examine no further line: the verdict is sure."""
+        if self._skim is None:
+            self._skim = Skim()
 
     def _close_full_shard(self) -> None:
         if (
@@ -325,6 +356,8 @@ class Scan:
             before = self._shards.pop()
             self._shards.append(replace(before, bytes=before.bytes + size_bytes))
         self._shard_start, self._shard_first = self._bytes, self._lines
+        if self._lines > self._limits.requests_max or self._bytes > self._limits.input_bytes_max:
+            self._stop()
 
 
 def _is_utf8(text: bytes) -> bool:
