@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,18 +117,20 @@ def test_what_is_sound_is_served_beside_what_is_not(caller: Caller) -> None:
     assert caller.ask("GET", f"/v1/batches/{running.id}/results").error[1] == "file_corrupt"
 
 
-def test_the_beginning_of_a_blob_is_read_again_when_it_did_not_merely_grow(tmp_path: Path) -> None:
+def test_the_beginning_of_a_blob_is_read_again_when_it_did_not_merely_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What only grows is read on; what was touched otherwise is read from its first byte."""
     blobs, found = Blobs(tmp_path), Beginnings()
     segment = blobs.segment("s")
     read: list[tuple[int, int]] = []
     chunks = blobs.chunks
 
-    def watched(name: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        read.append((start, length or 0))
-        return chunks(name, start=start, length=length)
+    def watched(name: str, **span: Any) -> Iterator[bytes]:
+        read.append((span["start"], span["length"]))
+        return chunks(name, **span)
 
-    blobs.chunks = watched  # type: ignore[method-assign]
+    monkeypatch.setattr(blobs, "chunks", watched)
     for text, expected in ((b"one\n", (0, 4)), (b"and two\n", (4, 8)), (b"three\n", (12, 6))):
         segment.append(text)
         reached = segment.reached

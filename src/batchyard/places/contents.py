@@ -13,16 +13,20 @@ _BEGINNINGS_MAX = 1_000
 
 
 def chunks_of(
-    blobs: Blobs, parts: Sequence[Part], start: int = 0, length: int | None = None
+    blobs: Blobs,
+    parts: Sequence[Part],
+    start: int = 0,
+    length: int | None = None,
+    piece_bytes: int = 1 << 20,
 ) -> Iterator[bytes]:
-    """The bytes of a content from `start`, across the borders of its parts."""
+    """The bytes of a content from `start`, across the borders of its parts, in pieces."""
     end = sum(part.size_bytes for part in parts) if length is None else start + length
     offset = 0
     for part in parts:
         first = max(start - offset, 0)
         left = min(end - offset, part.size_bytes) - first
         if left > 0:
-            yield from blobs.chunks(part.blob, start=first, length=left)
+            yield from blobs.chunks(part.blob, start=first, length=left, piece_bytes=piece_bytes)
         offset += part.size_bytes
 
 

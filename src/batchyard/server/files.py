@@ -6,14 +6,14 @@ from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from batchyard.places.store.promises import Promise
 from batchyard.places.store.rows import FileRow, Part
 from batchyard.rules.limits import FILES_PAGE
 from batchyard.server.allowance import check_stored
 from batchyard.server.answers import answer
-from batchyard.server.downloads import check, compressed, plain, wants_gzip
+from batchyard.server.downloads import Download, check, compressed, plain, wants_gzip
 from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import expires_after_of, limit_of, object_in, one_of, query_of
 from batchyard.server.promises import once
@@ -152,9 +152,13 @@ async def content(request: Request, yard: Yard) -> Response:
         # What is compressed has no length yet, and is only weakly the same.
         del headers["content-length"]
         headers |= {"content-encoding": "gzip", "etag": f"W/{etag}"}
-        return StreamingResponse(compressed(yard, found), headers=headers)
-    return StreamingResponse(
+        whole = compressed(yard, found)
+        return Download(whole, request, yard, size_bytes=found.size_bytes, headers=headers)
+    return Download(
         plain(yard, found, span.start, span.end),
+        request,
+        yard,
+        size_bytes=span.end - span.start,
         status_code=206 if span.partial else 200,
         headers=headers,
     )
