@@ -133,7 +133,7 @@ class Door:
         row = key_of(secret, f"key {chance.random()}", secrets.SystemRandom(), 1)
         row = msgspec.structs.replace(row, project_id=project or f"proj_{next(_numbers)}", **key)
         self.identity.add_key(row, hash_secret(secret))
-        return Caller(self, secret, row.id)
+        return Caller(self, secret, row.id, row.project_id)
 
     def connect(self) -> socket.socket:
         """A bare connection, which gives up on an answer after ten seconds."""
@@ -187,8 +187,8 @@ class Door:
 class Caller:
     """Somebody who asks, with a key."""
 
-    def __init__(self, door: Door, secret: str, key_id: str) -> None:
-        self.door, self.secret, self.key_id = door, secret, key_id
+    def __init__(self, door: Door, secret: str, key_id: str, project: str = "") -> None:
+        self.door, self.secret, self.key_id, self.project = door, secret, key_id, project
         self.auth = {"authorization": f"Bearer {secret}"}
 
     def sdk(self, **options: Any) -> OpenAI:

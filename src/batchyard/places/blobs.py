@@ -42,13 +42,20 @@ class Blobs:
         except FileNotFoundError as error:
             raise BlobCorruptError(f"blob {name} is gone") from error
 
-    def chunks(self, name: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+    def chunks(
+        self,
+        name: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        piece_bytes: int = _CHUNK_BYTES,
+    ) -> Iterator[bytes]:
         """The bytes of a blob from `start`, in pieces of at most 1 MiB; BlobCorruptError."""
         with self.open(name) as blob:
             blob.seek(start)
             left = length if length is not None else os.fstat(blob.fileno()).st_size - start
             while left > 0:
-                chunk = blob.read(min(left, _CHUNK_BYTES))
+                chunk = blob.read(min(left, piece_bytes))
                 if not chunk:
                     raise BlobCorruptError(f"blob {name} is shorter than what is recorded of it")
                 left -= len(chunk)
