@@ -114,7 +114,7 @@ class Worker:
 
         def open_lane(_model: str, _route: str) -> Lane:
             way = Way(self.world.upstream, lambda: not self.dead, lambda: self.thaws)
-            return Lane(
+            lane = Lane(
                 way,
                 lambda _path: b"POST / HTTP/1.1\r\ncontent-length: ",
                 self.shift.recorder.add,
@@ -130,6 +130,8 @@ class Worker:
                 hungry=self.shift.hungry,
                 quiet=self.shift.quiet,
             )
+            self.world.lanes.append(lane)
+            return lane
 
         async def look() -> None:
             await asyncio.sleep(0)
@@ -160,6 +162,7 @@ class World:
         self.blobs = Blobs(folder)
         self.upstream = Upstream(chance, trouble=chance.choice((0.0, 0.1, 0.4)))
         self.workers: list[Worker] = []
+        self.lanes: list[Lane] = []
         # Deaths and long sleeps: each may cost calls that have to be made again.
         self.losses = 0
         self.crashes: list[Exception] = []

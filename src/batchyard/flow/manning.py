@@ -45,6 +45,7 @@ def open_lanes(
             chance=chance,
             hungry=hungry,
             quiet=quiet,
+            models_head=upstream.head("/models", "GET"),
         )
 
     return Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate)

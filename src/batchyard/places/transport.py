@@ -78,11 +78,13 @@ class Transport:
         body_bytes_max: int,
         done: Callable[[T, Answer | Fault], None],
         ticket: T,
+        fresh: bool = False,
     ) -> Call:
         """Start a call; `done` hears of its end later, never from within this function.
 
         It is given the ticket too, by which the caller knows the call again. The deadline, of the
-        loop's clock, is for everything: a connection, sending, the answer.
+        loop's clock, is for everything: a connection, sending, the answer. With `fresh`, none of
+        the connections is used that lie idle.
         """
         if self._loop is None:
             self._bind()
@@ -90,7 +92,7 @@ class Transport:
         if deadline < self._sweep_at:
             self._sweep_by(deadline)
         idle = self._idle
-        while idle:
+        while idle and not fresh:
             connection = idle.pop()
             if connection.is_open:
                 connection.start(call)
