@@ -21,10 +21,9 @@ __all__ = [
 # What is larger is not built into Python objects, which may take thirty times its size.
 BUILT_BYTES_MAX = 65_536
 # Text is worked on in pieces of this size, for what comes of it may take many times as much.
-_PIECE_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 14
 # All are possessive: none of them is tried again from another place, nor keeps a mark of one.
 _SPACES = re.compile(rb"[ \t\r\n]*+")
-_LINE_BREAK = re.compile(rb"(?<![ \t])[ \t]*+[\r\n][ \t\r\n]*+")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb'[^\[{",\]}\s][^,\]}\s]*+')
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|([\]}])', re.DOTALL)
@@ -99,10 +98,18 @@ def without_line_breaks(body: bytes) -> Iterator[bytes]:
     """
     start = 0
     while start < len(body):
-        found = _SPACES.match(body, start + _PIECE_BYTES)
-        end = found.end() if found else len(body)
-        yield _LINE_BREAK.sub(b"", body[start:end])
-        start = end
+        end = start + _PIECE_BYTES
+        found = _SPACES.match(body, end)
+        spaces = found[0] if found else b""
+        # White space is not cut in two, and one line break stands for all of it.
+        broken = b"\n" in spaces or b"\r" in spaces
+        piece = body[start:end] + (b"\n" if broken else spaces)
+        first, *lines = piece.replace(b"\r", b"\n").split(b"\n")
+        if lines:
+            last = lines.pop().lstrip(b" \t")
+            first = b"".join([first.rstrip(b" \t"), *[one.strip(b" \t") for one in lines], last])
+        yield first
+        start = end + len(spaces)
 
 
 def _split_large(text: bytes) -> dict[str, bytes]:
