@@ -16,6 +16,8 @@ __all__ = ["Answer", "Call", "Connection", "Fault", "Owner", "why_unreachable"]
 INTERIM_ANSWERS_MAX = 16
 # Chunks of one byte cost five bytes of framing each; a peer that needs more is up to no good.
 FRAMING_PER_BODY_BYTE_MAX = 8
+# What a large answer of unknown size asks for at first.
+RESERVED_BYTES_MIN = 1 << 20
 # Copying a small body behind its head costs less than a gathering write.
 JOINED_BYTES_MAX = 16_384
 
@@ -80,6 +82,16 @@ class Owner(Protocol):
     def closed(self, connection: "Connection") -> None:
         """The connection is gone for good."""
 
+    def reserve(self, connection: "Connection", count: int) -> bool:
+        """Ask for so many bytes of memory; False where it must not read on before it is resumed."""
+        ...
+
+    def release(self, connection: "Connection", count: int) -> None:
+        """So many bytes that were reserved are of no use any more."""
+
+    def resumed(self, connection: "Connection", call: Call) -> None:
+        """The call's answer, which had to wait for memory, comes in again."""
+
     def withdraw(self, call: Call) -> None:
         """Nobody waits for this call any more."""
 
@@ -94,6 +106,10 @@ class _Socket(Protocol):
     def get_write_buffer_size(self) -> int: ...
 
     def abort(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
 
 
 class Connection(asyncio.Protocol):
@@ -111,11 +127,13 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_received_bytes",
         "_refusal",
+        "_reserved_bytes",
         "_status",
         "_transport",
         "call",
         "idle_since",
         "is_open",
+        "is_paused",
     )
 
     _transport: _Socket
@@ -124,6 +142,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: Owner, headers_bytes_max: int) -> None:
         self.is_open = False
+        self.is_paused = False
+        # Since when it has waited: for a call, or paused for memory; of the loop's clock.
         self.idle_since = 0.0
         self._owner = owner
         self._headers_bytes_max = headers_bytes_max
@@ -131,6 +151,7 @@ class Connection(asyncio.Protocol):
         self.call: Call | None = None
         self._status = 0
         self._has_served = False
+        self._reserved_bytes = 0
 
     @property
     def status(self) -> int:
@@ -156,9 +177,19 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once and say nothing about a call under way."""
         self.call = None
+        self._body = b""
         if self.is_open:
             self.is_open = False
             self._transport.abort()
+        if self._reserved_bytes or self.is_paused:
+            self._release()
+
+    def resume(self) -> None:
+        """Read on, where this had been stopped for lack of memory."""
+        if self.is_paused and self.call is not None and self.is_open:
+            self.is_paused = False
+            self._transport.resume_reading()
+            self._owner.resumed(self, self.call)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """From asyncio: the socket is connected, the certificate (if any) accepted."""
@@ -183,6 +214,7 @@ class Connection(asyncio.Protocol):
                 self._refuse("invalid_upstream_response", f"The answer is not HTTP: {error}.")
         if self._received_bytes > self._headers_bytes_max:
             self._check_framing()
+            self._reserve(call)
         if self._refusal is not None:
             self._fail(call, self._refusal)
         elif self._is_complete:
@@ -195,6 +227,28 @@ class Connection(asyncio.Protocol):
                 "invalid_upstream_response",
                 f"The answer's headers are larger than {self._headers_bytes_max} bytes.",
             )
+
+    def _reserve(self, call: Call) -> None:
+        """Ask for the memory that a large answer takes, and read no further without it."""
+        have, most = len(self._body), call.body_bytes_max
+        if have < self._reserved_bytes or self._is_complete or self._refusal is not None:
+            return
+        length = _header(self._headers, b"content-length")
+        # An answer of unknown size asks in few steps: for twice as much each time.
+        wanted = int(length) if length else min(most, max(RESERVED_BYTES_MIN, 2 * have))
+        if wanted > most:
+            self._refuse("response_too_large", f"The answer is larger than {most} bytes.")
+            return
+        more = wanted - self._reserved_bytes
+        self._reserved_bytes = wanted
+        if more > 0 and not self._owner.reserve(self, more):
+            self.is_paused = True
+            self._transport.pause_reading()
+
+    def _release(self) -> None:
+        count, self._reserved_bytes = self._reserved_bytes, 0
+        self.is_paused = False
+        self._owner.release(self, count)
 
     def eof_received(self) -> None:
         """From asyncio: the upstream has said its last, so nothing is left to wait for."""
@@ -257,12 +311,21 @@ class Connection(asyncio.Protocol):
             )
 
     def _finish(self, call: Call, can_be_reused: bool) -> None:
+        answer = Answer(self._status, self._headers, bytes(self._body))
+        # An idle connection keeps nothing of what passed over it.
+        self._body = b""
+        reserved, self._reserved_bytes = self._reserved_bytes, 0
         self.call = None
         self._has_served = True
         # A request that is still going out would be followed by the next one on this connection.
         if not can_be_reused or self._transport.get_write_buffer_size():
             self.abort()
-        self._owner.answered(self, call, Answer(self._status, self._headers, bytes(self._body)))
+        try:
+            self._owner.answered(self, call, answer)
+        finally:
+            if reserved:
+                # Whoever keeps the answer counts it by now.
+                self._owner.release(self, reserved)
 
     def _fail(self, call: Call, fault: Fault, *, was_stale: bool = False) -> None:
         self.abort()
