@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from batchyard.places.byte_budget import ByteBudget
-from batchyard.places.connection import Answer, Call, Connection, Fault, why_unreachable
+from batchyard.places.connection import Answer, Call, Connection, Fault
 from batchyard.places.request_head import BaseUrl, head_for
+from batchyard.places.unreachable import why_unreachable
 
 __all__ = ["Answer", "Call", "Fault", "Transport", "head_for"]
 
