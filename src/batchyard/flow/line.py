@@ -6,6 +6,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from batchyard.flow.shards import HeldShard
+from batchyard.places.byte_budget import ByteBudget
 from batchyard.rules.lane_health import Trouble
 
 __all__ = ["Gate", "LaneRules", "Line", "Links"]
@@ -32,16 +33,20 @@ class Line(Struct, eq=False):
 
 
 class Gate:
-    """What holds all lanes back: a lease that is over, results that pile up, a full disk."""
+    """What holds all lanes back: a lease that is over, results that pile up, a full disk.
 
-    def __init__(self) -> None:
+    And a `budget` that is spent: the bytes of large answers, from upstreams to the disk.
+    """
+
+    def __init__(self, budget: ByteBudget | None = None) -> None:
+        self.budget = budget or ByteBudget()
         self.until = float("inf")
         self.held = False
         self.disk_is_low = False
 
     def is_shut(self, now: float) -> bool:
         """Whether nothing may leave; `now` is of the loop's clock."""
-        return self.held or self.disk_is_low or now >= self.until
+        return self.held or self.disk_is_low or self.budget.is_spent or now >= self.until
 
 
 class LaneRules(Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from batchyard.wire.json_texts import BUILT_BYTES_MAX
 from batchyard.wire.lines import read_answer, split_object
 
 __all__ = [
@@ -32,6 +33,8 @@ _NOT_EXECUTED: dict[str, OutcomeStatus] = {
 _BEFORE_BODY = (
     rb'\{"id":"[^"]*+","custom_id":("(?:[^"\\]|\\.)*+"),"response":\{"status_code":([0-9]+),'
 )
+# An error that is larger is no message to show.
+_SHOWN_BYTES_MAX = 1 << 19
 _BEFORE_ID = len(b'{"id":"')
 _INDEX_DIGITS = 8
 # Of an error that is no JSON object, so much is told.
@@ -133,7 +136,30 @@ class _Line(Struct):
     error: Any = None
 
 
+class _LargeText(Struct):
+    text: str | None = None
+    content: str | None = None
+
+
+class _LargeChoice(Struct):
+    message: _LargeText | None = None
+    text: str | None = None
+
+
+class _LargeEntry(Struct):
+    content: list[_LargeText] | None = None
+
+
+class _Large(Struct):
+    """What of a large answer is looked at; all else is passed over, and not built."""
+
+    error: Raw = Raw(b"{}")
+    choices: list[_LargeChoice] | None = None
+    output: list[_LargeEntry] | None = None
+
+
 _line_decoder = msgspec.json.Decoder(_Line)
+_large_decoder = msgspec.json.Decoder(_Large)
 
 
 def _read(line: bytes) -> _Line:
@@ -188,9 +214,23 @@ def _error_of(body: bytes) -> dict[str, Any]:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return json.loads(body) if len(body) <= BUILT_BYTES_MAX else _parsed_large(body)
+    except (ValueError, RecursionError, msgspec.DecodeError):
         return None
+
+
+def _parsed_large(body: bytes) -> Any:
+    """Of a large answer what is looked at; of one that is odd besides, nothing."""
+    try:
+        found = _large_decoder.decode(body)
+    except msgspec.DecodeError:
+        return json.loads(body) if len(body) <= _SHOWN_BYTES_MAX else None
+    error = bytes(found.error)
+    return {
+        "error": json.loads(error) if len(error) <= _SHOWN_BYTES_MAX else None,
+        "choices": msgspec.to_builtins(found.choices),
+        "output": msgspec.to_builtins(found.output),
+    }
 
 
 def _texts(body: bytes) -> Iterator[str]:
