@@ -71,7 +71,7 @@ class Worker:
         rules = ShiftRules(
             lease_seconds=6.0,
             cancel_grace_seconds=3.0,
-            losses_max=1_000,
+            losses_max=world.losses_max,
             lines_held_max=40,
             disk_free_bytes_min=1 << 20,
         )
@@ -162,6 +162,8 @@ class World:
         self.workers: list[Worker] = []
         # Deaths and long sleeps: each may cost calls that have to be made again.
         self.losses = 0
+        # No line is given up in a story, unless it is about just that.
+        self.losses_max = 1_000
         self.crashes: list[Exception] = []
         self._born = 0
         self._cradles: set[asyncio.Task[None]] = set()

@@ -120,13 +120,24 @@ class Lane:
         """Take lines; they come back by `land`, unless they are withdrawn."""
         self._queue.extend(lines)
 
-    def pump(self) -> None:
-        """Send what may be sent now."""
+    def send_now(self, line: Line) -> bool:
+        """Send a line at once, beyond the width; False where nothing may leave now."""
+        now = self._loop.time()
+        if now < self._paused_until or self._gate.is_shut(now):
+            return False
+        if self._probing and self._crossing:
+            return False
+        self._queue.appendleft(line)
+        self.pump(at_least=1)
+        return True
+
+    def pump(self, at_least: int = 0) -> None:
+        """Send what may be sent now; `at_least` so many lines, whatever the width."""
         now = self._loop.time()
         if now < self._paused_until or self._gate.is_shut(now):
             return
         queue, crossing = self._queue, self._crossing
-        room = (1 if self._probing else self.width.limit) - len(crossing)
+        room = max(at_least, (1 if self._probing else self.width.limit) - len(crossing))
         send, heads, rules = self._sender.send, self._heads, self._rules
         deadline = now + rules.timeout_seconds
         for line in [queue.popleft() for _ in range(min(room, len(queue)))]:
@@ -167,6 +178,10 @@ class Lane:
     def resting(self) -> tuple[set[Line], float]:
         """Lines to be tried again, and before which moment (loop time) nothing is sent."""
         return self._waiting, self._paused_until
+
+    def owners_in_flight(self) -> set[HeldShard]:
+        """The shards of which lines are at the upstream now."""
+        return {line.owner for line in self._crossing}
 
     def lines(self) -> Iterator[Line]:
         """All lines in hand."""

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from batchyard.flow.lanes import Gate, Lane, Line
+from batchyard.flow.shards import HeldShard
 
 __all__ = ["Lanes"]
 
@@ -41,6 +42,15 @@ class Lanes:
             return
         for line in lines:
             max(lanes, key=_room).offer((line,))
+
+    def send_now(self, model: str, line: Line) -> bool:
+        """Send a line at once, beyond the width of its lane; False where no lane may send now."""
+        lanes = self._found.get(model) or self._of(model)
+        return any(lane.send_now(line) for lane in sorted(lanes, key=_room, reverse=True))
+
+    def owners_in_flight(self) -> set[HeldShard]:
+        """The shards of which lines are at an upstream now."""
+        return {owner for lane in self._lanes.values() for owner in lane.owners_in_flight()}
 
     @property
     def hungry(self) -> bool:

@@ -297,6 +297,8 @@ class Lease(Struct, frozen=True, kw_only=True):
     answered: bytes
     epoch: int
     losses: int
+    # Lines of which one is suspected to have ended its worker, as a mask; None: any.
+    suspects: bytes | None = None
     endpoint: str
     expires_at: int
     line_id_prefix: str
