@@ -199,7 +199,16 @@ class World:
         for worker in self.workers:
             worker.shift.ring()
 
-    def submit(self, name: str, lines: int, models: tuple[str, ...], window: int) -> Batch:
+    def submit(
+        self,
+        name: str,
+        lines: int,
+        models: tuple[str, ...],
+        window: int,
+        *,
+        project: str = PROJECT,
+        priority: int = 0,
+    ) -> Batch:
         """Upload a file and create a batch of it."""
         text = b"".join(_line(f"{name}-{i}", models[i % len(models)]) for i in range(lines))
         scan = Scan(LIMITS)
@@ -212,7 +221,7 @@ class World:
         ]
         file = FileRow(
             id=f"file-{name}",
-            project_id=PROJECT,
+            project_id=project,
             purpose="batch",
             filename=f"{name}.jsonl",
             size_bytes=len(text),
@@ -225,13 +234,14 @@ class World:
         batch = self.records.add_batch(
             NewBatch(
                 id=f"batch_{name}",
-                project_id=PROJECT,
+                project_id=project,
                 endpoint="/v1/embeddings",
                 input_file_id=file.id,
                 completion_window="24h",
                 created_at=self.now(),
                 expires_at=self.now() + window,
                 line_id_prefix=f"batch_req_{name:0>24}",
+                priority=priority,
             )
         )
         self.ring()

@@ -189,6 +189,16 @@ class Lane:
         yield from self._crossing
         yield from self._waiting
 
+    def queued(self) -> Iterable[Line]:
+        """The lines that wait for room."""
+        return self._queue
+
+    def recall(self) -> list[Line]:
+        """Take back the lines that were never sent, for others may have a better claim now."""
+        taken = [line for line in self._queue if not line.calls]
+        self._queue = deque([line for line in self._queue if line.calls])
+        return taken
+
     def withdraw(self, wanted: Callable[[Line], bool], *, abort: bool) -> list[Line]:
         """Take back lines that have not come back; those at the upstream only with `abort`."""
         taken = [line for line in self._queue if wanted(line)]

@@ -76,6 +76,8 @@ class Leases:
                 input_file_id=batch.input_file_id,
                 mixed=batch.model is None,
                 budgeted=batch.budget is not None,
+                priority=batch.priority,
+                sequence=batch.sequence,
             )
             for row in sorted(leased, key=attrgetter("position"))
         ]
@@ -183,6 +185,8 @@ _BATCH_OF_LEASE = (
         batches.c.input_file_id,
         batches.c.model,
         batches.c.budget,
+        batches.c.priority,
+        batches.c.sequence,
     )
     .where(batches.c.id == _THE_BATCH, *_OPEN)
     .where(select(workers.c.id).where(workers.c.id == _THE_WORKER).exists())
@@ -248,9 +252,11 @@ _IS_FREE = case((shards.c.worker.is_(None), 1), else_=0)
 _WAITING = (
     select(
         shards.c.batch_id,
+        batches.c.project_id,
         shards.c.model,
         func.sum(_IS_FREE).label("shards"),
-        func.sum(1 - _IS_FREE).label("held"),
+        func.sum(_IS_FREE * shards.c.remaining).label("lines"),
+        func.sum(shards.c.remaining).label("lines_left"),
         batches.c.expires_at,
         batches.c.sequence,
         batches.c.priority,
@@ -260,6 +266,7 @@ _WAITING = (
     .where(shards.c.remaining > 0)
     .group_by(
         shards.c.batch_id,
+        batches.c.project_id,
         shards.c.model,
         batches.c.expires_at,
         batches.c.sequence,
