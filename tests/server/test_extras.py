@@ -99,6 +99,17 @@ def test_who_is_passed_over_says_so(caller: Caller, worker: str) -> None:
         caller.ask("POST", f"/v1/batches/{id}/cancel")
 
 
+def test_no_other_project_is_in_the_way(caller: Caller, worker: str) -> None:
+    """Priorities count within a project."""
+    other = caller.door.caller()
+    low, high = caller.create(priority=-1).json["id"], other.create(priority=100).json["id"]
+    for id in (low, high):
+        caller.door.populate(id)
+    assert "reason" not in extras(caller, low)
+    caller.ask("POST", f"/v1/batches/{low}/cancel")
+    other.ask("POST", f"/v1/batches/{high}/cancel")
+
+
 def test_the_strict_profile_shows_no_more_than_openai(strict_caller: Caller) -> None:
     """To the letter."""
     id = strict_caller.create().json["id"]

@@ -71,7 +71,7 @@ class Worker:
         rules = ShiftRules(
             lease_seconds=6.0,
             cancel_grace_seconds=3.0,
-            losses_max=1_000,
+            losses_max=world.losses_max,
             lines_held_max=40,
             disk_free_bytes_min=1 << 20,
         )
@@ -165,6 +165,8 @@ class World:
         self.lanes: list[Lane] = []
         # Deaths and long sleeps: each may cost calls that have to be made again.
         self.losses = 0
+        # No line is given up in a story, unless it is about just that.
+        self.losses_max = 1_000
         self.crashes: list[Exception] = []
         self._born = 0
         self._cradles: set[asyncio.Task[None]] = set()
@@ -200,7 +202,16 @@ class World:
         for worker in self.workers:
             worker.shift.ring()
 
-    def submit(self, name: str, lines: int, models: tuple[str, ...], window: int) -> Batch:
+    def submit(
+        self,
+        name: str,
+        lines: int,
+        models: tuple[str, ...],
+        window: int,
+        *,
+        project: str = PROJECT,
+        priority: int = 0,
+    ) -> Batch:
         """Upload a file and create a batch of it."""
         text = b"".join(_line(f"{name}-{i}", models[i % len(models)]) for i in range(lines))
         scan = Scan(LIMITS)
@@ -213,7 +224,7 @@ class World:
         ]
         file = FileRow(
             id=f"file-{name}",
-            project_id=PROJECT,
+            project_id=project,
             purpose="batch",
             filename=f"{name}.jsonl",
             size_bytes=len(text),
@@ -226,13 +237,14 @@ class World:
         batch = self.records.add_batch(
             NewBatch(
                 id=f"batch_{name}",
-                project_id=PROJECT,
+                project_id=project,
                 endpoint="/v1/embeddings",
                 input_file_id=file.id,
                 completion_window="24h",
                 created_at=self.now(),
                 expires_at=self.now() + window,
                 line_id_prefix=f"batch_req_{name:0>24}",
+                priority=priority,
             )
         )
         self.ring()

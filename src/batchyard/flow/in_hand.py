@@ -83,6 +83,14 @@ class LinesInHand:
             return line
         return None
 
+    def recall(self) -> list[Line]:
+        """Take the lines that were never sent out of the queue."""
+        taken = [line for line in self.queue if not line.calls]
+        kept = [line for line in self.queue if line.calls]
+        self.queue.clear()
+        self.queue.extend(kept)
+        return taken
+
     def withdraw(self, wanted: Callable[[Line], bool], *, abort: bool) -> list[Line]:
         """Take out lines; those at the upstream only with `abort`."""
         taken = [line for line in self.queue if wanted(line)]

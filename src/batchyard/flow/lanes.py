@@ -83,6 +83,16 @@ class Lane(FailingLane):
         elif self._paused_until == 0.0:
             self.pump_soon()
 
+    def send_now(self, line: Line) -> bool:
+        """Send a line at once, beyond the width; False where nothing may leave now."""
+        now = self._loop.time()
+        if now < self._paused_until or self._gate.is_shut(now):
+            return False
+        if self.is_sick:
+            return False
+        self._send_all((line,), now)
+        return True
+
     def pump(self) -> None:
         """Send what may be sent now."""
         now = self._loop.time()
@@ -97,6 +107,12 @@ class Lane(FailingLane):
         else:
             room = self.width.limit - len(crossing)
             lines = [queue.popleft() for _ in range(min(room, len(queue)))]
+        self._send_all(lines, now)
+        if len(queue) < self.width.ahead >> 1:
+            self._hungry()
+
+    def _send_all(self, lines: Sequence[Line], now: float) -> None:
+        crossing = self._crossing
         send, heads, rules = self._sender.send, self._heads, self._rules
         deadline = now + rules.timeout_seconds
         try:
@@ -114,12 +130,10 @@ class Lane(FailingLane):
                 )
         except Exception as error:
             log.exception("lane_failed", error=str(error))
-            queue.extendleft(line for line in reversed(lines) if line not in crossing)
+            self._queue.extendleft(line for line in reversed(lines) if line not in crossing)
             self._probe = None
             self._fail(None, error)
             return
-        if len(queue) < self.width.ahead >> 1:
-            self._hungry()
         if lines and not self._stalls.is_watching:
             self._stalls.watch()
 
@@ -154,9 +168,21 @@ class Lane(FailingLane):
         """Lines to be tried again, and before which moment (loop time) nothing is sent."""
         return self._waiting, self._paused_until
 
+    def owners_in_flight(self) -> set[HeldShard]:
+        """The shards of which lines are at the upstream now."""
+        return {line.owner for line in self._crossing}
+
     def lines(self) -> Iterator[Line]:
         """All lines in hand."""
         return iter(self.hand)
+
+    def queued(self) -> Iterable[Line]:
+        """The lines that wait for room."""
+        return self._queue
+
+    def recall(self) -> list[Line]:
+        """Take back the lines that were never sent, for others may have a better claim now."""
+        return self.hand.recall()
 
     def withdraw(self, wanted: Callable[[Line], bool], *, abort: bool) -> list[Line]:
         """Take back lines that have not come back; those at the upstream only with `abort`."""

@@ -1,11 +1,13 @@
 """Which lane a line takes: those of its model, the one with the most room first."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 from batchyard.flow.lanes import Gate, Lane
 from batchyard.flow.line import Line, Links
+from batchyard.flow.shards import HeldShard
 from batchyard.places.log import log
 
 __all__ = ["Lanes"]
@@ -54,6 +56,33 @@ class Lanes:
         for lane in lanes:
             if lane.is_sick:
                 lane.hasten()
+
+    def send_now(self, model: str, line: Line) -> bool:
+        """Send a line at once, beyond the width of its lane; False where no lane may send now."""
+        lanes = self._found.get(model) or self._of(model)
+        return any(lane.send_now(line) for lane in sorted(lanes, key=_room, reverse=True))
+
+    def recall(self, model: str) -> list[Line]:
+        """Take back the lines of a model that were never sent."""
+        return [line for lane in self._of(model) for line in lane.recall()]
+
+    def held_by_owner(self, model: str) -> Counter[HeldShard]:
+        """How many lines of each shard the lanes of a model have in hand."""
+        return Counter(line.owner for lane in self._of(model) for line in lane.lines())
+
+    def unsent_by_owner(self, model: str) -> Counter[HeldShard]:
+        """How many lines of each shard `recall` would take back."""
+        lanes = self._of(model)
+        return Counter(line.owner for lane in lanes for line in lane.queued() if not line.calls)
+
+    def pace(self, model: str) -> tuple[float, float]:
+        """How many lines of a model are answered in a second, and how long one takes, about."""
+        seconds = [(lane.width.limit, lane.width.answer_seconds or 1.0) for lane in self._of(model)]
+        return sum(limit / one for limit, one in seconds), max(one for _, one in seconds)
+
+    def owners_in_flight(self) -> set[HeldShard]:
+        """The shards of which lines are at an upstream now."""
+        return {owner for lane in self._lanes.values() for owner in lane.owners_in_flight()}
 
     @property
     def hungry(self) -> bool:

@@ -47,8 +47,8 @@ _MARK = (
     .values(
         answered=bindparam("the_mask"),
         remaining=bindparam("the_rest"),
-        losses=0,
         worker=case((bindparam("the_rest") == 0, None), else_=shards.c.worker),
+        sent_at=case((bindparam("the_rest") == 0, None), else_=shards.c.sent_at),
     )
 )
 _COUNT = (

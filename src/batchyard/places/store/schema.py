@@ -230,7 +230,15 @@ shards = Table(
     Column("answered", LargeBinary, nullable=False),
     Column("worker", String),
     Column("epoch", Integer, nullable=False),
+    # How often a worker died with lines of it at the upstream, and the Unix time of the last.
     Column("losses", Integer, nullable=False),
+    Column("lost_at", BigInteger),
+    # When lines of it were last known to be at the upstream; null while none is.
+    Column("sent_at", BigInteger),
+    # Bit i set: this line is in the group that its worker noted before it was sent.
+    Column("trial", LargeBinary),
+    # The group that was out when a worker last died with it.
+    Column("suspects", LargeBinary),
     Index("shards_by_worker", "worker"),
     Index("shards_open", "batch_id", "model", "worker", "remaining"),
 )
