@@ -1,5 +1,6 @@
 """The API held against a small model, by whatever hypothesis can think of to ask."""
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -232,7 +233,7 @@ class Api(Asking):
     def sweep(self) -> None:
         """What nothing needs any more is thrown away: nobody notices, but of old uploads."""
         yard = self.door.yard
-        Upkeep(yard.records, yard.blobs, yard.store, self.house.clock).sweep()
+        asyncio.run(Upkeep(yard.records, yard.blobs, yard.store, self.house.clock).sweep())
         for one in self.all_uploads:
             one.forgotten |= one.expires_at + DAY <= self.now
 

@@ -22,6 +22,7 @@ from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import PROFILES
 from batchyard.server.app import build_app
 from batchyard.server.http import make_server
+from batchyard.server.installation import Installation
 from batchyard.server.supervisor import Supervisor
 from batchyard.server.upkeep import Upkeep
 from batchyard.server.yard import Yard
@@ -41,7 +42,12 @@ class House:
     """Everything of one server; it alone has the data folder."""
 
     def __init__(
-        self, settings: Settings, folder: DataFolder, store: Store, upstreams: Sequence[Upstream]
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        store: Store,
+        upstreams: Sequence[Upstream],
+        installation: Installation,
     ) -> None:
         self._settings, self._folder = settings, folder
         self._clock, reach = system_clock(), reach_from(os.environ)
@@ -50,7 +56,14 @@ class House:
         self._threads, self._pages = BlockingThread(), BlockingThread()
         self._disk = BlockingThread(_DISK_THREADS)
         self._upstreams = Upstreams(upstreams, self._clock.steady)
-        self._upkeep = Upkeep(records, blobs, self._threads, self._clock)
+        self._upkeep = Upkeep(
+            records,
+            blobs,
+            self._threads,
+            self._clock,
+            disk=self._disk,
+            installation=installation,
+        )
         chance = secrets.SystemRandom()
         fence = Fence(settings.webhook_hosts, settings.webhook_private)
         self._outbox = Outbox(store)
@@ -107,12 +120,14 @@ class House:
                 raise fault
 
     def _put_right(self) -> None:
-        """Free what a server that died had in hand, and hold what is kept against the rows."""
+        """Free what a server that died had in hand, and hold what is kept against the rows.
+
+        None of its workers lives any more: the folder was taken only after they had ended.
+        """
         self._work.bury_all()
         self._outbox.free(self._clock.wall())
         if wrong := self._work.audit_quota(int(self._clock.wall())):
             log.error("quota_differed", rows=wrong)
-        self._upkeep.sweep_orphans()
 
     def _orders(self) -> Orders:
         return Orders(
@@ -120,6 +135,7 @@ class House:
             self._folder.database_url,
             str(self._folder.blobs),
             self._settings,
+            str(self._folder.workers),
         )
 
     async def _bury(self, worker: str) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "deliveries",
     "events",
     "files",
+    "installation",
     "keys",
     "lanes",
     "metadata",
@@ -41,6 +42,15 @@ __all__ = [
 ]
 
 metadata = MetaData()
+
+# One row, once a server has started here: which database this is, and how often it has named
+# blobs. The same two stand beside the database and beside the blobs, which may be mounted apart.
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+)
 
 # SQLite gives rowids only to a column that is INTEGER to the letter.
 _Sequence = BigInteger().with_variant(Integer(), "sqlite")
