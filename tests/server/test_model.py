@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from batchyard.server.upkeep import Upkeep
+from tests.hands import in_hand
 from tests.server.asking import DAY, GOOD, JSON, MONTH, OWNERS, STRANGERS, Asking, House
 from tests.server.door import Answer
 from tests.server.modelled import ENDED, KnownBatch, KnownFile, check_page, check_transition
@@ -218,7 +219,8 @@ class Api(Asking):
         if batch.status == "in_progress" and batch.due(self.now):
             due = self.door.work.look(self.now).courses
             course = next(one for one in due if one.id == batch.id)
-            assert self.door.work.begin_finalizing(course, self.now)
+            with in_hand(self.door.work, batch.id) as hand:
+                assert self.door.work.begin_finalizing(course, hand, self.now)
             batch.move(self.now, "finalizing")
 
     # Time

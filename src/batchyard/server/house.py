@@ -36,6 +36,7 @@ _WORKER_GRACE_SECONDS = 6.0
 # Webhooks that are tested have a way out of their own, and take no room from deliveries.
 _DELIVERIES_AT_ONCE_MAX, _TESTS_AT_ONCE_MAX = 32, 8
 _DISK_THREADS = 8
+_LOOP_AGAIN_SECONDS = 10.0
 
 
 class House:
@@ -105,7 +106,11 @@ class House:
         ready()
         heeding = heed(self._folder.bell, self._changed, self._pump.ring)
         ended = await _until_one_ends(
-            serving, self._upkeep.run(), self._pump.run(), heeding, stop.wait()
+            serving,
+            _go_on("upkeep", self._upkeep.run),
+            _go_on("webhooks", self._pump.run),
+            heeding,
+            stop.wait(),
         )
         server.should_exit = True
         ended += await asyncio.gather(
@@ -158,6 +163,17 @@ def _posting(fence: Fence, at_once_max: int) -> Posting:
     return Posting(
         lambda one: fence.lets(one.scheme, one.host, one.port, one.ip), at_once_max=at_once_max
     )
+
+
+async def _go_on(name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run what is to run as long as the server does; a fault in it ends nothing but itself."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            # A broken promise: faults of the disk and the store are met where they happen.
+            log.exception("loop_failed", loop=name)
+        await asyncio.sleep(_LOOP_AGAIN_SECONDS)
 
 
 async def _until_one_ends(
