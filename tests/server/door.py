@@ -28,6 +28,7 @@ from batchyard.server.http import make_server
 from batchyard.server.keys import hash_secret, key_of, new_secret
 from batchyard.server.yard import Yard
 from batchyard.wire.objects import BatchError, BatchErrors, BatchStatus, Model
+from tests.hands import in_hand
 
 __all__ = ["Answer", "Caller", "Door", "form"]
 
@@ -151,19 +152,24 @@ class Door:
         now = self.yard.now()
         if status == "failed":
             error = BatchError(code="empty_file", message="The file is empty.")
-            assert self.work.fail(batch_id, BatchErrors(data=(error,)), now)
+            course = self._course(batch_id)
+            with in_hand(self.work, batch_id) as hand:
+                assert self.work.fail(course, hand, BatchErrors(data=(error,)), now)
         else:
             course = self._course(batch_id)
             if course.status == "validating":
                 self.populate(batch_id)
                 course = msgspec.structs.replace(course, status="in_progress")
-            assert self.work.finish(course, status, {}, now)
+            with in_hand(self.work, batch_id) as hand:
+                assert self.work.finish(course, hand, status, {}, now)
 
     def populate(self, batch_id: str, tokens: int = 10) -> None:
         """Validate a batch of one line, as a worker would."""
         asked = [AskedModel("tiny", 1, tokens)]
         course, now = self._course(batch_id), self.yard.now()
-        assert self.work.populate(course, "tiny", [ONE_SHARD], now, asked) is True
+        with in_hand(self.work, batch_id) as hand:
+            moved = self.work.populate(course, hand, "tiny", [ONE_SHARD], now, asked=asked)
+        assert moved is True
 
     def project_of(self, batch_id: str) -> str:
         """The project of a batch that has no worker yet."""

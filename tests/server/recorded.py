@@ -12,6 +12,7 @@ from batchyard.places import transport
 from batchyard.places.transport import Answer
 from batchyard.wire.lines import AnswerFacts
 from batchyard.wire.money import Price
+from tests.hands import in_hand
 from tests.server.door import Caller
 
 __all__ = ["Fault", "Running", "chat_lines"]
@@ -104,16 +105,17 @@ class Running:
         now = self._door.yard.now()
         course = next(one for one in self._work.look(now).courses if one.id == self.id)
         yard = self._door.yard
-        desk = Desk(
-            self._work,
-            yard.blobs,
-            yard.limits,
-            lambda model: model != "unknown",
-            Random(self.id),
-            "w",
-            lambda _: self.price,
-        )
-        assert take_step(desk, course, now)
+        with in_hand(self._work, self.id) as hand:
+            desk = Desk(
+                self._work,
+                yard.blobs,
+                yard.limits,
+                lambda model: model != "unknown",
+                Random(self.id),
+                hand,
+                lambda _: self.price,
+            )
+            assert take_step(desk, course, now)
 
 
 def _answer(status: int, body: object) -> Answer:

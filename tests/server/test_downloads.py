@@ -1,5 +1,6 @@
 """Bytes on their way out: verified, compressed where asked for, resumed where cut."""
 
+import asyncio
 import gzip
 import hashlib
 import os
@@ -197,12 +198,12 @@ def test_who_deletes_while_paging_sees_every_file(caller: Caller) -> None:
         for file in client.files.list(limit=2):
             seen.add(file.id)
             client.files.delete(file.id)
-            upkeep._sweep_files()
+            asyncio.run(upkeep.sweep_files())
         assert seen == ids
         assert list(client.files.list()) == []
     assert not [id for id in ids if blob_of(caller, id).exists()]
     later = Clock(wall=lambda: yard.now() + 86_401, steady=lambda: 0.0)
     one = caller.upload()
     caller.ask("DELETE", f"/v1/files/{one}")
-    Upkeep(yard.records, yard.blobs, yard.store, later)._sweep_files()
+    asyncio.run(Upkeep(yard.records, yard.blobs, yard.store, later).sweep_files())
     assert caller.ask("GET", f"/v1/files?after={min(ids)}").json["data"] == []

@@ -54,6 +54,8 @@ class Worker:
         self.thaws = 0.0
         self.kill_at: tuple[str, int] | None = None
         self.disk_full = self.disk_low = False
+        # May raise at a named moment.
+        self.trouble: Callable[[str], object] = lambda _name: None
         self._chance = Random(world.chance.random())
         tools = Tools(
             work=Work(_MortalStore(world.store, self), self.reach),
@@ -94,6 +96,7 @@ class Worker:
     def reach(self, name: str) -> None:
         """Pass a named moment, and perhaps die at it."""
         self.check()
+        self.trouble(name)
         if self.disk_full and name in ("segment.before_sync", "blob.before_sync"):
             raise OSError(errno.ENOSPC, "no space left")
         if self.kill_at is not None and self.kill_at[0] == name:

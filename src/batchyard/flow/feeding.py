@@ -89,7 +89,6 @@ class Feeder:
         """Let no further line of these shards leave: they are about to be given back."""
         self._trials.drop(shards)
         self._stock.drop(shards)
-        self._stock.drop(shards)
 
     async def feed(self, *, may_lease: bool) -> None:
         """Let lines leave, and take shards for the lanes that want more."""

@@ -6,10 +6,9 @@ hungry, a shard is done, or the nearest moment it must act by itself has come.
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from batchyard.flow.course import Desk, take_step
 from batchyard.flow.feeding import Feeder
 from batchyard.flow.keeping import HeldLease, Ledger
 from batchyard.flow.recording import Recorder, within
@@ -17,10 +16,11 @@ from batchyard.flow.reporting import Reporter
 from batchyard.flow.routing import Lanes
 from batchyard.flow.shards import HeldShard, Part
 from batchyard.flow.space import LOOK_AGAIN_SECONDS, Space
+from batchyard.flow.steps import Steps
 from batchyard.flow.stop import Stop
 from batchyard.flow.tools import ShiftRules, Tools
 from batchyard.places.log import log
-from batchyard.places.store.rows import Course, LaneRow, Lease, Outlook
+from batchyard.places.store.rows import LaneRow, Lease, Outlook
 
 __all__ = ["Shift"]
 
@@ -44,7 +44,8 @@ class Shift:
         self._tools, self._rules = tools, rules
         self._wake = asyncio.Event()
         self._rung = True
-        self._steps: set[asyncio.Task[None]] = set()
+        # Whether the store may say that this worker has leases it does not know of.
+        self._unsure = False
         self._ledger = Ledger(worker, tools.work, tools.blobs)
         self._renewed_until = 0.0
         # When the next batch expires (wall clock), and the next worker is given up (steady).
@@ -68,6 +69,7 @@ class Shift:
         """Work until stopped, then give everything back."""
         self._lanes, self._reporter = lanes, Reporter(lanes, self._say)
         self._feeder = Feeder(self.worker, self._tools, self._rules, lanes, self.recorder)
+        self._steps = Steps(self.worker, self._tools, lanes.look_around, self._stepped)
         self._space = Space(
             self._tools.free_bytes,
             self._rules.disk_free_bytes_min,
@@ -93,20 +95,26 @@ class Shift:
             stopping.cancel()
             recording.cancel()
             self._lanes.close()
-            for step in self._steps:
-                step.cancel()
-            await asyncio.gather(stopping, recording, *self._steps, return_exceptions=True)
+            await self._steps.cancel()
+            await asyncio.gather(stopping, recording, return_exceptions=True)
             self._ledger.close()
 
     async def _turn(self) -> None:
         await self._renew()
+        if self._unsure:
+            places = [held.place for held in self._feeder.held]
+            await self._tools.hot.run(self._tools.work.release_all_but, self.worker, places)
+            self._unsure = False
         if self._rung:
             self._rung = self._feeder.is_dry = False
             outlook = await self._look()
-            await self._take_courses(outlook.courses)
+            await self._steps.take(outlook.courses)
             await self._end_batches()
             self._moments = outlook.next_expiry, outlook.next_death
+        # What was leased when this fails is held in the store, but not here.
+        self._unsure = True
         await self._feeder.feed(may_lease=not self._space.is_low())
+        self._unsure = False
         await self._reporter.report(self._tools.clock.wall())
 
     async def _look(self) -> Outlook:
@@ -159,42 +167,10 @@ class Shift:
 
     # Courses
 
-    async def _take_courses(self, courses: Iterable[Course]) -> None:
-        for course in courses:
-            if await self._tools.hot.run(self._tools.work.take_course, course.id, self.worker):
-                step = asyncio.create_task(self._step(course))
-                self._steps.add(step)
-                step.add_done_callback(self._stepped)
-
-    async def _step(self, course: Course) -> None:
-        tools = self._tools
-        try:
-            await self._lanes.look_around()
-            limits = await tools.hot.run(tools.limits_of, course.project_id)
-            desk = Desk(
-                tools.work,
-                tools.blobs,
-                limits,
-                tools.known_model,
-                tools.chance,
-                self.worker,
-                tools.price,
-            )
-            await tools.heavy.run(take_step, desk, course, int(tools.clock.wall()))
-        except self._faults as fault:
-            # A full disk or a database that is away: the step is taken again from its start.
-            log.error("batch_step_postponed", batch=course.id, fault=str(fault))
-            await asyncio.sleep(_STEP_AGAIN_SECONDS)
-        except Exception:
-            # A broken promise: this batch stands still for somebody to look at; others go on.
-            log.exception("batch_step_failed", batch=course.id, status=course.status)
-            return
-        await tools.hot.run(tools.work.leave_course, course.id, self.worker)
+    async def _stepped(self, batch_id: str) -> None:
         self._tell()
-        await tools.hot.run(self._ledger.close_batch, course.id)
-
-    def _stepped(self, step: asyncio.Task[None]) -> None:
-        self._steps.discard(step)
+        with suppress(OSError):
+            await self._tools.hot.run(self._ledger.close_batch, batch_id)
         self.ring()
 
     async def _end_batches(self) -> None:
@@ -231,9 +207,10 @@ class Shift:
     async def _give_back(self, leases: list[HeldLease]) -> None:
         await self.recorder.drained()
         still = [held for held in leases if held in self._feeder.held]
-        self._feeder.drop(still)
         keys = [held.place for held in still]
+        # First: what is no longer held here, but in the store, would keep its batch from ending.
         await self._tools.hot.run(self._tools.work.release, self.worker, keys)
+        self._feeder.drop(still)
         self._rung = True
         self._wake.set()
 
@@ -308,6 +285,10 @@ class Shift:
             await within(self._wake.wait(), until - loop.time())
             self._lanes.withdraw(lambda _line: True, abort=False)
         self._lanes.withdraw(lambda _line: True, abort=True)
-        await within(asyncio.gather(*self._steps, return_exceptions=True), 1.0)
+        await self._steps.finished(1.0)
         await self.recorder.drained()
-        await self._tools.hot.run(self._tools.work.sign_off, self.worker)
+        try:
+            await self._tools.hot.run(self._tools.work.sign_off, self.worker)
+        except self._faults as fault:
+            # What it held is free when its server buries it, or its lease is over.
+            log.error("worker_not_signed_off", worker=self.worker, fault=str(fault))

@@ -122,6 +122,14 @@ class Leases:
         with self._store.writing() as connection:
             connection.execute(_ABSOLVE, named)
 
+    def release_all_but(self, worker: str, held: Iterable[tuple[str, int]]) -> None:
+        """Give back what the store says a worker has, and the worker does not know of."""
+        with self._store.writing() as connection:
+            rows = connection.execute(_ALL_OF, {"the_worker": worker})
+            for batch_id, position in {tuple(row) for row in rows} - set(held):
+                mine = {"the_batch": batch_id, "the_position": position, "the_worker": worker}
+                connection.execute(_GIVE_BACK, mine)
+
     def take_back(self, worker: str, leases: Iterable[Lease]) -> set[tuple[str, int]]:
         """Go on with leases that were taken from a worker; tells which of them are lost to it.
 
@@ -236,6 +244,7 @@ _ABSOLVE = (
     .where(shards.c.batch_id == _THE_BATCH, shards.c.position == bindparam("the_position"))
     .values(losses=0, lost_at=None, suspects=None)
 )
+_ALL_OF = select(shards.c.batch_id, shards.c.position).where(shards.c.worker == _THE_WORKER)
 _LAPSED = select(shards.c.position).where(LAPSED)
 _TAKE_BACK = (
     update(shards)

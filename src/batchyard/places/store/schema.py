@@ -26,6 +26,7 @@ __all__ = [
     "events",
     "failures",
     "files",
+    "installation",
     "keys",
     "lanes",
     "metadata",
@@ -42,6 +43,15 @@ __all__ = [
 ]
 
 metadata = MetaData()
+
+# One row, once a server has started here: which database this is, and how often it has named
+# blobs. The same two stand beside the database and beside the blobs, which may be mounted apart.
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+)
 
 # SQLite gives rowids only to a column that is INTEGER to the letter.
 _Sequence = BigInteger().with_variant(Integer(), "sqlite")

@@ -68,6 +68,11 @@ class Workers:
             _forsake(connection, ids)
             connection.execute(update(shards).values(epoch=shards.c.epoch + 2))
 
+    def workers(self) -> Sequence[str]:
+        """The names of all workers that are entered, living or not."""
+        with self._store.reading() as connection:
+            return list(connection.execute(select(workers.c.id)).scalars())
+
     def sign_off(self, worker: str) -> None:
         """Give back all a worker holds, without counting it as a loss."""
         with self._store.writing() as connection:
