@@ -85,13 +85,9 @@ async def _trailers_forever(visit: Visit) -> None:
 
 UNREACHABLE = "upstream_unreachable"
 INVALID = "invalid_upstream_response"
-GZIPPED = answer(b"\x1f\x8b", b"Content-Encoding: gzip")
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
 HTTP2_GOAWAY = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + b"\x00" * 8
 TWO_LENGTHS = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}"
-BOTH_FRAMINGS = (
-    b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
-)
 
 FAULTS: dict[str, tuple[Script, str, str]] = {
     "reset": (_resetting, UNREACHABLE, "before an answer"),
@@ -113,9 +109,7 @@ FAULTS: dict[str, tuple[Script, str, str]] = {
     "bad chunk": (saying(CHUNKED, b"zz\r\n{}\r\n"), INVALID, "not HTTP"),
     "bad length": (saying(b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\n"), INVALID, "not HTTP"),
     "two lengths": (saying(TWO_LENGTHS), INVALID, "not HTTP"),
-    "length and chunks": (saying(BOTH_FRAMINGS), INVALID, "not HTTP"),
     "another protocol": (saying(UPGRADE), INVALID, "not HTTP"),
-    "gzip though not asked": (saying(GZIPPED), INVALID, "gzip"),
     "endless interim answers": (_interim_forever, INVALID, "interim"),
     "endless header": (_head_forever, INVALID, "headers are larger"),
     "endless trailers": (_trailers_forever, INVALID, "headers are larger"),

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from batchyard.flow.failures import FailureTally
+from batchyard.flow.failure_counts import FailureTally
 from batchyard.flow.shards import HeldShard, Part, Tally
 from batchyard.places.blobs import Blobs, Segment
 from batchyard.places.store import Work

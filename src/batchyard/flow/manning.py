@@ -26,7 +26,7 @@ def open_lanes(
     `land` takes the shard of a line that came back for good, and how it did; `hungry` hears that a
     lane has few lines left, and `quiet` that it has none in hand any more.
     """
-    gate = Gate()
+    gate = Gate(upstreams.budget)
 
     def open_lane(_model: str, name: str) -> Lane:
         upstream = upstreams[name]
@@ -45,6 +45,9 @@ def open_lanes(
             chance=chance,
             hungry=hungry,
             quiet=quiet,
+            models_head=upstream.head("/models", "GET"),
         )
 
-    return Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate)
+    lanes = Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate)
+    upstreams.budget.on_room = lanes.pump
+    return lanes

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from batchyard.flow.failures import FailureTally, count_failures
+from batchyard.flow.failure_counts import FailureTally, count_failures
 from batchyard.flow.landing import Landing, written_off
 from batchyard.flow.shards import Tally
 from batchyard.places.append_files import AppendFiles, FileReplacedError

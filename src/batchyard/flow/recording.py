@@ -13,6 +13,8 @@ __all__ = ["Recorder", "within"]
 # Results that wait beyond this hold all lanes: the disk is slow, or full.
 _PENDING_BYTES_MAX = 24 << 20
 _RETRY_SECONDS = (0.5, 10.0)
+# Answers that are larger are counted by the budget of the lanes until they are recorded.
+_LARGE_BYTES = 65_536
 # What a result line has around the body of its answer, about.
 _AROUND_BYTES = 200
 
@@ -37,7 +39,7 @@ class Recorder:
         self._faults = faults
         # In the order in which their results came; a dict, for sets have no order.
         self._pending: dict[HeldShard, None] = {}
-        self._pending_bytes = 0
+        self._pending_bytes = self._large_bytes = 0
         self._gate, self._release = Gate(), _nothing
         # Why what has landed cannot be recorded, while that is so.
         self.fault: Exception | None = None
@@ -53,8 +55,11 @@ class Recorder:
         if len(shard.landed) == 1:
             self._pending[shard] = None
             self._filled.set()
-        answer = landing.answer
-        self._pending_bytes += _AROUND_BYTES + (len(answer.body) if answer is not None else 0)
+        size = len(landing.answer.body) if landing.answer is not None else 0
+        self._pending_bytes += _AROUND_BYTES + size
+        if size > _LARGE_BYTES:
+            self._large_bytes += size
+            self._gate.budget.hold(size)
         if self._pending_bytes >= self._piece_bytes or shard.is_awaited:
             self._due.set()
             if self._pending_bytes > _PENDING_BYTES_MAX:
@@ -80,6 +85,7 @@ class Recorder:
     async def run(self, gate: Gate, release: Callable[[], None]) -> None:
         """Record pieces until cancelled; while too much waits for it, `gate` is shut."""
         self._gate, self._release = gate, release
+        gate.budget.hold(self._large_bytes)
         while True:
             await self._filled.wait()
             if not self._due.is_set():
@@ -92,7 +98,8 @@ class Recorder:
 
     async def _record(self) -> None:
         piece = {shard: shard.cut() for shard in self._pending}
-        self._pending, self._pending_bytes = {}, 0
+        large_bytes = self._large_bytes
+        self._pending, self._pending_bytes, self._large_bytes = {}, 0, 0
         self._filled.clear()
         self._due.clear()
         delay, most = _RETRY_SECONDS
@@ -107,6 +114,9 @@ class Recorder:
                 await asyncio.sleep(delay)
                 delay = min(most, delay * 2)
         self.fault = None
+        if large_bytes:
+            del piece
+            self._gate.budget.recorded(large_bytes)
         if self._gate.held and self._pending_bytes <= _PENDING_BYTES_MAX:
             self._gate.held = False
             self._release()

@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from msgspec import Struct
 
-from batchyard.flow.failures import count_failures
+from batchyard.flow.failure_counts import count_failures
 from batchyard.flow.landing import Landing
 from batchyard.flow.rendering import render
 from batchyard.wire.lines import AnswerFacts

@@ -1,45 +1,24 @@
 """One HTTP/1.1 connection: a request goes out, an answer comes back whole or not at all."""
 
 import asyncio
-import socket
-import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
 import httptools
 import msgspec
 
-from batchyard.places.request_head import BaseUrl
+from batchyard.places.answer import Answer, Fault, without_coding
+from batchyard.places.framing import with_one_framing
 
-__all__ = ["Answer", "Call", "Connection", "Fault", "Owner", "why_unreachable"]
+__all__ = ["Answer", "Call", "Connection", "Fault", "Owner"]
 
 INTERIM_ANSWERS_MAX = 16
 # Chunks of one byte cost five bytes of framing each; a peer that needs more is up to no good.
 FRAMING_PER_BODY_BYTE_MAX = 8
+# What a large answer of unknown size asks for at first.
+RESERVED_BYTES_MIN = 1 << 20
 # Copying a small body behind its head costs less than a gathering write.
 JOINED_BYTES_MAX = 16_384
-
-
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """A complete answer of any status; header names in lower case, in the order they came."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-
-
-class Fault(msgspec.Struct, frozen=True, gc=False):
-    """Why there is no answer.
-
-    `code` is `request_timeout`, `upstream_unreachable`, `invalid_upstream_response` or
-    `response_too_large`; `sent` is true when any byte of the request may have gone out. `status`
-    is that of the answer whose rest did not come, 0 where not even its head did.
-    """
-
-    code: str
-    detail: str
-    sent: bool
-    status: int = 0
 
 
 class Call(msgspec.Struct, eq=False):
@@ -80,6 +59,16 @@ class Owner(Protocol):
     def closed(self, connection: "Connection") -> None:
         """The connection is gone for good."""
 
+    def reserve(self, connection: "Connection", count: int) -> bool:
+        """Ask for so many bytes of memory; False where it must not read on before it is resumed."""
+        ...
+
+    def release(self, connection: "Connection", count: int) -> None:
+        """So many bytes that were reserved are of no use any more."""
+
+    def resumed(self, connection: "Connection", call: Call) -> None:
+        """The call's answer, which had to wait for memory, comes in again."""
+
     def withdraw(self, call: Call) -> None:
         """Nobody waits for this call any more."""
 
@@ -95,6 +84,10 @@ class _Socket(Protocol):
 
     def abort(self) -> None: ...
 
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
 
 class Connection(asyncio.Protocol):
     """The protocol of one socket; at most one call at a time, anything odd closes it."""
@@ -102,20 +95,24 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_has_served",
+        "_head",
         "_headers",
         "_headers_bytes_max",
         "_interim_count",
         "_is_complete",
+        "_is_encoded",
         "_keeps_alive",
         "_owner",
         "_parser",
         "_received_bytes",
         "_refusal",
+        "_reserved_bytes",
         "_status",
         "_transport",
         "call",
         "idle_since",
         "is_open",
+        "is_paused",
     )
 
     _transport: _Socket
@@ -124,13 +121,18 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: Owner, headers_bytes_max: int) -> None:
         self.is_open = False
+        self.is_paused = False
+        # Since when it has waited: for a call, or paused for memory; of the loop's clock.
         self.idle_since = 0.0
         self._owner = owner
         self._headers_bytes_max = headers_bytes_max
         self._parser = httptools.HttpResponseParser(self)
         self.call: Call | None = None
         self._status = 0
-        self._has_served = False
+        # What came of a head that is not whole yet.
+        self._head = b""
+        self._has_served = self._is_encoded = False
+        self._reserved_bytes = 0
 
     @property
     def status(self) -> int:
@@ -156,9 +158,19 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once and say nothing about a call under way."""
         self.call = None
+        self._body = b""
         if self.is_open:
             self.is_open = False
             self._transport.abort()
+        if self._reserved_bytes or self.is_paused:
+            self._release()
+
+    def resume(self) -> None:
+        """Read on, where this had been stopped for lack of memory."""
+        if self.is_paused and self.call is not None and self.is_open:
+            self.is_paused = False
+            self._transport.resume_reading()
+            self._owner.resumed(self, self.call)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """From asyncio: the socket is connected, the certificate (if any) accepted."""
@@ -180,13 +192,37 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             is_clean = False
             if not self._is_complete and self._refusal is None:
-                self._refuse("invalid_upstream_response", f"The answer is not HTTP: {error}.")
+                is_clean = not self._status and self._reads_with_one_framing(data)
+                if not is_clean and not self._is_complete:
+                    self._refuse("invalid_upstream_response", f"The answer is not HTTP: {error}.")
+        else:
+            if not self._status:
+                self._head += data
         if self._received_bytes > self._headers_bytes_max:
             self._check_framing()
+            self._reserve(call)
         if self._refusal is not None:
             self._fail(call, self._refusal)
         elif self._is_complete:
             self._finish(call, is_clean and self._keeps_alive)
+
+    def _reads_with_one_framing(self, data: bytes) -> bool:
+        """Read an answer anew that tells its size twice, once its head is whole.
+
+        False where it is wrong in another way.
+        """
+        answer = with_one_framing(self._head + data)
+        if not answer:
+            self._head += data
+            return answer is not None
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers = []
+        self._head = b""
+        try:
+            self._parser.feed_data(answer)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return False
+        return True
 
     def _check_framing(self) -> None:
         framing_bytes_max = self._headers_bytes_max + FRAMING_PER_BODY_BYTE_MAX * len(self._body)
@@ -195,6 +231,28 @@ class Connection(asyncio.Protocol):
                 "invalid_upstream_response",
                 f"The answer's headers are larger than {self._headers_bytes_max} bytes.",
             )
+
+    def _reserve(self, call: Call) -> None:
+        """Ask for the memory that a large answer takes, and read no further without it."""
+        have, most = len(self._body), call.body_bytes_max
+        if have < self._reserved_bytes or self._is_complete or self._refusal is not None:
+            return
+        length = _header(self._headers, b"content-length")
+        # An answer of unknown size asks in few steps: for twice as much each time.
+        wanted = int(length) if length else min(most, max(RESERVED_BYTES_MIN, 2 * have))
+        if wanted > most:
+            self._refuse("response_too_large", f"The answer is larger than {most} bytes.")
+            return
+        more = wanted - self._reserved_bytes
+        self._reserved_bytes = wanted
+        if more > 0 and not self._owner.reserve(self, more):
+            self.is_paused = True
+            self._transport.pause_reading()
+
+    def _release(self) -> None:
+        count, self._reserved_bytes = self._reserved_bytes, 0
+        self.is_paused = False
+        self._owner.release(self, count)
 
     def eof_received(self) -> None:
         """From asyncio: the upstream has said its last, so nothing is left to wait for."""
@@ -217,14 +275,15 @@ class Connection(asyncio.Protocol):
         if self._status:
             return
         name = name.lower()
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            shown = value[:40].decode("latin-1")
-            self._refuse("invalid_upstream_response", f"Unasked content encoding {shown!r}.")
+        if name == b"content-encoding":
+            self._is_encoded = True
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """From the parser: the status is known now and tells headers from trailers."""
         self._status = self._parser.get_status_code()
+        if self._head and self._status >= 200:
+            self._head = b""
 
     def on_body(self, chunk: bytes) -> None:
         """From the parser: a run of the body, without framing."""
@@ -257,12 +316,28 @@ class Connection(asyncio.Protocol):
             )
 
     def _finish(self, call: Call, can_be_reused: bool) -> None:
+        answer = Answer(self._status, self._headers, bytes(self._body))
+        # An idle connection keeps nothing of what passed over it.
+        self._body = b""
+        if self._is_encoded:
+            self._is_encoded = False
+            decoded = without_coding(answer, call.body_bytes_max)
+            if isinstance(decoded, Fault):
+                self._fail(call, decoded)
+                return
+            answer = decoded
+        reserved, self._reserved_bytes = self._reserved_bytes, 0
         self.call = None
         self._has_served = True
         # A request that is still going out would be followed by the next one on this connection.
         if not can_be_reused or self._transport.get_write_buffer_size():
             self.abort()
-        self._owner.answered(self, call, Answer(self._status, self._headers, bytes(self._body)))
+        try:
+            self._owner.answered(self, call, answer)
+        finally:
+            if reserved:
+                # Whoever keeps the answer counts it by now.
+                self._owner.release(self, reserved)
 
     def _fail(self, call: Call, fault: Fault, *, was_stale: bool = False) -> None:
         self.abort()
@@ -287,26 +362,10 @@ class Connection(asyncio.Protocol):
             self._fail(call, fault, was_stale=self._has_served and not self._received_bytes)
 
     def _ends_with_connection(self) -> bool:
-        return self._status >= 200 and not (
-            _header(self._headers, b"content-length")
-            or _header(self._headers, b"transfer-encoding")
-        )
-
-
-def why_unreachable(error: Exception, url: BaseUrl, seconds: float) -> str:
-    """Why there is no connection, in a sentence; it was waited for so many seconds."""
-    place = url.authority
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"The certificate of {place} was refused: {error.verify_message}."
-        case ssl.SSLError():
-            return f"No TLS connection to {place}: {error.reason or error}."
-        case socket.gaierror():
-            return f"The name {url.host} could not be resolved: {error.strerror}."
-        case TimeoutError():
-            return f"No connection to {place} within {seconds:g} seconds."
-        case _:
-            return f"No connection to {place}: {error}."
+        if self._status < 200 or _header(self._headers, b"content-length"):
+            return False
+        coding = _header(self._headers, b"transfer-encoding")
+        return coding is None or coding.lower() == b"identity"
 
 
 def _header(headers: list[tuple[bytes, bytes]], sought: bytes) -> bytes | None:

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import httptools
 
-from batchyard.places.connection import INTERIM_ANSWERS_MAX, Fault, why_unreachable
+from batchyard.places.connection import INTERIM_ANSWERS_MAX, Fault
+from batchyard.places.content_coding import CodingError, Decoder, coding_of
+from batchyard.places.framing import with_one_framing
 from batchyard.places.request_head import BaseUrl
+from batchyard.places.unreachable import why_unreachable
 
 __all__ = ["Arriving", "BrokenError", "Exchange", "Transfer"]
 
@@ -25,7 +28,10 @@ class BrokenError(Exception):
 
 
 class Arriving:
-    """An answer whose head is here; header names are in lower case, in the order they came."""
+    """An answer whose head is here; header names are in lower case, in the order they came.
+
+    A content encoding that nobody asked for is undone, and its headers are left out.
+    """
 
     def __init__(self, stream: asyncio.StreamReader, silence_seconds: float) -> None:
         self.status = 0
@@ -33,6 +39,9 @@ class Arriving:
         self._stream, self._silence_seconds = stream, silence_seconds
         self._parser = httptools.HttpResponseParser(self)
         self._held: list[bytes] = []
+        self._head = b""
+        self._decoder: Decoder | None = None
+        self.tells_its_end = self._is_framed = False
         self._received_bytes = self._interim_count = 0
         self._head_is_here = self._is_complete = False
         self._refusal = ""
@@ -40,11 +49,6 @@ class Arriving:
     def said(self, name: bytes) -> bytes:
         """A header; empty where there is none."""
         return next((value.strip() for one, value in self.headers if one == name), b"")
-
-    @property
-    def tells_its_end(self) -> bool:
-        """Whether an answer that is cut short can be told from a whole one."""
-        return bool(self.said(b"content-length") or self.said(b"transfer-encoding"))
 
     async def head(self) -> None:
         """Wait for the head, however long it takes."""
@@ -55,10 +59,16 @@ class Arriving:
         """The body; BrokenError where it ends before its end, or nothing comes for too long."""
         while True:
             held, self._held = self._held, []
-            for piece in held:
-                yield piece
-            if self._is_complete:
-                return
+            try:
+                for piece in held:
+                    for decoded in self._decoder.pieces(piece) if self._decoder else (piece,):
+                        yield decoded
+                if self._is_complete:
+                    if self._decoder is not None:
+                        self._decoder.finish()
+                    return
+            except CodingError as error:
+                raise self._broken("invalid_upstream_response", f"{error}.") from None
             try:
                 async with asyncio.timeout(self._silence_seconds):
                     await self._more()
@@ -81,7 +91,7 @@ class Arriving:
         except OSError as error:
             raise self._broken("upstream_unreachable", self._cut(f"broke ({error})")) from error
         if not found:
-            if self._head_is_here and not self.tells_its_end:
+            if self._head_is_here and not self._is_framed:
                 self._is_complete = True
                 return
             raise self._broken("upstream_unreachable", self._cut("was closed"))
@@ -89,13 +99,36 @@ class Arriving:
         try:
             self._parser.feed_data(found)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if not self._is_complete:
+            if not self._is_complete and not self._reads_with_one_framing(found):
                 detail = self._refusal or f"The answer is not HTTP: {error}."
                 raise self._broken("invalid_upstream_response", detail) from error
+        else:
+            if not self._head_is_here:
+                self._head += found
         if not self._head_is_here and self._received_bytes > _HEADERS_BYTES_MAX:
             self._refusal = f"The answer's headers are larger than {_HEADERS_BYTES_MAX} bytes."
         if self._refusal:
             raise self._broken("invalid_upstream_response", self._refusal)
+
+    def _reads_with_one_framing(self, found: bytes) -> bool:
+        """Read an answer anew that tells its size twice; False where it is wrong in another way."""
+        if self._head_is_here:
+            return False
+        answer = with_one_framing(self._head + found)
+        if not answer:
+            self._head += found
+            return answer is not None
+        self._parser = httptools.HttpResponseParser(self)
+        self.headers, self._head = [], b""
+        try:
+            self._parser.feed_data(answer)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return self._is_complete
+        return True
+
+    def _has_framing(self) -> bool:
+        coding = self.said(b"transfer-encoding").lower()
+        return bool(self.said(b"content-length")) or coding not in (b"", b"identity")
 
     def _cut(self, what: str) -> str:
         when = f"after {self._received_bytes} bytes of" if self._received_bytes else "before"
@@ -113,16 +146,34 @@ class Arriving:
         """From the parser: a header, or a trailer, which nobody needs."""
         if self._head_is_here:
             return
-        name = name.lower()
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            self._refusal = f"Unasked content encoding {value[:40].decode('latin-1')!r}."
-        self.headers.append((name, value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """From the parser: the head of an answer, or of an interim one."""
         status = self._parser.get_status_code()
         if status >= 200:
-            self.status, self._head_is_here = status, True
+            self.status, self._head_is_here, self._head = status, True, b""
+            self.tells_its_end = self._is_framed = self._has_framing()
+            self._decode()
+
+    def _decode(self) -> None:
+        coding = coding_of(self.headers)
+        if not coding:
+            return
+        if self.status == 206:
+            # Which bytes these are of the content is known to nobody.
+            shown = coding[:40].decode("latin-1")
+            self._refusal = f"A part of the content came in the content encoding {shown!r}."
+            return
+        try:
+            self._decoder = Decoder(coding)
+        except CodingError as error:
+            self._refusal = f"{error}."
+            return
+        # Both are of the content as it is sent; and whether it is whole can be told now.
+        gone = (b"content-encoding", b"content-length")
+        self.headers = [one for one in self.headers if one[0] not in gone]
+        self.tells_its_end = True
 
     def on_body(self, chunk: bytes) -> None:
         """From the parser: a run of the body, without framing."""

@@ -7,8 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
-from batchyard.places.connection import Answer, Call, Connection, Fault, why_unreachable
+from batchyard.places.byte_budget import ByteBudget
+from batchyard.places.connection import Answer, Call, Connection, Fault
 from batchyard.places.request_head import BaseUrl, head_for
+from batchyard.places.unreachable import why_unreachable
 
 __all__ = ["Answer", "Call", "Fault", "Transport", "head_for"]
 
@@ -26,6 +28,8 @@ class Transport:
     and no answer is judged. A call is repeated in one case only: it was sent on a connection that
     had served before and that the upstream closed without a byte of an answer.
     With `address`, connections go there; what the certificate must name is the URL's host.
+    Answers too large for the `budget` wait at the upstream, and their deadlines with them; all
+    transports of a process may share one.
     """
 
     def __init__(
@@ -38,7 +42,9 @@ class Transport:
         idle_timeout_seconds: float = 30.0,
         idle_connections_max: int = 8192,
         headers_bytes_max: int = 65_536,
+        budget: ByteBudget | None = None,
     ) -> None:
+        self.budget = budget or ByteBudget()
         self._url = BaseUrl.parse(base_url)
         self._address = address or self._url.host
         self._ssl_context = ssl_context
@@ -78,11 +84,13 @@ class Transport:
         body_bytes_max: int,
         done: Callable[[T, Answer | Fault], None],
         ticket: T,
+        fresh: bool = False,
     ) -> Call:
         """Start a call; `done` hears of its end later, never from within this function.
 
         It is given the ticket too, by which the caller knows the call again. The deadline, of the
-        loop's clock, is for everything: a connection, sending, the answer.
+        loop's clock, is for everything: a connection, sending, the answer. With `fresh`, none of
+        the connections is used that lie idle.
         """
         if self._loop is None:
             self._bind()
@@ -90,7 +98,7 @@ class Transport:
         if deadline < self._sweep_at:
             self._sweep_by(deadline)
         idle = self._idle
-        while idle:
+        while idle and not fresh:
             connection = idle.pop()
             if connection.is_open:
                 connection.start(call)
@@ -177,6 +185,25 @@ class Transport:
         if self._all_closed is not None and not self._open and not self._all_closed.done():
             self._all_closed.set_result(None)
 
+    def reserve(self, connection: Connection, count: int) -> bool:
+        """Ask for memory for a large answer."""
+        if self.budget.reserve(connection, count):
+            return True
+        connection.idle_since = (self._loop or self._bind()).time()
+        return False
+
+    def release(self, connection: Connection, count: int) -> None:
+        """Give memory back."""
+        self.budget.release(connection, count)
+
+    def resumed(self, connection: Connection, call: Call) -> None:
+        """Give the call the time back that it waited for memory; the upstream had no part in it."""
+        if self._loop is None:
+            return  # All of it is being closed.
+        call.deadline += self._loop.time() - connection.idle_since
+        if call.deadline < self._sweep_at:
+            self._sweep_by(call.deadline)
+
     def withdraw(self, call: Call) -> None:
         """Drop a call and its connection; harmless when it has ended."""
         self._forget(call)
@@ -259,7 +286,10 @@ class Transport:
         now = loop.time()
         self._sweep_at = math.inf
         self._sweep_timer = None
-        calls = self._calls()
+        # Those that wait for memory have their time when they go on.
+        calls = [
+            one for one in self._calls() if one.connection is None or not one.connection.is_paused
+        ]
         for call in calls:
             if call.deadline <= now:
                 status = call.connection.status if call.connection is not None else 0

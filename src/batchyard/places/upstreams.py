@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from batchyard.places.byte_budget import ByteBudget
 from batchyard.places.transport import Answer, Fault, Transport, head_for
 from batchyard.wire.objects import Model
 
@@ -69,9 +70,9 @@ class Upstream:
         # An upstream that was asked and lists nothing takes any model.
         self.takes_any = False
 
-    def head(self, path: str) -> bytes:
+    def head(self, path: str, method: str = "POST") -> bytes:
         """The request head for a path, up to the content length."""
-        return head_for(self.settings.url, "POST", path, self._extra)
+        return head_for(self.settings.url, method, path, self._extra)
 
     def serves(self, model: str) -> bool:
         """Whether it lists this model, or takes any."""
@@ -94,11 +95,14 @@ class Upstream:
 
 
 class Upstreams:
-    """All upstreams of one process."""
+    """All upstreams of one process; what they send is bounded in all by their `budget`."""
 
     def __init__(self, upstreams: Sequence[Upstream], steady: Callable[[], float]) -> None:
         self._all = tuple(upstreams)
         self._by_name = {one.name: one for one in self._all}
+        self.budget = ByteBudget()
+        for one in self._all:
+            one.transport.budget = self.budget
         self._steady = steady
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None

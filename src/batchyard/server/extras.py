@@ -144,4 +144,5 @@ def _facts(standing: BatchStanding, lanes: Sequence[LaneRow], workers: int) -> F
             if row.model in own
         ),
         above=standing.above,
+        moved_at=standing.moved_at,
     )

@@ -1,12 +1,21 @@
 """The one place that reads a line and the one that renders a line; bodies pass as they came."""
 
 import json
-import re
 from functools import cache
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+
+from batchyard.wire.json_texts import (
+    BUILT_BYTES_MAX,
+    check_utf8,
+    is_json,
+    split_object,
+    texts_of,
+    without_line_breaks,
+    without_surrogates,
+)
 
 __all__ = [
     "BOM",
@@ -79,22 +88,6 @@ def body_bytes(line: RequestLine) -> bytes:
     return bytes(line.body)
 
 
-def split_object(text: bytes) -> dict[str, bytes]:
-    """Cut a valid JSON object into its values, each byte for byte; slow, for what is rare."""
-    characters = text.decode()
-    values = {}
-    position = _skip(characters, characters.index("{") + 1)
-    while characters[position] != "}":
-        name, position = _scanner.raw_decode(characters, position)
-        start = _skip(characters, _skip(characters, position) + 1)
-        _, end = _scanner.raw_decode(characters, start)
-        values[name] = characters[start:end].encode()
-        position = _skip(characters, end)
-        if characters[position] == ",":
-            position = _skip(characters, position + 1)
-    return values
-
-
 def line_id(prefix: str, index: int) -> str:
     """The id of a result line; it ends with the index of the input line it answers."""
     return prefix + index.to_bytes(4).hex()
@@ -159,10 +152,11 @@ def read_answer(body: bytes) -> AnswerFacts | None:
     try:
         answer = _answer_decoder.decode(body)
         if not body.isascii():
-            body.decode()
+            check_utf8(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _read_odd_answer(body)
-    if answer.error is not None:
+    # Identity first: it is the default of every answer without an error.
+    if answer.error is not _NULL and answer.error != _NULL:
         return _ERROR
     return _facts(answer.usage) if answer.usage is not None else _NOTHING
 
@@ -233,9 +227,18 @@ class _Usage(Struct, gc=False):
     output_tokens_details: _Details | None = None
 
 
+_NULL = Raw(b"null")
+
+
 class _Answer(Struct, gc=False):
     usage: _Usage | None = None
-    error: Any = None
+    # Not built into an object: an error may be as large as an answer.
+    error: Raw = _NULL
+
+
+class _OddAnswer(Struct, gc=False):
+    usage: Raw = _NULL
+    error: Raw = _NULL
 
 
 _encode = msgspec.json.Encoder().encode
@@ -244,18 +247,8 @@ _model_decoder = msgspec.json.Decoder(_ModelLine)
 _body_decoder = msgspec.json.Decoder(_Model)
 _result_decoder = msgspec.json.Decoder(_ResultLine)
 _answer_decoder = msgspec.json.Decoder(_Answer)
-# Its scanner finds where a value ends; values themselves are not used, so integers stay text.
-_scanner = json.JSONDecoder(parse_int=str, parse_float=str)
-_NO_JSON = object()
+_odd_answer_decoder = msgspec.json.Decoder(_OddAnswer)
 _LF, _CR = b"\n\r"
-# A string, or white space between tokens; what is matched by neither stays as it is.
-_STRING_OR_SPACE = re.compile(rb'"(?:[^"\\]|\\.)*"|[ \t\r\n]+', re.DOTALL)
-
-
-def _skip(text: str, position: int) -> int:
-    while text[position] in " \t\r\n":
-        position += 1
-    return position
 
 
 def _facts(usage: _Usage) -> AnswerFacts:
@@ -274,12 +267,15 @@ def _facts(usage: _Usage) -> AnswerFacts:
 
 def _read_odd_answer(body: bytes) -> AnswerFacts | None:
     """An object with odd usage or lone surrogates is an answer all the same."""
-    answer = _parse(body)
-    if not isinstance(answer, dict):
+    whole = without_surrogates(body)
+    try:
+        answer = _odd_answer_decoder.decode(whole)
+        check_utf8(whole)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
-    if answer.get("error") is not None:
+    if answer.error != _NULL:
         return _ERROR
-    return _facts(msgspec.convert(_sound(answer.get("usage")), _Usage))
+    return _facts(msgspec.convert(_sound(_parse(bytes(answer.usage))), _Usage))
 
 
 def _sound(usage: Any) -> dict[str, Any]:
@@ -306,24 +302,25 @@ def _as_one_line(body: bytes) -> bytes:
     broken = _LF in body or _CR in body
     try:
         compact = msgspec.json.format(body, indent=-1)
-        body.decode()
+        check_utf8(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        if _parse(body) is _NO_JSON:
-            return _encode(body.decode(errors="replace"))
-        compact = _STRING_OR_SPACE.sub(
-            lambda found: found[0] if found[0][:1] == b'"' else b"", body
-        )
+        if not is_json(without_surrogates(body)):
+            texts = [_encode(text)[1:-1] for text in texts_of(body, "replace")]
+            return b'"%b"' % b"".join(texts)
+        compact = b"".join(without_line_breaks(body)) if broken else body
     return compact if broken else body
 
 
-def _parse(body: bytes) -> Any:
-    """The value of a JSON text, or `_NO_JSON`; only what may be a count becomes a number."""
+def _parse(text: bytes) -> Any:
+    """The value of a JSON text that is not large; only what may be a count becomes a number."""
+    if len(text) > BUILT_BYTES_MAX:
+        return None
     try:
         return json.loads(
-            body.decode(), parse_int=_count, parse_float=str, parse_constant=_refuse_constant
+            text.decode(), parse_int=_count, parse_float=str, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError):
-        return _NO_JSON
+        return None
 
 
 def _count(text: str) -> int | str:

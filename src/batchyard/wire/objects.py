@@ -241,6 +241,7 @@ class Model(Struct, frozen=True, kw_only=True):
     object: Literal["model"] = "model"
     created: int
     owned_by: str
+    shutdown_date: str | None = None
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):

@@ -1,12 +1,14 @@
 """Reads what a result line tells: how its request ended, and what to show of it in a table."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
+from batchyard.wire.json_texts import BUILT_BYTES_MAX
 from batchyard.wire.lines import read_answer, split_object
 
 __all__ = [
@@ -27,6 +29,12 @@ _NOT_EXECUTED: dict[str, OutcomeStatus] = {
     "batch_expired": "expired",
     "batch_cancelled": "cancelled",
 }
+# What a line with an answer has before it, as `lines.render_answer` writes it.
+_BEFORE_BODY = (
+    rb'\{"id":"[^"]*+","custom_id":("(?:[^"\\]|\\.)*+"),"response":\{"status_code":([0-9]+),'
+)
+# An error that is larger is no message to show.
+_SHOWN_BYTES_MAX = 1 << 19
 _BEFORE_ID = len(b'{"id":"')
 _INDEX_DIGITS = 8
 # Of an error that is no JSON object, so much is told.
@@ -78,8 +86,8 @@ def read_outcome(line: bytes) -> Outcome:
         return Outcome(_NOT_EXECUTED.get(code, "errored"), (code,), message)
     fault = _error_of(bytes(found.response.body))
     names = (fault.get("code"), fault.get("type"), found.response.status_code)
-    codes = dict.fromkeys(str(name) for name in names if name is not None and name != "")
-    return Outcome("errored", tuple(codes), str(fault.get("message") or ""))
+    codes = dict.fromkeys(_text(name) for name in names if name is not None and name != "")
+    return Outcome("errored", tuple(codes), _text(fault.get("message") or ""))
 
 
 def read_row(line: bytes, *, succeeded: bool) -> Row:
@@ -128,25 +136,73 @@ class _Line(Struct):
     error: Any = None
 
 
+class _LargeText(Struct):
+    text: str | None = None
+    content: str | None = None
+
+
+class _LargeChoice(Struct):
+    message: _LargeText | None = None
+    text: str | None = None
+
+
+class _LargeEntry(Struct):
+    content: list[_LargeText] | None = None
+
+
+class _Large(Struct):
+    """What of a large answer is looked at; all else is passed over, and not built."""
+
+    error: Raw = Raw(b"{}")
+    choices: list[_LargeChoice] | None = None
+    output: list[_LargeEntry] | None = None
+
+
 _line_decoder = msgspec.json.Decoder(_Line)
+_large_decoder = msgspec.json.Decoder(_Large)
 
 
 def _read(line: bytes) -> _Line:
     try:
         return _line_decoder.decode(line)
+    except RecursionError:
+        return _read_deep(line)
     except msgspec.DecodeError:
-        # Lone surrogates, as in `lines.read_line`: allowed by JSON, refused by the decoder.
-        parts = split_object(line)
-        if parts["response"] == b"null":
-            return _Line(json.loads(parts["custom_id"]), None, json.loads(parts["error"]))
-        response = split_object(parts["response"])
-        answer = _Response(int(response["status_code"]), Raw(response["body"]))
-        return _Line(json.loads(parts["custom_id"]), answer)
+        try:
+            return _read_odd(line)
+        except RecursionError:
+            return _read_deep(line)
+
+
+def _read_odd(line: bytes) -> _Line:
+    """Lone surrogates, as in `lines.read_line`: allowed by JSON, refused by the decoder."""
+    parts = split_object(line)
+    if parts["response"] == b"null":
+        return _Line(json.loads(parts["custom_id"]), None, json.loads(parts["error"]))
+    response = split_object(parts["response"])
+    answer = _Response(int(response["status_code"]), Raw(response["body"]))
+    return _Line(json.loads(parts["custom_id"]), answer)
+
+
+def _read_deep(line: bytes) -> _Line:
+    """A line whose answer nests deeper than can be read: what stands before the answer."""
+    found = re.match(_BEFORE_BODY, line)
+    if found is None:
+        return _Line("", _Response(0, Raw(b"null")))
+    return _Line(json.loads(found[1]), _Response(int(found[2]), Raw(b"null")))
 
 
 def _fault(error: Any) -> tuple[str, str]:
     found = error if isinstance(error, dict) else {}
     return str(found.get("code")), str(found.get("message") or "")
+
+
+def _text(value: Any) -> str:
+    """What an upstream put in the place of a text, as a text."""
+    try:
+        return str(value)
+    except RecursionError:
+        return "nested too deeply"
 
 
 def _error_of(body: bytes) -> dict[str, Any]:
@@ -158,9 +214,23 @@ def _error_of(body: bytes) -> dict[str, Any]:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return json.loads(body) if len(body) <= BUILT_BYTES_MAX else _parsed_large(body)
+    except (ValueError, RecursionError, msgspec.DecodeError):
         return None
+
+
+def _parsed_large(body: bytes) -> Any:
+    """Of a large answer what is looked at; of one that is odd besides, nothing."""
+    try:
+        found = _large_decoder.decode(body)
+    except msgspec.DecodeError:
+        return json.loads(body) if len(body) <= _SHOWN_BYTES_MAX else None
+    error = bytes(found.error)
+    return {
+        "error": json.loads(error) if len(error) <= _SHOWN_BYTES_MAX else None,
+        "choices": msgspec.to_builtins(found.choices),
+        "output": msgspec.to_builtins(found.output),
+    }
 
 
 def _texts(body: bytes) -> Iterator[str]:

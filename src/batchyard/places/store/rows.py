@@ -228,6 +228,7 @@ class BatchStanding(Struct, frozen=True, kw_only=True):
     tokens_held: int
     short: tuple[Shortfall, ...]
     above: int
+    moved_at: int | None = None
 
 
 class LaneRow(Struct, frozen=True, kw_only=True):
@@ -273,12 +274,17 @@ class Outlook(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """A running batch with shards of one model that nobody holds."""
+    """A running batch with shards of one model that nobody holds, and their lines.
+
+    `lines_left` are all of this model that lack an answer, whoever holds them.
+    """
 
     batch_id: str
+    project_id: str
     model: str
     shards: int
-    held: int
+    lines: int
+    lines_left: int
     expires_at: int
     sequence: int
     priority: int
@@ -298,6 +304,8 @@ class Lease(Struct, frozen=True, kw_only=True):
     answered: bytes
     epoch: int
     losses: int
+    # Lines of which one is suspected to have ended its worker, as a mask; None: any.
+    suspects: bytes | None = None
     endpoint: str
     expires_at: int
     line_id_prefix: str
@@ -305,6 +313,8 @@ class Lease(Struct, frozen=True, kw_only=True):
     project_id: str
     mixed: bool
     budgeted: bool = False
+    priority: int = 0
+    sequence: int = 0
 
 
 class ShardMark(Struct, frozen=True):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batchyard.flow.failures import FailureTally, count_failures
+from batchyard.flow.failure_counts import FailureTally, count_failures
 from batchyard.flow.landing import Landing
 from batchyard.places.transport import Answer, Fault
 from batchyard.wire.lines import AnswerFacts
