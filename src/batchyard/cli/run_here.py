@@ -332,7 +332,10 @@ def _stop_on_signals(stop: Stop) -> None:
 
     def hear(number: int) -> None:
         if stop.reason is None:
-            talk("\nstopping: waiting for the lines at the upstream (again to stop at once)")
+            talk(
+                "\nstopping: waiting until what is at the upstream is back and recorded (again to "
+                "stop at once)"
+            )
             stop.say(signal.Signals(number).name)
         elif number != signal.SIGHUP:
             # The second time means at once: what is recorded stays. A terminal that goes away
