@@ -139,18 +139,24 @@ def causes_of(failures: list[FailureCount]) -> list[str]:
 
 
 class LogNotes(logging.Handler):
-    """Notes errors in the log beside the moving line; one that comes again, once a minute."""
+    """Notes what the log warns of beside the moving line; the same again once a minute at most.
+
+    Changes of a lane are left out: the reason tells of them.
+    """
 
     def __init__(self, progress: Progress) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self._progress = progress
-        self._noted: dict[str, float] = {}
+        self._noted: dict[tuple[str, object], float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note it as people read it."""
-        event, now = record.getMessage().partition(" ")[0], time.monotonic()
-        if now - self._noted.get(event, float("-inf")) >= _AGAIN_SECONDS:
-            self._noted[event] = now
+        event = record.getMessage().partition(" ")[0]
+        if event.startswith("lane_") and record.levelno < logging.ERROR:
+            return
+        key, now = (event, getattr(record.msg, "facts", {}).get("upstream")), time.monotonic()
+        if now - self._noted.get(key, float("-inf")) >= _AGAIN_SECONDS:
+            self._noted[key] = now
             self._progress.note(self.format(record))
 
 
