@@ -48,13 +48,17 @@ _BEATS = 8
 
 
 class Orders(Struct, frozen=True):
-    """What a server tells its worker at the start; `locks` is the folder for the worker's lock."""
+    """What a server tells its worker at the start.
+
+    `locks` is the folder for the worker's lock, `wall` the time of the server's wall clock.
+    """
 
     worker: str
     database_url: str
     blobs: str
     settings: Settings
     locks: str = ""
+    wall: float = 0.0
 
 
 def main() -> None:
@@ -75,7 +79,7 @@ def main() -> None:
 
 async def _work(orders: Orders) -> None:
     settings = orders.settings
-    clock = system_clock()
+    clock = system_clock(not_before=orders.wall)
     reach = reach_from(os.environ)
     store = open_store(orders.database_url)
     identity = Identity(store)

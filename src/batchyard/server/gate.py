@@ -25,10 +25,11 @@ from batchyard.server.scopes import ScopeName
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import ORGANIZATION, request_id
+from batchyard.wire.objects import to_json
 
 __all__ = ["Gate", "demand", "dialect_of", "key_id_of", "limits_of", "project_of"]
 
-# Whoever is answered at all is answered by a server whose store is open.
+# Whoever is answered at all is answered by a server that lives.
 _OPEN = dict.fromkeys(("/healthz", "/readyz"), b'{"status":"ok"}\n')
 # A key that was good is asked for again when this is over, so that a revocation bites soon.
 _KEY_SECONDS = 0.5
@@ -130,7 +131,7 @@ class Gate:
         try:
             answer.client_request_id = _client_request_id(scope)
             if scope["path"] in _OPEN and scope["method"] in ("GET", "HEAD"):
-                await answer.whole(200, _OPEN[scope["path"]], {})
+                await self._tell_health(scope["path"], answer)
                 return
             await self._admitted(dialect, scope, receive, answer)
         except ApiError as error:
@@ -151,6 +152,16 @@ class Gate:
         if answer.client_request_id is not None:
             # Whoever names a request wants to find it again.
             log.info("request", **answer.names(), method=scope["method"], path=scope["path"][:200])
+
+    async def _tell_health(self, path: str, answer: Answering) -> None:
+        """Tell whether the server lives, or whether it can do what it is there for."""
+        condition = self._yard.condition
+        troubles = await condition.troubles() if condition and path == "/readyz" else ()
+        if troubles:
+            body = to_json({"status": "unavailable", "reasons": troubles}) + b"\n"
+            await answer.whole(503, body, {"retry-after": "5"})
+        else:
+            await answer.whole(200, _OPEN[path], {})
 
     async def _refuse(
         self, error: ApiError, dialect: Dialect, scope: Scope, receive: Receive, answer: Answering

@@ -21,6 +21,7 @@ from batchyard.places.upstreams import Upstream, Upstreams
 from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import PROFILES
 from batchyard.server.app import build_app
+from batchyard.server.condition import Condition
 from batchyard.server.http import make_server
 from batchyard.server.installation import Installation
 from batchyard.server.supervisor import Supervisor
@@ -51,9 +52,12 @@ class House:
         installation: Installation,
     ) -> None:
         self._settings, self._folder = settings, folder
-        self._clock, reach = system_clock(), reach_from(os.environ)
+        reach = reach_from(os.environ)
         self._work, records = Work(store), Records(store, reach)
-        blobs = Blobs(folder.blobs, reach)
+        self._clock = system_clock(not_before=records.newest_time())
+        # What uploads may not take is for answers, and for the database: a batch can be cancelled
+        # on a disk that is full for everybody else.
+        blobs = Blobs(folder.blobs, reach, reserve_bytes=settings.disk_free_bytes_min)
         self._threads, self._pages = BlockingThread(), BlockingThread()
         self._disk = BlockingThread(_DISK_THREADS)
         self._upstreams = Upstreams(upstreams, self._clock.steady)
@@ -93,6 +97,13 @@ class House:
             ring=self._changed,
             models=self._models,
             settings=settings,
+            condition=Condition(
+                folder,
+                store,
+                self._threads,
+                self._clock.wall,
+                free_bytes_min=settings.disk_free_bytes_min,
+            ),
         )
 
     async def serve(
@@ -141,6 +152,7 @@ class House:
             str(self._folder.blobs),
             self._settings,
             str(self._folder.workers),
+            self._clock.wall(),
         )
 
     async def _bury(self, worker: str) -> None:

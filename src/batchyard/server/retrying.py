@@ -20,6 +20,7 @@ from batchyard.server.batches import window_of
 from batchyard.server.downloads import check, check_results
 from batchyard.server.extras import dressed, forget
 from batchyard.server.gate import limits_of, project_of
+from batchyard.server.naming import named
 from batchyard.server.params import budget_of, has_body, json_object, metadata_of, string_of
 from batchyard.server.reading import Span, Wanted, wanted_lines
 from batchyard.server.yard import Yard
@@ -84,7 +85,9 @@ async def retry(request: Request, yard: Yard) -> Response:
         budget=budget_of(body),
         retry_of=id,
     )
-    batch = await yard.store.run(yard.records.add_retry, new, file, now - _TWICE_SECONDS)
+    batch = await named(
+        yard, file.parts[0].blob, yard.records.add_retry, new, file, now - _TWICE_SECONDS
+    )
     if batch.id != new.id:
         await yard.disk.run(yard.blobs.delete, [file.parts[0].blob])
     forget(yard, id)

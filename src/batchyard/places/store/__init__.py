@@ -1,7 +1,13 @@
 """The one transactional truth: files, batches, shards, segments, workers and keys."""
 
 from batchyard.places.store.identity import Identity
-from batchyard.places.store.opening import Store, is_full, open_store
+from batchyard.places.store.opening import (
+    Store,
+    StoreUnusableError,
+    in_words,
+    is_full,
+    open_store,
+)
 from batchyard.places.store.outbox import Outbox
 from batchyard.places.store.records import Records
 from batchyard.places.store.rows import ProjectRow
@@ -14,8 +20,10 @@ __all__ = [
     "ProjectRow",
     "Records",
     "Store",
+    "StoreUnusableError",
     "Webhooks",
     "Work",
+    "in_words",
     "is_full",
     "open_store",
 ]

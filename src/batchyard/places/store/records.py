@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.store.failures import FailureRows
@@ -34,6 +34,16 @@ class Records(Uploads, Quotas, Standings, ResultRows, UsageRows, FailureRows):
 
     # What a statement raises when the disk is full or the database is away: nothing was done.
     faults: tuple[type[Exception], ...] = (DBAPIError,)
+
+    def newest_time(self) -> int:
+        """The newest time that any batch or file has."""
+        times = [batches.c[f"{name}_at"] for name in _MOMENTS]
+        with self._store.reading() as connection:
+            rows = [
+                connection.execute(select(*(func.max(time) for time in some))).one()
+                for some in (times, [files.c.created_at])
+            ]
+        return max((time for row in rows for time in row if time is not None), default=0)
 
     # Batches
 
@@ -132,6 +142,10 @@ class Records(Uploads, Quotas, Standings, ResultRows, UsageRows, FailureRows):
         return _batch(row) if row else None
 
 
+_MOMENTS = (
+    *("created", "in_progress", "finalizing", "completed"),
+    *("failed", "expired", "cancelling", "cancelled"),
+)
 _BATCH = list(batches.c)
 # Polled more than all else: made once.
 _ONE_BATCH = select(*_BATCH).where(
