@@ -172,6 +172,8 @@ class Gate:
         """Let a request with a good key through to its route."""
         secret = _secret(scope, dialect)
         right = await self._right(secret)
+        if (welcome := scope["state"].get("welcome")) is not None:
+            welcome()
         scope["state"] = State({"right": right, "dialect": dialect})
         answer.headers["openai-organization"] = ORGANIZATION
         self._hold_to_pace(right.bearer.key.id, answer)
