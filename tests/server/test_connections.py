@@ -1,7 +1,9 @@
 """What a connection may do: table M of the faults below HTTP's surface."""
 
+import gzip
 import json
 import socket
+import tracemalloc
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -12,6 +14,7 @@ from tests.server.door import LINE, Caller, Door, form
 from tests.server.recorded import Running
 from tests.server.until import until
 
+BATCH = b'{"input_file_id":"a","endpoint":"/v1/embeddings","completion_window":"24h"}'
 CLOSE = ("connection: close",)
 FORM = form((b'name="purpose"', b"batch"), (b'name="file"; filename="a.jsonl"', LINE))
 FORM_TYPE = "content-type: multipart/form-data; boundary=B"
@@ -176,12 +179,52 @@ def test_who_uploads_with_a_wrong_key_learns_it(door: Door) -> None:
         stranger.files.create(file=("a.jsonl", bytes(60_000_000)), purpose="batch")
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity", "x"])
-def test_encoded_bodies_are_refused(caller: Caller, encoding: str) -> None:
-    """M15: 415; sizes are those of what is sent."""
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, br", "gzip, gzip", "x"])
+def test_what_cannot_be_undone_is_refused(caller: Caller, encoding: str) -> None:
+    """M15: 415, and what would be taken."""
     for path in ("/v1/files", "/v1/batches"):
         answer = caller.ask("POST", path, b"x", {"content-encoding": encoding})
         assert answer.error == (415, None, None)
+        assert answer.headers["accept-encoding"] == "gzip, identity"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "X-GZIP", "gzip, identity"])
+@pytest.mark.parametrize("members", [1, 3])
+def test_gzip_is_undone(caller: Caller, encoding: str, members: int) -> None:
+    """M15: what clients compress is taken as what it was."""
+    share = -(-len(FORM) // members)
+    packed = b"".join(gzip.compress(FORM[at : at + share]) for at in range(0, len(FORM), share))
+    headers = {"content-encoding": encoding, "content-type": "multipart/form-data; boundary=B"}
+    made = caller.ask("POST", "/v1/files", packed, headers)
+    assert (made.status, made.json["bytes"]) == (200, len(LINE))
+    headers["content-type"] = "application/json"
+    assert caller.ask("POST", "/v1/batches", gzip.compress(BATCH), headers).status == 200
+
+
+def test_a_bomb_is_let_off_in_pieces(small_caller: Caller) -> None:
+    """M15: what comes out is held to the same bounds, and never held as a whole."""
+    bomb = gzip.compress(form((b'name="file"; filename="a"', bytes(100_000_000))))
+    headers = {"content-encoding": "gzip", "content-type": "multipart/form-data; boundary=B"}
+    tracemalloc.start()
+    try:
+        assert small_caller.ask("POST", "/v1/files", bomb, headers).error == (413, None, "file")
+        headers["content-type"] = "application/json"
+        assert small_caller.ask("POST", "/v1/batches", bomb, headers).error[0] == 413
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"no gzip", gzip.compress(BATCH)[:-9], gzip.compress(BATCH) + b"x", b"\x1f\x8b"],
+    ids=["empty", "plain", "cut", "more behind", "a beginning"],
+)
+def test_what_is_no_gzip_is_refused(caller: Caller, body: bytes) -> None:
+    """M15: 400, and no half of a body is taken for the whole."""
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    assert caller.ask("POST", "/v1/batches", body, headers).error == (400, None, None)
+    assert caller.ask("GET", "/v1/batches").json["data"] == []
 
 
 def test_a_body_is_asked_for_only_with_a_key(caller: Caller) -> None:
@@ -287,7 +330,6 @@ def test_who_has_no_key_keeps_nobody_out(
         assert strangers[-1].recv(65_536).startswith(b"HTTP/1.1 ")
 
 
-BATCH = b'{"input_file_id":"a","endpoint":"/v1/embeddings","completion_window":"24h"}'
 FRAMED = {
     "chunks and a length": (("transfer-encoding: chunked", "content-length: 5"), True),
     "a length and chunks": (("content-length: 9999", "Transfer-Encoding: chunked"), True),

@@ -22,6 +22,7 @@ from batchyard.server.dialects import Dialect, heard
 from batchyard.server.headers import Answering
 from batchyard.server.keys import hash_secret, masked
 from batchyard.server.scopes import ScopeName
+from batchyard.server.unpacking import unpacking
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import ORGANIZATION, request_id
@@ -179,12 +180,12 @@ class Gate:
         self._hold_to_pace(right.bearer.key.id, answer)
         _check_owner(scope, right)
         self._note_use(right.bearer)
-        _refuse_encoded(scope)
+        unpacked = unpacking(_fields(scope, b"content-encoding"), receive)
 
         async def receive_while_good() -> Message:
             # A long upload ends when its key does.
             await self._right(secret)
-            return await receive()
+            return await unpacked()
 
         await self._app(scope, receive_while_good, answer.send)
 
@@ -322,9 +323,3 @@ def _refused(message: str, *, code: str | None) -> ApiError:
 def _has_body(scope: Scope) -> bool:
     fields = dict(scope["headers"])
     return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
-
-
-def _refuse_encoded(scope: Scope) -> None:
-    for value in _fields(scope, b"content-encoding"):
-        if value.lower() != "identity":
-            raise ApiError(415, "Send the request body without Content-Encoding.")
