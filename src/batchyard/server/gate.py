@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.datastructures import State
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchyard.places.blobs import BlobCorruptError
@@ -21,6 +22,8 @@ from batchyard.rules.pace import Pace, in_words, take
 from batchyard.server.dialects import Dialect, heard
 from batchyard.server.headers import Answering
 from batchyard.server.keys import hash_secret, masked
+from batchyard.server.origins import Origins
+from batchyard.server.pages import Pages
 from batchyard.server.scopes import ScopeName
 from batchyard.server.unpacking import unpacking
 from batchyard.server.yard import Yard
@@ -46,7 +49,7 @@ _DISK_FULL = ApiError(
     "The server's disk is full: nothing of this request was stored.",
     code="insufficient_storage",
     type="server_error",
-    headers={"x-should-retry": "false"},
+    headers={"x-should-retry": "false", "retry-after": "60"},
 )
 _DAMAGED = ApiError.file_corrupt("what was asked for")
 # After these answers nobody reads the rest of the request's body, which may be long.
@@ -112,10 +115,11 @@ def demand(scope: Scope, needed: ScopeName, *, by_name: bool = False) -> None:
 
 
 class Gate:
-    """Pure ASGI around the routes; nothing passes that it does not know."""
+    """Pure ASGI around the routes; nothing passes that it does not know, but to `pages`."""
 
-    def __init__(self, app: ASGIApp, yard: Yard) -> None:
-        self._app, self._yard = app, yard
+    def __init__(self, app: ASGIApp, yard: Yard, pages: Pages) -> None:
+        self._app, self._yard, self._pages = app, yard, pages
+        self._origins = Origins(yard.settings.cors_origins)
         self._storage_faults: tuple[type[Exception], ...] = (OSError, *yard.records.faults)
         self._good: dict[str, _Right] = {}
         # When the bucket of each key is full again (steady).
@@ -130,8 +134,7 @@ class Gate:
         dialect, scope = heard(scope)
         try:
             answer.client_request_id = _client_request_id(scope)
-            if scope["path"] in _OPEN and scope["method"] in ("GET", "HEAD"):
-                await answer.whole(200, _OPEN[scope["path"]], {})
+            if await self._open(scope, receive, answer):
                 return
             await self._admitted(dialect, scope, receive, answer)
         except ApiError as error:
@@ -152,6 +155,22 @@ class Gate:
         if answer.client_request_id is not None:
             # Whoever names a request wants to find it again.
             log.info("request", **answer.names(), method=scope["method"], path=scope["path"][:200])
+
+    async def _open(self, scope: Scope, receive: Receive, answer: Answering) -> bool:
+        """Answer what may be asked without a key; False where a key is needed."""
+        path, method = scope["path"], scope["method"]
+        origin = next(iter(_fields(scope, b"origin")), None)
+        answer.headers |= self._origins.headers(origin)
+        if method == "OPTIONS" and origin and _fields(scope, b"access-control-request-method"):
+            granted = self._origins.preflight(origin, Request(scope).headers)
+            await Response(status_code=204, headers=granted)(scope, receive, answer.send)
+        elif path in _OPEN and method in ("GET", "HEAD"):
+            await answer.whole(200, _OPEN[path], {})
+        elif (page := self._pages.at(path, method)) is not None:
+            await page(scope, receive, answer.send)
+        else:
+            return False
+        return True
 
     async def _refuse(
         self, error: ApiError, dialect: Dialect, scope: Scope, receive: Receive, answer: Answering
