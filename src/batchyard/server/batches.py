@@ -76,7 +76,7 @@ async def _create(
         output_expires_after_seconds=lifetime,
         line_id_prefix=line_id_prefix(yard.chance),
         priority=_priority(body, limits_of(request.scope)),
-        budget=budget_of(body) if limits_of(request.scope).extras else None,
+        budget=budget_of(body, limits_of(request.scope)),
     )
     batch = await yard.store.run(yard.records.add_batch, new, promise)
     yard.ring()
