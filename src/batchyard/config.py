@@ -32,6 +32,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `price`: what models cost; without a row that fits, hosted ones cost what their provider lists,
     less `batch_discount`.
     `cancel_grace_seconds`: how long lines at the upstream may still come back after a cancel.
+    `cors_origins`: pages of these origins may use the API from a browser; "*" stands for all.
     `webhook_hosts`, each `HOST` or `HOST:PORT`, may be told of batches wherever they are and
     without TLS; `webhook_private` allows that for all of this machine and its networks.
     """
@@ -46,6 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lease_seconds: float = 30.0
     worker_silence_seconds: Annotated[float, Meta(gt=0)] = 90.0
     cancel_grace_seconds: float = 20.0
+    cors_origins: tuple[str, ...] = ()
     webhook_hosts: tuple[str, ...] = ()
     webhook_private: bool = False
     disk_free_bytes_min: int = 256 << 20

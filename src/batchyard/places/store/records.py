@@ -56,7 +56,9 @@ class Records(Uploads, Quotas, Standings, ResultRows, UsageRows, FailureRows):
         self._reach("create.after_commit")
         return batch
 
-    def add_retry(self, new: NewBatch, file: FileRow, since: int) -> Batch:
+    def add_retry(
+        self, new: NewBatch, file: FileRow, since: int, promise: Promise | None = None
+    ) -> Batch:
         """Create a batch with an input file of its own.
 
         Whoever asks for the same again while it runs, or since then, is shown the same batch.
@@ -71,10 +73,13 @@ class Records(Uploads, Quotas, Standings, ResultRows, UsageRows, FailureRows):
         )
         with self._store.writing() as connection:
             for row in connection.execute(query):
-                if row.metadata == new.metadata:
-                    return _batch(row)
+                if (row.metadata, row.budget) == (new.metadata, new.budget):
+                    batch = _batch(row)
+                    keep(connection, promise, batch)
+                    return batch
             insert_file(connection, file)
             batch = _insert_batch(connection, new)
+            keep(connection, promise, batch)
             self._reach("create.before_commit")
         self._reach("create.after_commit")
         return batch
