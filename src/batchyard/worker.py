@@ -34,7 +34,7 @@ from batchyard.places.log import to_stderr
 from batchyard.places.machine import disk_free_bytes, open_files_max
 from batchyard.places.prices import ListPrices
 from batchyard.places.store import Identity, Store, Work, open_store
-from batchyard.places.upstreams import Upstream, Upstreams
+from batchyard.places.upstreams import Upstreams, open_upstreams
 from batchyard.rules.limits import PROFILES, Limits, limits_of_project
 from batchyard.rules.prices import find_price, hundredths
 from batchyard.wire.money import Price
@@ -74,7 +74,7 @@ async def _work(orders: Orders) -> None:
     store = open_store(orders.database_url)
     identity = Identity(store)
     hot, heavy = BlockingThread(), BlockingThread()
-    upstreams = Upstreams([Upstream(one, one.api_key()) for one in settings.upstream], clock.steady)
+    upstreams = Upstreams(open_upstreams(settings.upstream), clock.steady)
     tools = Tools(
         work=Work(store, reach),
         blobs=Blobs(Path(orders.blobs), reach),

@@ -2,54 +2,23 @@
 
 import asyncio
 import os
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from batchyard.places.request_head import AUTHORIZATION
 from batchyard.places.transport import Answer, Fault, Transport, head_for
+from batchyard.places.upstream_settings import UpstreamSettings, twice
 from batchyard.wire.objects import Model
 
-__all__ = ["Upstream", "UpstreamSettings", "Upstreams"]
+__all__ = ["Upstream", "UpstreamSettings", "Upstreams", "open_upstreams"]
 
 _LOOK_TIMEOUT_SECONDS = 5.0
 _LIST_BYTES_MAX = 8 << 20
 # A list of models is asked for again when it is older, and it matters.
 _FRESH_SECONDS = 10.0
-
-
-class UpstreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[upstream]]` of the configuration.
-
-    `models` names what it serves; left empty, the upstream is asked. `api_key_env` and
-    `api_key_file` say where its key is found; a key never stands in the configuration itself.
-    """
-
-    url: str
-    name: str = ""
-    models: tuple[str, ...] = ()
-    api_key_env: str | None = None
-    api_key_file: str | None = None
-    start_concurrency: int = 8
-    max_concurrency: int = 4096
-    timeout_seconds: float = 600.0
-    headers: dict[str, str] = {}
-
-    def api_key(self, environment: Mapping[str, str] = os.environ) -> str | None:
-        """The key; raises ValueError when it is not where the settings say."""
-        if self.api_key_file is not None:
-            try:
-                return Path(self.api_key_file).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise ValueError(f"api_key_file of upstream {self.url}: {error}") from error
-        if self.api_key_env is not None:
-            if self.api_key_env not in environment:
-                raise ValueError(
-                    f"api_key_env of upstream {self.url}: {self.api_key_env} is not set"
-                )
-            return environment[self.api_key_env]
-        return None
 
 
 class Upstream:
@@ -58,10 +27,12 @@ class Upstream:
     def __init__(self, settings: UpstreamSettings, api_key: str | None) -> None:
         self.settings = settings
         self.name = settings.name or settings.url
-        self.transport = Transport(settings.url)
+        self.transport = Transport(settings.url, ssl_context=_trusting(settings))
         self._extra = dict(settings.headers)
         if api_key:
-            self._extra["authorization"] = f"Bearer {api_key}"
+            self._extra[AUTHORIZATION] = f"Bearer {api_key}"
+        # What cannot be written as a head is told now, and not by the first line.
+        self.head("/models", "GET")
         self.models: tuple[Model, ...] = tuple(
             Model(id=name, created=0, owned_by=self.name) for name in settings.models
         )
@@ -69,9 +40,9 @@ class Upstream:
         # An upstream that was asked and lists nothing takes any model.
         self.takes_any = False
 
-    def head(self, path: str) -> bytes:
+    def head(self, path: str, method: str = "POST") -> bytes:
         """The request head for a path, up to the content length."""
-        return head_for(self.settings.url, "POST", path, self._extra)
+        return head_for(self.settings.url, method, path, self._extra)
 
     def serves(self, model: str) -> bool:
         """Whether it lists this model, or takes any."""
@@ -82,7 +53,7 @@ class Upstream:
         if self.settings.models:
             self.reachable = True
             return
-        head = head_for(self.settings.url, "GET", "/models", self._extra) + b"0\r\n\r\n"
+        head = self.head("/models", "GET") + b"0\r\n\r\n"
         outcome = await self.transport.fetch(
             head, b"", timeout_seconds=_LOOK_TIMEOUT_SECONDS, body_bytes_max=_LIST_BYTES_MAX
         )
@@ -91,6 +62,38 @@ class Upstream:
             listed = _models(outcome, self.name)
             self.takes_any = not listed
             self.models = listed
+
+
+def open_upstreams(
+    settings: Sequence[UpstreamSettings], environment: Mapping[str, str] = os.environ
+) -> list[Upstream]:
+    """Open them all; ValueError tells, a line for each, which of them cannot be used and why."""
+    opened, mistakes = [], []
+    for one in settings:
+        found = [text for _, text in one.faults()]
+        if not found:
+            try:
+                opened.append(Upstream(one, one.api_key(environment)))
+            except ValueError as error:
+                found = [str(error)]
+        mistakes += [f"upstream {one.name or one.url}: {text}" for text in found]
+    if second := twice(settings):
+        mistakes.append(second)
+    if mistakes:
+        raise ValueError("\n".join(mistakes))
+    return opened
+
+
+def _trusting(settings: UpstreamSettings) -> ssl.SSLContext | None:
+    if settings.ca_file is None:
+        return None
+    trust = ssl.create_default_context()
+    try:
+        trust.load_verify_locations(cafile=settings.ca_file)
+    except OSError as error:
+        why = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no certificate"
+        raise ValueError(f"ca_file {settings.ca_file} cannot be used: {why}.") from error
+    return trust
 
 
 class Upstreams:
