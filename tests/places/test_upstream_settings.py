@@ -31,7 +31,7 @@ def test_all_that_cannot_be_opened_are_told(tmp_path: Path) -> None:
         for number, (given, _) in enumerate(wrong)
     ]
     environment = {"BLANK": " \n", "DASH": "sk\u2013secret"}
-    with pytest.raises(ValueError, match=".+") as caught:
+    with pytest.raises(ValueError, match=r".+") as caught:
         open_upstreams(settings, environment)
     told = str(caught.value).splitlines()
     assert len(told) == len(wrong)

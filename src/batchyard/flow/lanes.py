@@ -99,10 +99,11 @@ class Lane:
         chance: Random,
         hungry: Callable[[], None],
         quiet: Callable[[], None],
+        rewrite: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._sender, self._head, self._land = sender, head, land
         self._rules, self._gate, self._wall, self._chance = rules, gate, wall, chance
-        self._hungry, self._quiet = hungry, quiet
+        self._hungry, self._quiet, self._rewrite = hungry, quiet, rewrite
         self._loop = asyncio.get_running_loop()
         self._heads: dict[str, bytes] = {}
         self._queue: deque[Line] = deque()
@@ -131,7 +132,7 @@ class Lane:
         deadline = now + rules.timeout_seconds
         for line in [queue.popleft() for _ in range(min(room, len(queue)))]:
             line.started = now
-            body = line.body
+            body = line.body if self._rewrite is None else self._rewrite(line.body)
             head = heads.get(line.path) or self._head_of(line)
             crossing[line] = send(
                 b"%b%d\r\n\r\n" % (head, len(body)),
@@ -197,6 +198,10 @@ class Lane:
         self.withdraw(lambda _line: True, abort=True)
         if self._wake is not None:
             self._wake.cancel()
+
+    def forget_heads(self) -> None:
+        """The upstream is asked at another place from now on."""
+        self._heads.clear()
 
     def _head_of(self, line: Line) -> bytes:
         head = self._heads[line.path] = self._head(line.path)

@@ -7,7 +7,8 @@ from batchyard.flow.landing import Landing
 from batchyard.flow.lanes import Gate, Lane, LaneRules
 from batchyard.flow.routing import Lanes
 from batchyard.flow.shards import HeldShard
-from batchyard.places.upstreams import Upstreams
+from batchyard.places.upstreams import Upstream, Upstreams
+from batchyard.wire.models import with_model
 
 __all__ = ["open_lanes"]
 
@@ -21,14 +22,16 @@ def open_lanes(
     wall: Callable[[], float],
     chance: Random,
 ) -> Lanes:
-    """Lanes to these upstreams; needs a running event loop.
+    """Lanes to these upstreams, which are looked after until they are closed.
+
+    Needs a running event loop.
 
     `land` takes the shard of a line that came back for good, and how it did; `hungry` hears that a
     lane has few lines left, and `quiet` that it has none in hand any more.
     """
     gate = Gate()
 
-    def open_lane(_model: str, name: str) -> Lane:
+    def open_lane(model: str, name: str) -> Lane:
         upstream = upstreams[name]
         settings = upstream.settings
         return Lane(
@@ -45,6 +48,26 @@ def open_lanes(
             chance=chance,
             hungry=hungry,
             quiet=quiet,
+            rewrite=_renaming(upstream, model),
         )
 
-    return Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate)
+    lanes = Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate, lack_of=upstreams.lack_of)
+
+    def changed() -> None:
+        lanes.reroute()
+        hungry()
+
+    upstreams.watch(changed)
+    return lanes
+
+
+def _renaming(upstream: Upstream, model: str) -> Callable[[bytes], bytes] | None:
+    """Writes the name that the upstream has for a model into a body, where names may differ."""
+    if not upstream.settings.aliases:
+        return None
+
+    def rewrite(body: bytes) -> bytes:
+        sent = upstream.sent_as(model)
+        return body if sent is None else with_model(body, sent)
+
+    return rewrite

@@ -1,6 +1,6 @@
 """Which lane a line takes: those of its model, the one with the most room first."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from batchyard.flow.lanes import Gate, Lane, Line
 
@@ -10,8 +10,9 @@ __all__ = ["Lanes"]
 class Lanes:
     """All lanes of one worker, opened as their models come along.
 
-    `routes` names the upstreams that serve a model (never none); `open_lane` opens the lane of a
-    model at one of them; `look` asks the upstreams what they serve, where that is not fresh.
+    `routes` names the upstreams that serve a model: none while its lines must wait for one, and
+    `lack_of` tells then which are to blame and why. `open_lane` opens the lane of a model at one
+    of them; `look` asks the upstreams what they serve, where that is not fresh.
     """
 
     def __init__(
@@ -21,21 +22,45 @@ class Lanes:
         look: Callable[[], Awaitable[None]],
         *,
         gate: Gate,
+        lack_of: Callable[[str], tuple[str, str]] = lambda _model: ("", ""),
     ) -> None:
         self._routes, self._open_lane, self._look = routes, open_lane, look
-        self.gate = gate
+        self.gate, self._lack_of = gate, lack_of
         self._lanes: dict[tuple[str, str], Lane] = {}
         # The lanes of each model as they were found when the upstreams were last looked at.
         self._found: dict[str, list[Lane]] = {}
+        # Lines in hand that no upstream serves at present, by model.
+        self._unplaced: dict[str, list[Line]] = {}
 
     async def look_around(self) -> None:
         """Ask the upstreams what they serve now; lines may take other lanes from then on."""
         await self._look()
+        self.reroute()
+
+    def reroute(self) -> None:
+        """Lines take the lanes that are right for what the upstreams serve now."""
         self._found.clear()
+        for lane in self._lanes.values():
+            lane.forget_heads()
+        unplaced, self._unplaced = self._unplaced, {}
+        for model, lines in unplaced.items():
+            self.offer(model, lines)
+        if unplaced:
+            self.pump()
+
+    def unserved(self) -> Iterator[tuple[tuple[str, str], str]]:
+        """Models that no upstream serves: each with the upstreams to blame, and why."""
+        for model, lanes in self._found.items():
+            if not lanes:
+                names, why = self._lack_of(model)
+                yield (model, names), why
 
     def offer(self, model: str, lines: Sequence[Line]) -> None:
         """Take lines to the lane that has the most room, line by line where there are several."""
         lanes = self._found.get(model) or self._of(model)
+        if not lanes:
+            self._unplaced.setdefault(model, []).extend(lines)
+            return
         if len(lanes) == 1:
             lanes[0].offer(lines)
             return
@@ -59,7 +84,9 @@ class Lanes:
     @property
     def held(self) -> int:
         """Lines in hand."""
-        return sum(lane.held for lane in self._lanes.values())
+        return sum(lane.held for lane in self._lanes.values()) + sum(
+            map(len, self._unplaced.values())
+        )
 
     @property
     def in_flight(self) -> int:
@@ -73,17 +100,24 @@ class Lanes:
     @property
     def reasons(self) -> dict[tuple[str, str], str]:
         """Why lanes stand still, by model and upstream."""
-        return {key: lane.reason for key, lane in self._lanes.items() if lane.reason}
+        reasons = {key: lane.reason for key, lane in self._lanes.items() if lane.reason}
+        return reasons | dict(self.unserved())
 
     def owners(self) -> set[object]:
         """What the lines in hand were read from."""
-        return {line.owner for lane in self._lanes.values() for line in lane.lines()}
+        owners: set[object] = {line.owner for lane in self._lanes.values() for line in lane.lines()}
+        return owners | {line.owner for lines in self._unplaced.values() for line in lines}
 
     def withdraw(self, wanted: Callable[[Line], bool], *, abort: bool) -> list[Line]:
         """Take lines back from all lanes; those at an upstream only with `abort`."""
-        return [
-            line for lane in self._lanes.values() for line in lane.withdraw(wanted, abort=abort)
-        ]
+        taken = [line for lines in self._unplaced.values() for line in lines if wanted(line)]
+        if taken:
+            gone = set(taken)
+            for model, lines in self._unplaced.items():
+                self._unplaced[model] = [line for line in lines if line not in gone]
+        for lane in self._lanes.values():
+            taken += lane.withdraw(wanted, abort=abort)
+        return taken
 
     def close(self) -> None:
         """Stop for good."""

@@ -9,10 +9,12 @@ from msgspec import Meta, Struct
 
 from batchyard.places.request_head import AUTHORIZATION, BaseUrl, header_fault, usable_key
 
-__all__ = ["SIMULATED_URL", "UpstreamSettings", "twice"]
+__all__ = ["ANY_MODEL", "SIMULATED_URL", "UpstreamSettings", "twice"]
 
 # What stands in the place of a base URL for a simulated upstream, which is started with us.
 SIMULATED_URL = "sim"
+# In the place of a name in `aliases`: whatever the upstream does not list.
+ANY_MODEL = "*"
 # So many lines are in flight at first unless that is set, or fewer where the most is less.
 _START_CONCURRENCY = 8
 
@@ -22,12 +24,15 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `models` names what it serves; left empty, the upstream is asked. `api_key_env` and
     `api_key_file` say where its key is found; a key never stands in the configuration itself.
+    `aliases`: in what is sent for a model of the first name, that of the second stands, which the
+    upstream serves; the name "*" stands for all that it does not list.
     `ca_file`: certificates in PEM that are trusted beside those of the system.
     """
 
     url: str
     name: str = ""
     models: tuple[str, ...] = ()
+    aliases: dict[str, str] = {}
     api_key_env: str | None = None
     api_key_file: str | None = None
     ca_file: str | None = None
@@ -47,6 +52,14 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             yield "name", "name must be a text that can be printed."
         if not all(self.models):
             yield "models", "models has an empty name."
+        for name, target in self.aliases.items():
+            if not name or not target:
+                yield "aliases", "aliases has an empty name."
+            elif target == ANY_MODEL or (self.models and target not in self.models):
+                yield (
+                    "aliases",
+                    f"aliases: '{name}' stands for '{target}', which is none of its models.",
+                )
         if self.api_key_env is not None and self.api_key_file is not None:
             yield "api_key_file", "Of api_key_env and api_key_file only one may be set."
         if self.max_concurrency < self.start_concurrency != _START_CONCURRENCY:

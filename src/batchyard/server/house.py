@@ -16,7 +16,7 @@ from batchyard.places.faults import reach_from
 from batchyard.places.folder import DataFolder
 from batchyard.places.log import log
 from batchyard.places.posting import Posting
-from batchyard.places.store import Identity, Outbox, Records, Store, Webhooks, Work
+from batchyard.places.store import Identity, Outbox, Records, ServedModels, Store, Webhooks, Work
 from batchyard.places.upstreams import Upstream, Upstreams
 from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import PROFILES
@@ -49,7 +49,8 @@ class House:
         blobs = Blobs(folder.blobs, reach)
         self._threads, self._pages = BlockingThread(), BlockingThread()
         self._disk = BlockingThread(_DISK_THREADS)
-        self._upstreams = Upstreams(upstreams, self._clock.steady)
+        memory = ServedModels(store, self._threads, self._clock.wall)
+        self._upstreams = Upstreams(upstreams, self._clock.steady, memory=memory, log=log)
         self._upkeep = Upkeep(records, blobs, self._threads, self._clock)
         chance = secrets.SystemRandom()
         fence = Fence(settings.webhook_hosts, settings.webhook_private)
@@ -87,6 +88,7 @@ class House:
         """Serve until stopped, then end all in order; `ready` is called once it serves."""
         self._put_right()
         server = make_server(build_app(self._yard))
+        self._upstreams.watch(self._supervisor.ring)
         await self._supervisor.start()
         serving = asyncio.create_task(server.serve([listening]))
         ready()

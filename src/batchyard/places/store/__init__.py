@@ -5,6 +5,7 @@ from batchyard.places.store.opening import Store, is_full, open_store
 from batchyard.places.store.outbox import Outbox
 from batchyard.places.store.records import Records
 from batchyard.places.store.rows import ProjectRow
+from batchyard.places.store.served import ServedModels
 from batchyard.places.store.webhooks import Webhooks
 from batchyard.places.store.work import Work
 
@@ -13,6 +14,7 @@ __all__ = [
     "Outbox",
     "ProjectRow",
     "Records",
+    "ServedModels",
     "Store",
     "Webhooks",
     "Work",
