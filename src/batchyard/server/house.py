@@ -16,7 +16,7 @@ from batchyard.places.faults import reach_from
 from batchyard.places.folder import DataFolder
 from batchyard.places.log import log
 from batchyard.places.posting import Posting
-from batchyard.places.store import Identity, Outbox, Records, Store, Webhooks, Work
+from batchyard.places.store import Identity, Outbox, Records, ServedModels, Store, Webhooks, Work
 from batchyard.places.upstreams import Upstream, Upstreams
 from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import PROFILES
@@ -60,7 +60,6 @@ class House:
         blobs = Blobs(folder.blobs, reach, reserve_bytes=settings.disk_free_bytes_min)
         self._threads, self._pages = BlockingThread(), BlockingThread()
         self._disk = BlockingThread(_DISK_THREADS)
-        self._upstreams = Upstreams(upstreams, self._clock.steady)
         self._upkeep = Upkeep(
             records,
             blobs,
@@ -69,6 +68,8 @@ class House:
             disk=self._disk,
             installation=installation,
         )
+        memory = ServedModels(store, self._threads, self._clock.wall)
+        self._upstreams = Upstreams(upstreams, self._clock.steady, memory=memory, log=log)
         chance = secrets.SystemRandom()
         fence = Fence(settings.webhook_hosts, settings.webhook_private)
         self._outbox = Outbox(store)
@@ -112,6 +113,7 @@ class House:
         """Serve until stopped, then end all in order; `ready` is called once it serves."""
         self._put_right()
         server = make_server(build_app(self._yard))
+        self._upstreams.watch(self._supervisor.ring)
         await self._supervisor.start()
         serving = asyncio.create_task(server.serve([listening]))
         ready()

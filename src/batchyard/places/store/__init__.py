@@ -11,6 +11,7 @@ from batchyard.places.store.opening import (
 from batchyard.places.store.outbox import Outbox
 from batchyard.places.store.records import Records
 from batchyard.places.store.rows import ProjectRow
+from batchyard.places.store.served import ServedModels
 from batchyard.places.store.webhooks import Webhooks
 from batchyard.places.store.work import Work
 
@@ -19,6 +20,7 @@ __all__ = [
     "Outbox",
     "ProjectRow",
     "Records",
+    "ServedModels",
     "Store",
     "StoreUnusableError",
     "Webhooks",
