@@ -33,6 +33,10 @@ class LaneStandings:
             # No lane of any model sends anything, nor would one that is not open yet.
             stalled = LaneStanding(width=0, in_flight=0, unrecorded_since=self._held_since)
             found.append(((EVERY_MODEL, ""), stalled))
+        found += [
+            (key, LaneStanding(width=0, in_flight=0, trouble=why))
+            for key, why in self._lanes.unserved()
+        ]
         found += [(key, self._standing(key, lane, wall, now)) for key, lane in self._lanes.each()]
         return found
 

@@ -39,7 +39,8 @@ _HASTE_SECONDS = 0.25
 class Lane(FailingLane):
     """The lines for one model at one upstream.
 
-    `models_head` is the head of a request for the upstream's list of models.
+    `models_head` makes the head of a request for the upstream's list of models; `rewrite` makes
+    the body that is sent of that of the line, where its model has another name there.
     """
 
     def __init__(
@@ -54,11 +55,12 @@ class Lane(FailingLane):
         chance: Random,
         hungry: Callable[[], None],
         quiet: Callable[[], None],
-        models_head: bytes | None = None,
+        models_head: Callable[[], bytes] | None = None,
+        rewrite: Callable[[bytes], bytes] | None = None,
     ) -> None:
         super().__init__(land, rules=rules, wall=wall, chance=chance, models_head=models_head)
         self._sender, self._head, self._gate = sender, head, gate
-        self._hungry, self._quiet = hungry, quiet
+        self._hungry, self._quiet, self._rewrite = hungry, quiet, rewrite
         self._heads: dict[str, bytes] = {}
         self._queue, self._crossing = self.hand.queue, self.hand.crossing
         self._waiting = self.hand.waiting
@@ -118,7 +120,7 @@ class Lane(FailingLane):
         try:
             for line in lines:
                 line.started = now
-                body = line.body
+                body = line.body if self._rewrite is None else self._rewrite(line.body)
                 head = heads.get(line.path) or self._head_of(line)
                 crossing[line] = send(
                     b"%b%d\r\n\r\n" % (head, len(body)),
@@ -239,6 +241,10 @@ class Lane(FailingLane):
     def _may_send(self) -> bool:
         now = self._loop.time()
         return now >= self._paused_until and not self._gate.is_shut(now)
+
+    def forget_heads(self) -> None:
+        """The upstream is asked at another place from now on."""
+        self._heads.clear()
 
     def _head_of(self, line: Line) -> bytes:
         head = self._heads[line.path] = self._head(line.path)

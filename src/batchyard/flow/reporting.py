@@ -35,6 +35,7 @@ class Reporter:
         marks = (
             gate.held or gate.disk_is_low,
             *((key, lane.reason, lane.in_flight > 0) for key, lane in self._lanes.each()),
+            *self._lanes.unserved(),
         )
         changed = marks != self._marks
         if now < self._said_at + (_TROUBLE_SECONDS if changed else _FIGURES_SECONDS):
