@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 __all__ = [
     "BOM",
@@ -162,8 +162,15 @@ def read_answer(body: bytes) -> AnswerFacts | None:
             body.decode()
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _read_odd_answer(body)
-    if answer.error is not None:
+    if answer.error is not None or answer.object == "error":
         return _ERROR
+    choices = answer.choices
+    if choices is not UNSET:
+        if not choices:
+            return _ERROR
+        for choice in choices:
+            if choice.finish_reason == "error" or choice.error is not None:
+                return _ERROR
     return _facts(answer.usage) if answer.usage is not None else _NOTHING
 
 
@@ -233,9 +240,16 @@ class _Usage(Struct, gc=False):
     output_tokens_details: _Details | None = None
 
 
+class _Choice(Struct, gc=False):
+    finish_reason: Any = None
+    error: Any = None
+
+
 class _Answer(Struct, gc=False):
     usage: _Usage | None = None
     error: Any = None
+    object: Any = None
+    choices: list[_Choice] | None | UnsetType = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
@@ -277,9 +291,20 @@ def _read_odd_answer(body: bytes) -> AnswerFacts | None:
     answer = _parse(body)
     if not isinstance(answer, dict):
         return None
-    if answer.get("error") is not None:
+    if answer.get("error") is not None or answer.get("object") == "error":
+        return _ERROR
+    choices = answer.get("choices", UNSET)
+    if choices is not UNSET and not choices:
+        return _ERROR
+    if isinstance(choices, list) and any(map(_has_failed, choices)):
         return _ERROR
     return _facts(msgspec.convert(_sound(answer.get("usage")), _Usage))
+
+
+def _has_failed(choice: Any) -> bool:
+    return isinstance(choice, dict) and (
+        choice.get("finish_reason") == "error" or choice.get("error") is not None
+    )
 
 
 def _sound(usage: Any) -> dict[str, Any]:
