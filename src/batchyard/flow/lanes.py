@@ -139,6 +139,11 @@ class Lane(FailingLane):
         return len(self.hand)
 
     @property
+    def queued(self) -> int:
+        """Lines that wait for a place."""
+        return len(self._queue)
+
+    @property
     def appetite(self) -> int:
         """How many more lines the lane would like to have at hand."""
         if self.health.sickness is not None:
@@ -175,13 +180,12 @@ class Lane(FailingLane):
             line.trouble = None
         return taken
 
-    def lend(self) -> Line | None:
-        """Give away the last line of the queue."""
-        if not self._queue:
-            return None
-        line = self._queue.pop()
-        line.trouble = None
-        return line
+    def lend(self, count: int) -> list[Line]:
+        """Give away so many lines from the end of the queue."""
+        taken = [self._queue.pop() for _ in range(min(count, len(self._queue)))]
+        for line in taken:
+            line.trouble = None
+        return taken
 
     def close(self) -> None:
         """Stop for good; no line comes back any more."""

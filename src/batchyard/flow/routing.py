@@ -131,9 +131,7 @@ class Lanes:
             facts = {} if reason is None else {"why": reason}
             tell(f"lane_{state}", model=key[0], upstream=key[1], **facts)
         if state == "recovered":
-            for lane in self._found.get(key[0], ()):
-                if lane.paused:
-                    self._give(key[0], lane)
+            self._share_with(key[0], self._lanes[key])
 
     def _may_tell(self, key: tuple[str, str]) -> bool:
         """Whether another change of this lane may be logged: some at once, then one a minute."""
@@ -153,12 +151,22 @@ class Lanes:
         for other in others:
             other.pump_soon()
 
+    def _share_with(self, model: str, lane: Lane) -> None:
+        """Bring lines to a lane that is open again: all of shut lanes, some of the others'."""
+        for other in self._found.get(model, ()):
+            if other is lane:
+                continue
+            if other.paused:
+                self._give(model, other)
+            else:
+                lane.offer(other.lend(other.queued // 2))
+
     def _borrow(self, model: str, lane: Lane) -> Line | None:
         """A line for a lane that has none to see with whether its upstream is back."""
-        for other in self._found.get(model, ()):
-            if other is not lane and not other.paused and (line := other.lend()) is not None:
-                return line
-        return None
+        others = [one for one in self._found.get(model, ()) if one is not lane and one.queued]
+        if not others:
+            return None
+        return min(others, key=lambda one: one.paused).lend(1)[0]
 
 
 def _room(lane: Lane) -> tuple[bool, int]:

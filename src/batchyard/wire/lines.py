@@ -249,7 +249,7 @@ class _Answer(Struct, gc=False):
     usage: _Usage | None = None
     error: Any = None
     object: Any = None
-    choices: list[_Choice] | None | UnsetType = UNSET
+    choices: list[_Choice] | UnsetType | None = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
