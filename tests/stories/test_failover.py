@@ -1,9 +1,14 @@
 """Lines of an upstream that fails go to another that serves their model."""
 
+import asyncio
 from random import Random
 
 import pytest
 
+from batchyard.flow.lanes import Gate, Lane, LaneRules
+from batchyard.flow.line import Line
+from batchyard.flow.routing import Lanes
+from batchyard.flow.shards import HeldShard
 from tests.stories.loop import run_virtually
 from tests.stories.outages import Carried, Outage, Upstream, carry
 
@@ -57,3 +62,39 @@ def test_while_all_are_down_the_lines_wait() -> None:
     assert carried.burnt == {}
     assert len(carried.landed) == 300
     assert carried.seconds < 640
+
+
+def test_lanes_of_models_that_nobody_asks_for_any_more_are_closed() -> None:
+    """A thousand models, one after the other, do not leave a thousand lanes."""
+
+    async def opened() -> int:
+        chance, loop, gate = Random(1), asyncio.get_running_loop(), Gate()
+        upstream = Upstream(chance)
+
+        def open_lane(_model: str, _route: str) -> Lane:
+            return Lane(
+                upstream,
+                lambda _path: b"",
+                lambda _owner, _landing: over.set(),
+                rules=LaneRules(),
+                gate=gate,
+                wall=loop.time,
+                chance=chance,
+                hungry=lambda: None,
+                quiet=lambda: None,
+            )
+
+        async def look() -> None:
+            """There is nothing to see."""
+
+        lanes = Lanes(lambda _model: ["only"], open_lane, look, gate=gate)
+        shard = HeldShard(1, 0, 1, first_index=0, line_id_prefix="batch_req_")
+        for model in range(1_000):
+            over = asyncio.Event()
+            lanes.offer(str(model), [Line(shard, 0, "a", "/", b"0", 1e9)])
+            lanes.pump()
+            await over.wait()
+            await asyncio.sleep(5.0)
+        return len(list(lanes.each()))
+
+    assert run_virtually(opened()) < 100

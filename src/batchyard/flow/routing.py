@@ -10,6 +10,8 @@ from batchyard.places.log import log
 
 __all__ = ["Lanes"]
 
+# Where there are more lanes, those are closed that have had no line for so long.
+_LANES_MIN, _IDLE_SECONDS = 64, 60.0
 # A lane that comes and goes fills no log: so many changes of it are told, then one each minute.
 _TELLINGS, _TELLING_SECONDS = 6.0, 60.0
 
@@ -45,7 +47,7 @@ class Lanes:
 
     def offer(self, model: str, lines: Sequence[Line]) -> None:
         """Take lines to the lane that has the most room, line by line where there are several."""
-        lanes = self._found.get(model) or self._of(model)
+        lanes = self._serving(model)
         if len(lanes) == 1:
             lanes[0].offer(lines)
             return
@@ -103,6 +105,9 @@ class Lanes:
         for lane in self._lanes.values():
             lane.close()
 
+    def _serving(self, model: str) -> list[Lane]:
+        return self._found.get(model) or self._of(model)
+
     def _of(self, model: str) -> list[Lane]:
         lanes = []
         for route in self._routes(model):
@@ -114,8 +119,22 @@ class Lanes:
         self._found[model] = lanes
         return lanes
 
+    def _close_idle(self, wanted: str) -> None:
+        """Close lanes of other models that have had no line for long: models may be invented."""
+        if len(self._lanes) < _LANES_MIN:
+            return
+        since = self._loop.time() - _IDLE_SECONDS
+        for key, lane in list(self._lanes.items()):
+            is_idle = not lane.held and not lane.is_sick and lane.quiet_since <= since
+            if is_idle and key[0] != wanted:
+                lane.close()
+                del self._lanes[key]
+                self._found.pop(key[0], None)
+                self._tellings.pop(key, None)
+
     def _linked(self, key: tuple[str, str]) -> Lane:
         model, route = key
+        self._close_idle(model)
         lane = self._open_lane(model, route)
         lane.links = Links(
             changed=partial(self._changed, key),
@@ -143,7 +162,7 @@ class Lanes:
 
     def _give(self, model: str, lane: Lane) -> None:
         """Take the lines of a lane that is shut to those that are open, if any is."""
-        others = [one for one in self._found.get(model, ()) if one is not lane and not one.paused]
+        others = [one for one in self._serving(model) if one is not lane and not one.paused]
         if not others:
             return
         for line in lane.surrender():
@@ -153,7 +172,7 @@ class Lanes:
 
     def _share_with(self, model: str, lane: Lane) -> None:
         """Bring lines to a lane that is open again: all of shut lanes, some of the others'."""
-        for other in self._found.get(model, ()):
+        for other in self._serving(model):
             if other is lane:
                 continue
             if other.paused:
@@ -163,7 +182,7 @@ class Lanes:
 
     def _borrow(self, model: str, lane: Lane) -> Line | None:
         """A line for a lane that has none to see with whether its upstream is back."""
-        others = [one for one in self._found.get(model, ()) if one is not lane and one.queued]
+        others = [one for one in self._serving(model) if one is not lane and one.queued]
         if not others:
             return None
         return min(others, key=lambda one: one.paused).lend(1)[0]
