@@ -94,8 +94,8 @@ class Upstream:
         self.lists = 0
         # Calls that were out at the same time, at most.
         self.most = self._out = 0
-        # Calls on old connections get no answer any more.
-        self.is_frozen = False
+        # Of these lines the first call gets no answer, unless it comes on a new connection.
+        self.hang: Callable[[int], bool] = lambda _index: False
 
     def send(
         self,
@@ -144,7 +144,7 @@ class Upstream:
         kind = self._refused(int(body))
         if kind is not None:
             return 0.01, OWN[kind]
-        if self.is_frozen and not fresh:
+        if self.hang(int(body)) and self.calls[int(body)] == 1 and not fresh:
             return 0.0, None
         seconds = self._answer_seconds * (0.5 + self._chance.random())
         return seconds, Answer(200, JSON, b'{"a":%b}' % body)

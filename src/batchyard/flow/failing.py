@@ -141,6 +141,11 @@ class FailingLane(ProbingLane):
     def _stirred(self) -> None:
         """Calls were found to hang, or not to: others may have their places."""
         self._alert = self._alert or self._stalls.is_busy
+        now, probe = self._loop.time(), self._probe
+        if probe is not None and now - probe.started >= self._stalls.patience_seconds - 0.001:
+            # It may still be answered, and then opens the lane; another is sent meanwhile.
+            self._probe = None
+            self._rest_until_probe(None, now)
         self.pump_soon()
 
     # Exceptions

@@ -155,6 +155,11 @@ class Lane(FailingLane):
         return len(self.hand)
 
     @property
+    def queued(self) -> int:
+        """Lines that wait for a place."""
+        return len(self._queue)
+
+    @property
     def appetite(self) -> int:
         """How many more lines the lane would like to have at hand."""
         if self.health.sickness is not None:
@@ -178,9 +183,9 @@ class Lane(FailingLane):
         """All lines in hand."""
         return iter(self.hand)
 
-    def queued(self) -> Iterable[Line]:
-        """The lines that wait for room."""
-        return self._queue
+    def unsent(self) -> Iterator[Line]:
+        """The lines that were never sent."""
+        return (line for line in self._queue if not line.calls)
 
     def recall(self) -> list[Line]:
         """Take back the lines that were never sent, for others may have a better claim now."""
@@ -203,13 +208,12 @@ class Lane(FailingLane):
             line.trouble = None
         return taken
 
-    def lend(self) -> Line | None:
-        """Give away the last line of the queue."""
-        if not self._queue:
-            return None
-        line = self._queue.pop()
-        line.trouble = None
-        return line
+    def lend(self, count: int) -> list[Line]:
+        """Give away so many lines from the end of the queue."""
+        taken = [self._queue.pop() for _ in range(min(count, len(self._queue)))]
+        for line in taken:
+            line.trouble = None
+        return taken
 
     def close(self) -> None:
         """Stop for good; no line comes back any more."""

@@ -168,9 +168,13 @@ class ProbingLane(ABC):
         if self._known_good is not None and not self._probes_sent % _KNOWN_PROBES:
             self._ask_witness()
             return ()
-        line = hand.take_probe(self._chance) if hand.has_untried else self.links.borrow()
+        line = None if hand.has_untried else self.links.borrow()
         self._probe = line = line or hand.take_probe(self._chance)
-        return () if line is None else (line,)
+        if line is not None:
+            return (line,)
+        if self._known_good is not None:
+            self._ask_witness()
+        return ()
 
     def _ask_for_models(self) -> None:
         """Ask what the upstream serves: it tells that it is up and takes the key."""

@@ -12,6 +12,8 @@ from batchyard.places.log import log
 
 __all__ = ["Lanes"]
 
+# Where there are more lanes, those are closed that have had no line for so long.
+_LANES_MIN, _IDLE_SECONDS = 64, 60.0
 # A lane that comes and goes fills no log: so many changes of it are told, then one each minute.
 _TELLINGS, _TELLING_SECONDS = 6.0, 60.0
 
@@ -71,7 +73,7 @@ class Lanes:
 
     def offer(self, model: str, lines: Sequence[Line]) -> None:
         """Take lines to the lane that has the most room, line by line where there are several."""
-        lanes = self._found.get(model) or self._of(model)
+        lanes = self._serving(model)
         if not lanes:
             self._unplaced.setdefault(model, []).extend(lines)
             return
@@ -101,8 +103,7 @@ class Lanes:
 
     def unsent_by_owner(self, model: str) -> Counter[HeldShard]:
         """How many lines of each shard `recall` would take back."""
-        lanes = self._of(model)
-        lines = Counter(line.owner for lane in lanes for line in lane.queued() if not line.calls)
+        lines = Counter(line.owner for lane in self._of(model) for line in lane.unsent())
         return lines + Counter(line.owner for line in self._unplaced.get(model, ()))
 
     def pace(self, model: str) -> tuple[float, float]:
@@ -172,6 +173,9 @@ class Lanes:
         for lane in self._lanes.values():
             lane.close()
 
+    def _serving(self, model: str) -> list[Lane]:
+        return self._found.get(model) or self._of(model)
+
     def _of(self, model: str) -> list[Lane]:
         lanes = []
         for route in self._routes(model):
@@ -183,8 +187,22 @@ class Lanes:
         self._found[model] = lanes
         return lanes
 
+    def _close_idle(self, wanted: str) -> None:
+        """Close lanes of other models that have had no line for long: models may be invented."""
+        if len(self._lanes) < _LANES_MIN:
+            return
+        since = self._loop.time() - _IDLE_SECONDS
+        for key, lane in list(self._lanes.items()):
+            is_idle = not lane.held and not lane.is_sick and lane.quiet_since <= since
+            if is_idle and key[0] != wanted:
+                lane.close()
+                del self._lanes[key]
+                self._found.pop(key[0], None)
+                self._tellings.pop(key, None)
+
     def _linked(self, key: tuple[str, str]) -> Lane:
         model, route = key
+        self._close_idle(model)
         lane = self._open_lane(model, route)
         lane.links = Links(
             changed=partial(self._changed, key),
@@ -200,9 +218,7 @@ class Lanes:
             facts = {} if reason is None else {"why": reason}
             tell(f"lane_{state}", model=key[0], upstream=key[1], **facts)
         if state == "recovered":
-            for lane in self._found.get(key[0], ()):
-                if lane.paused:
-                    self._give(key[0], lane)
+            self._share_with(key[0], self._lanes[key])
 
     def _may_tell(self, key: tuple[str, str]) -> bool:
         """Whether another change of this lane may be logged: some at once, then one a minute."""
@@ -214,7 +230,7 @@ class Lanes:
 
     def _give(self, model: str, lane: Lane) -> None:
         """Take the lines of a lane that is shut to those that are open, if any is."""
-        others = [one for one in self._found.get(model, ()) if one is not lane and not one.paused]
+        others = [one for one in self._serving(model) if one is not lane and not one.paused]
         if not others:
             return
         for line in lane.surrender():
@@ -222,12 +238,22 @@ class Lanes:
         for other in others:
             other.pump_soon()
 
+    def _share_with(self, model: str, lane: Lane) -> None:
+        """Bring lines to a lane that is open again: all of shut lanes, some of the others'."""
+        for other in self._serving(model):
+            if other is lane:
+                continue
+            if other.paused:
+                self._give(model, other)
+            else:
+                lane.offer(other.lend(other.queued // 2))
+
     def _borrow(self, model: str, lane: Lane) -> Line | None:
         """A line for a lane that has none to see with whether its upstream is back."""
-        for other in self._found.get(model, ()):
-            if other is not lane and not other.paused and (line := other.lend()) is not None:
-                return line
-        return None
+        others = [one for one in self._serving(model) if one is not lane and one.queued]
+        if not others:
+            return None
+        return min(others, key=lambda one: one.paused).lend(1)[0]
 
 
 def _room(lane: Lane) -> tuple[bool, int]:

@@ -11,8 +11,8 @@ __all__ = ["Stalls"]
 
 # A call hangs that is out for longer than the first, and so many times as long as answers take.
 _PATIENCE_SECONDS, _PATIENCE_FACTOR = 30.0, 10.0
-# Second calls that turned out to be needless make it more patient, up to so much.
-_PATIENCE_DOUBLINGS_MAX = 6
+# Nor does one that is out for less than so many times the slowest answer that was waited for.
+_SLOWEST_FACTOR = 2.0
 
 
 class Stalls:
@@ -38,7 +38,10 @@ class Stalls:
         self._timer: asyncio.TimerHandle | None = None
         # When the latest call that was answered had left.
         self._answered_started = 0.0
-        self._won = self._needless = 0
+        # Second calls that were answered while the first was not.
+        self._won = 0
+        # How long the slowest answer took of those that came while calls were out for too long.
+        self._slowest_seconds = 0.0
         self.hanging: set[Line] = set()
         self._is_overdue = False
 
@@ -55,8 +58,8 @@ class Stalls:
     @property
     def patience_seconds(self) -> float:
         """How long a call may be out."""
-        usual = max(_PATIENCE_SECONDS, self._answer_seconds() * _PATIENCE_FACTOR)
-        return float(usual * 2 ** min(self._needless, _PATIENCE_DOUBLINGS_MAX))
+        usual = self._answer_seconds() * _PATIENCE_FACTOR
+        return max(_PATIENCE_SECONDS, usual, self._slowest_seconds * _SLOWEST_FACTOR)
 
     def watch(self) -> None:
         """Look at the calls when the oldest has been out for too long."""
@@ -78,14 +81,13 @@ class Stalls:
         second = self._hand.seconds.pop(line, None)
         if second is not None:
             second.cancel()
-            self._needless += 1
         if self._is_overdue:
+            self._slowest_seconds = max(self._slowest_seconds, self._loop.time() - line.started)
             self.look()
 
     def won(self, line: Line) -> None:
         """The second call of a line was answered, and the first was not."""
         self._won += 1
-        self._needless = 0
         self.hanging.discard(line)
 
     def forget(self, line: Line) -> None:

@@ -52,6 +52,8 @@ class Trouble(Struct):
     failed: int
     retried: int
     failed_again: int
+    late_answers: int
+    late_failures: int
     tries: int = 1
     failures: int = 1
     at_answers: int = 0
@@ -84,8 +86,9 @@ class LaneHealth:
 
     def __init__(self) -> None:
         self.answers = 0
-        # Answers to lines that had failed before.
-        self._late_answers = 0
+        # Answers to lines that had failed before, and how many second and later tries of those
+        # lines had failed too.
+        self._late_answers = self._late_failures = 0
         # First tries that failed; second tries that were sent, and those that failed too.
         self._failed = self._retried = self._failed_again = 0
         # Of the last second tries, about the share that failed too.
@@ -99,6 +102,7 @@ class LaneHealth:
         self.run = 0
         if trouble is not None:
             self._late_answers += 1
+            self._late_failures += trouble.failures - 1
             if trouble.failures == 1:
                 self._again_share -= self._again_share * _AGAIN_WEIGHT
 
@@ -127,6 +131,8 @@ class LaneHealth:
                 self._failed,
                 self._retried,
                 self._failed_again,
+                self._late_answers,
+                self._late_failures,
                 at_answers=self.answers,
                 last_answers=self.answers,
                 is_same=failure.same_tries > 0,
@@ -178,6 +184,11 @@ class LaneHealth:
             odds = (failed + 0.5) / (answered + 0.5)
             share = min(share, (max(0, recovered) + 1) / (max(0, retried) + 1) * odds)
             least = min(least, failure.same_tries)
+        late_answers = self._late_answers - trouble.late_answers
+        if late_answers:
+            # How often lines failed that were answered in the end, as this one may be.
+            late_failures = self._late_failures - trouble.late_failures
+            share = max(share, (late_failures + 0.5) / (late_failures + late_answers + 1))
         return max(least, math.ceil(math.log(_CHANCE_MAX) / math.log(max(share, 1e-12))))
 
     def is_sick(self, held: int, *, fragile: bool) -> bool:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from batchyard.wire.json_texts import (
     BUILT_BYTES_MAX,
@@ -156,7 +156,9 @@ def read_answer(body: bytes) -> AnswerFacts | None:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _read_odd_answer(body)
     # Identity first: it is the default of every answer without an error.
-    if answer.error is not _NULL and answer.error != _NULL:
+    if (answer.error is not _NULL and answer.error != _NULL) or answer.object == "error":
+        return _ERROR
+    if answer.choices is not UNSET and _have_failed(answer.choices):
         return _ERROR
     return _facts(answer.usage) if answer.usage is not None else _NOTHING
 
@@ -228,17 +230,27 @@ class _Usage(Struct, gc=False):
 
 
 _NULL = Raw(b"null")
+_ERROR_OBJECT = Raw(b'"error"')
+
+
+class _Choice(Struct, gc=False):
+    finish_reason: Any = None
+    error: Raw = _NULL
 
 
 class _Answer(Struct, gc=False):
     usage: _Usage | None = None
     # Not built into an object: an error may be as large as an answer.
     error: Raw = _NULL
+    object: Any = None
+    choices: list[_Choice] | UnsetType | None = UNSET
 
 
 class _OddAnswer(Struct, gc=False):
     usage: Raw = _NULL
     error: Raw = _NULL
+    object: Raw = _NULL
+    choices: Raw | UnsetType = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
@@ -247,6 +259,7 @@ _model_decoder = msgspec.json.Decoder(_ModelLine)
 _body_decoder = msgspec.json.Decoder(_Model)
 _result_decoder = msgspec.json.Decoder(_ResultLine)
 _answer_decoder = msgspec.json.Decoder(_Answer)
+_choices_decoder = msgspec.json.Decoder(list[_Choice] | None)
 _odd_answer_decoder = msgspec.json.Decoder(_OddAnswer)
 _LF, _CR = b"\n\r"
 
@@ -273,9 +286,26 @@ def _read_odd_answer(body: bytes) -> AnswerFacts | None:
         check_utf8(whole)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
-    if answer.error != _NULL:
+    if answer.error != _NULL or answer.object == _ERROR_OBJECT:
         return _ERROR
+    if answer.choices is not UNSET:
+        try:
+            if _have_failed(_choices_decoder.decode(answer.choices)):
+                return _ERROR
+        except msgspec.DecodeError:
+            # No list of objects: an answer all the same, of an endpoint of its own.
+            pass
     return _facts(msgspec.convert(_sound(_parse(bytes(answer.usage))), _Usage))
+
+
+def _have_failed(choices: list[_Choice] | None) -> bool:
+    """Whether an answer has no choice, or one that is an error."""
+    if not choices:
+        return True
+    for choice in choices:  # noqa: SIM110 (it runs for every answer)
+        if choice.finish_reason == "error" or choice.error != _NULL:
+            return True
+    return False
 
 
 def _sound(usage: Any) -> dict[str, Any]:
