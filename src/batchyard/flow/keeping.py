@@ -105,7 +105,7 @@ class Ledger:
                 one.append(found)
             except OSError:
                 # Nobody knows what the disk holds of it now; what is marked stays valid.
-                self._segments.pop(key).segment.close()
+                self._segments.pop(key).segment.abandon()
                 raise
             appended.append(one)
         return appended

@@ -244,6 +244,13 @@ class Segment:
         self._hash = self._next_hash
         self.size_bytes = self._next_bytes
 
+    def abandon(self) -> None:
+        """Close the file after a fault; without any append that succeeded, its blob goes too."""
+        with suppress(OSError):
+            self._file.close()
+            if not self._next_bytes:
+                self._path.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close the file; its blob stays."""
         self._file.close()
