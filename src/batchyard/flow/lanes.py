@@ -79,7 +79,7 @@ class LaneRules(Struct, frozen=True):
 
     timeout_seconds: float = 600.0
     body_bytes_max: int = 32 << 20
-    start: int = 8
+    start: int = 2
     ceiling: int = 4096
     gather_seconds: float = 0.001
 
@@ -108,7 +108,9 @@ class Lane:
         self._queue: deque[Line] = deque()
         self._crossing: dict[Line, Underway] = {}
         self._waiting: set[Line] = set()
-        self.width = Width(start=rules.start, ceiling=rules.ceiling)
+        self.width = Width(
+            start=rules.start, ceiling=rules.ceiling, timeout_seconds=rules.timeout_seconds
+        )
         self.reason: str | None = None
         self._paused_until = 0.0
         self._probing = False
@@ -209,7 +211,8 @@ class Lane:
         if type(outcome) is Answer and 200 <= outcome.status < 300:
             facts = read_answer(outcome.body)
             if facts is not None and not facts.is_error:
-                width.answered(self._loop.time() - line.started, full=was_full)
+                now = self._loop.time()
+                width.answered(now - line.started, full=was_full, now=now)
                 self._refused_in_row = 0
                 if self._probing:
                     self._open()
@@ -283,7 +286,7 @@ class Lane:
         if verdict.strain != "refusing":
             self._shut_in_row = 0
         if type(outcome) is Answer and self._heed(outcome):
-            self.width.troubled()
+            self.width.troubled(self._loop.time())
             return True
         if verdict.strain == "refusing":
             self._refused_in_row += 1
@@ -293,8 +296,10 @@ class Lane:
                 return True
             return False
         self._refused_in_row = 0
-        if verdict.strain != "none":
-            self.width.troubled()
+        if isinstance(outcome, Fault) and outcome.code == "request_timeout":
+            self.width.timed_out(self._loop.time())
+        elif verdict.strain != "none":
+            self.width.troubled(self._loop.time())
         if self._probing and verdict.strain == "none":
             self._open()
         return False

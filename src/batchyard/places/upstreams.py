@@ -31,7 +31,7 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     models: tuple[str, ...] = ()
     api_key_env: str | None = None
     api_key_file: str | None = None
-    start_concurrency: int = 8
+    start_concurrency: int = 2
     max_concurrency: int = 4096
     timeout_seconds: float = 600.0
     headers: dict[str, str] = {}
