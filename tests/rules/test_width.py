@@ -83,3 +83,21 @@ def test_lines_wait_ready_for_a_fifth_of_a_second() -> None:
     drive(quick, 64, 100_000, 0.005)
     assert 2_000 < quick.ahead <= 4_000
     assert quick.rate > 10_000
+
+
+def test_a_lane_says_why_it_is_not_wider() -> None:
+    """Each bound has words of its own."""
+    width = Width(start=2, ceiling=64, timeout_seconds=600.0)
+    assert width.why == "still widening"
+    drive(width, 4, 400)
+    assert width.why == "a wider lane brings no more answers a second"
+    width.timed_out(1e6)
+    assert width.why == "a wider lane met refusals or time-outs"
+    width.set_ceiling(1, 1e6)
+    assert width.why == "the upstream has no more places"
+    assert Width(start=8, ceiling=8).why == "the settings allow no more"
+    slow = Width(start=8, ceiling=64, timeout_seconds=60.0)
+    slow.answered(3.0, full=True, now=3.0)
+    for number in range(8):
+        slow.answered(20.0, full=True, now=20.0 + number)
+    assert slow.why == "answers of a wider lane take too long beside the time-out"

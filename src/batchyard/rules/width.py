@@ -61,6 +61,7 @@ class Width:
         self._bound_seconds, self._least_seconds = timeout_seconds * _BOUND_SHARE, inf
         # The mean with which the bound has narrowed the lane, until it is seen what that brought.
         self._over_seconds: float | None = None
+        self._is_bound = False
         # The turn. While it settles, what comes back left before the width changed.
         self._since: float | None = None
         self._answers = self._troubles = 0
@@ -112,6 +113,21 @@ class Width:
         self._most = self._ceiling if ceiling is None else max(1, min(self._ceiling, ceiling))
         if self.limit > self._most:
             self._retreat(self._most, now, upward=True)
+
+    @property
+    def why(self) -> str:
+        """Why the lane is not wider, for whoever asks."""
+        if self.limit >= self._ceiling:
+            return "the settings allow no more"
+        if self.limit >= self._most:
+            return "the upstream has no more places"
+        if self._search.climbing:
+            return "still widening"
+        if self._fence < inf:
+            return "a wider lane met refusals or time-outs"
+        if self._is_bound:
+            return "answers of a wider lane take too long beside the time-out"
+        return "a wider lane brings no more answers a second"
 
     def _end_turn(self, now: float) -> None:
         if self._settling:
@@ -168,6 +184,8 @@ class Width:
 
     def _change(self, limit: int, now: float) -> None:
         widest = max(limit, self.limit)
+        if limit > self.limit:
+            self._is_bound = False
         self.limit = limit
         self._begin_turn(now)
         if not self._search.climbing:
@@ -195,6 +213,7 @@ class Width:
         bound = min(self._bound_seconds, self._least_seconds * _LEAST_FACTOR)
         if mean <= bound or self.limit == 1:
             return False
+        self._is_bound = True
         # What came back in a climb left before the lane was as wide as now: it does not compare.
         self._over_seconds = None if self._search.climbing else mean
         self._retreat(max(1, int(self.limit * bound / mean * _RELIEF)), now, upward=False)
