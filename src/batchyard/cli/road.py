@@ -44,6 +44,7 @@ _OPTIONS = (
     click.option("--schema", metavar="FILE.json|MODULE:NAME", help="Extract this from each row."),
     click.option("--into", metavar="LANGUAGE", help="Translate each row."),
     click.option("--embed", is_flag=True, help="Embed each row."),
+    click.option("--per-line", type=click.IntRange(min=1), metavar="N", help="Texts in a call."),
     click.option(
         "--model", "models", multiple=True, metavar="NAME", help="Which model; several compare."
     ),
@@ -95,6 +96,7 @@ class Road(NamedTuple):
     schema: str | None
     into: str | None
     embed: bool
+    per_line: int | None
     models: tuple[str, ...]
     text: str | None
     instructions: str | None

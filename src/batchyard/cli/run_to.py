@@ -167,7 +167,7 @@ def _of_rows(
     if len(named) > 1 or (named and road.template):
         raise click.UsageError("Give one of --template, --labels, --schema, --into and --embed.")
     if road.embed:
-        return embed(source, text=road.text, **terms)
+        return embed(source, text=road.text, per_line=road.per_line, **terms)
     terms |= {"instructions": instructions}
     if road.labels:
         return classify(source, labels_of(road.labels), text=road.text, **terms)

@@ -59,7 +59,7 @@ class LaneRules(Struct, frozen=True):
 
     timeout_seconds: float = 600.0
     body_bytes_max: int = 32 << 20
-    start: int = 8
+    start: int = 2
     ceiling: int = 4096
     gather_seconds: float = 0.001
 

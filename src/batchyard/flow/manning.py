@@ -1,5 +1,6 @@
 """Opens the lanes from a worker, or a one-shot run, to its upstreams."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -35,7 +36,7 @@ def open_lanes(
     def open_lane(model: str, name: str) -> Lane:
         upstream = upstreams[name]
         settings = upstream.settings
-        return Lane(
+        lane = Lane(
             upstream.transport,
             upstream.head,
             land,
@@ -52,16 +53,26 @@ def open_lanes(
             models_head=partial(upstream.head, "/models", "GET"),
             rewrite=_renaming(upstream, model),
         )
+        _bound(lane, upstream)
+        return lane
 
     lanes = Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate, lack_of=upstreams.lack_of)
 
     def changed() -> None:
+        for (_, name), lane in lanes.each():
+            _bound(lane, upstreams[name])
         lanes.reroute()
         hungry()
 
     upstreams.watch(changed)
     upstreams.budget.on_room = lanes.pump
     return lanes
+
+
+def _bound(lane: Lane, upstream: Upstream) -> None:
+    """Let no more lines be in flight than the upstream has places for; one may wait."""
+    ceiling = None if upstream.slots is None else upstream.slots + 1
+    lane.width.set_ceiling(ceiling, asyncio.get_running_loop().time())
 
 
 def _renaming(upstream: Upstream, model: str) -> Callable[[bytes], bytes] | None:

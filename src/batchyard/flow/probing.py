@@ -46,7 +46,9 @@ class ProbingLane(ABC):
         self.links = Links()
         self.hand = LinesInHand()
         self.health = LaneHealth()
-        self.width = Width(start=rules.start, ceiling=rules.ceiling)
+        self.width = Width(
+            start=rules.start, ceiling=rules.ceiling, timeout_seconds=rules.timeout_seconds
+        )
         self._stalls = Stalls(
             self.hand,
             self._ask_again,

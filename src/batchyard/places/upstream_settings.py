@@ -16,7 +16,7 @@ SIMULATED_URL = "sim"
 # In the place of a name in `aliases`: whatever the upstream does not list.
 ANY_MODEL = "*"
 # So many lines are in flight at first unless that is set, or fewer where the most is less.
-_START_CONCURRENCY = 8
+_START_CONCURRENCY = 2
 
 
 class UpstreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

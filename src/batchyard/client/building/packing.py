@@ -10,12 +10,15 @@ import msgspec
 
 from batchyard.client.building.requests import EmbeddingOptions, Request, embeddings
 
-__all__ = ["PackError", "count_in", "floats", "pack", "unpack"]
+__all__ = ["INPUTS_MAX", "OWN_INPUTS", "PackError", "count_in", "floats", "pack", "unpack"]
 
 # OpenAI's reference, November 2026: inputs of one request, and tokens over all of them. A token
 # has one byte at least.
-_INPUTS_MAX = 2_048
+INPUTS_MAX = 2_048
 _BYTES_MAX = 300_000
+# Texts of one request to a server of one's own. Many compute one request after the other: as many
+# as OpenAI takes would be minutes there, run into time-outs, and be computed again.
+OWN_INPUTS = 64
 # Tokens of one input: what has no more bytes has no more tokens either. What has more may be too
 # long for the model, and then no text should fail that happens to stand beside it.
 _BYTES_BESIDE_OTHERS_MAX = 8_192
@@ -30,7 +33,7 @@ def pack(
     texts: Iterable[str | Sequence[int]],
     *,
     model: str,
-    per_line: int = _INPUTS_MAX,
+    per_line: int = INPUTS_MAX,
     bytes_max: int = _BYTES_MAX,
     **options: Unpack[EmbeddingOptions],
 ) -> Iterator[Request]:

@@ -124,9 +124,20 @@ def translate(
 
 
 def embed(
-    texts: Any, *, model: str, text: Text = None, **terms: Unpack[EmbeddingTerms]
+    texts: Any,
+    *,
+    model: str,
+    text: Text = None,
+    per_line: int | None = None,
+    **terms: Unpack[EmbeddingTerms],
 ) -> RowCampaign:
-    """The vector of each text, in column `embedding`; many texts go in one line."""
+    """The vector of each text, in column `embedding`; many texts go in one line.
+
+    `per_line` says how many at most: 2,048 unless given, and 64 where `to` is a server of one's
+    own, which may compute one line after the other.
+    """
+    if per_line is not None and per_line < 1:
+        raise ValueError(f"per_line is at least 1, not {per_line}.")
     options, own = parted(terms)
     fill = text_of(text)
 
@@ -137,4 +148,4 @@ def embed(
         return requests.embeddings(ID, model=model, input=said, **options)
 
     reading = Reading(kind="embed", column="embedding")
-    return start(Asking(texts, ask, reading, packed=True), own)
+    return start(Asking(texts, ask, reading, packed=True, per_line=per_line), own)

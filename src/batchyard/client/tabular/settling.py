@@ -62,16 +62,16 @@ def units_in(path: Path) -> Iterator[bytes]:
 
 
 def settle(
-    draft: Draft, tried: Mapping[int, bytes], find: Find, accept: Accept, *, packed: bool
+    draft: Draft, tried: Mapping[int, bytes], find: Find, accept: Accept, *, per_line: int | None
 ) -> Iterator[bytes]:
     """The lines to ask; on the way what is known already is written to `kept.jsonl`.
 
     `tried` are bodies that a canary has brought; `find` looks keys up among older answers; what
-    `accept` does not take of either is asked. With `packed`, they are embeddings, and many stand
-    in a line.
+    `accept` does not take of either is asked. With `per_line`, they are embeddings, and so many
+    stand in a line.
     """
     left = _unknown(draft, tried, find, accept)
-    if not packed:
+    if per_line is None:
         yield from left
         return
     bodies = (msgspec.json.decode(msgspec.json.decode(line, type=Unit).body) for line in left)
@@ -85,7 +85,7 @@ def settle(
         for body in bodies:
             yield body["input"]
 
-    for request in pack(texts(), model=first["model"], **options):
+    for request in pack(texts(), model=first["model"], per_line=per_line, **options):
         yield encode(request) + b"\n"
 
 

@@ -21,6 +21,8 @@ import msgspec
 
 from batchyard.client.apis.pricing import prices_of
 from batchyard.client.apis.profiles import config_file, destination_of, read_profiles
+from batchyard.client.apis.targets import target_of_url
+from batchyard.client.building.packing import INPUTS_MAX, OWN_INPUTS
 from batchyard.client.building.requests import Request
 from batchyard.client.building.rows import Row
 from batchyard.client.building.schema import read_as
@@ -79,12 +81,16 @@ class Terms(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Asking:
-    """What is asked of rows, and how the answers are read; `opens` makes the campaign."""
+    """What is asked of rows, and how the answers are read; `opens` makes the campaign.
+
+    With `packed`, many texts stand in a line, `per_line` of them.
+    """
 
     rows: Any
     ask: Callable[[Row], Request | None]
     reading: Reading
     packed: bool = False
+    per_line: int | None = None
     shape: Any = None
     opens: Callable[..., RowCampaign] = RowCampaign
 
@@ -161,7 +167,7 @@ class _Start:
     def _prepare(self, drafted: Draft, identity: str) -> None:
         """Make the folder of the draft the folder of a campaign."""
         folder, tried = drafted.folder, self._try(drafted)
-        lines = settle(drafted, tried, self._find, self._accepts, packed=self._asking.packed)
+        lines = settle(drafted, tried, self._find, self._accepts, per_line=self._per_line())
         first = next(lines, None)
         if first is None:
             _begin_complete(folder, self._settings)
@@ -182,6 +188,14 @@ class _Start:
         if self._terms.get("dry_run"):
             self._show(str(seen))
         seen.hold(self._terms.get("max_usd"))
+
+    def _per_line(self) -> int | None:
+        """Texts in a line of embeddings: what was said, or what this server is likely to bear."""
+        asking = self._asking
+        if not asking.packed:
+            return None
+        is_hosted = target_of_url(self._settings.base_url) is not None
+        return asking.per_line or (INPUTS_MAX if is_hosted else OWN_INPUTS)
 
     def _preview(self, drafted: Draft) -> Preview:
         with (drafted.folder / "kept.jsonl").open("rb") as kept:
