@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 from batchyard.flow.landing import Landing
-from batchyard.flow.lanes import Gate, Lane, LaneRules
+from batchyard.flow.lanes import Gate, Lane, LaneRules, Line
 from batchyard.flow.routing import Lanes
 from batchyard.flow.shards import HeldShard
 from batchyard.places.upstreams import Upstreams
@@ -30,6 +30,7 @@ def open_lanes(
 
     def open_lane(_model: str, name: str) -> Lane:
         upstream = upstreams[name]
+        upstream.transport.on_retry = _count_call
         settings = upstream.settings
         return Lane(
             upstream.transport,
@@ -50,3 +51,9 @@ def open_lanes(
     lanes = Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate)
     upstreams.budget.on_room = lanes.pump
     return lanes
+
+
+def _count_call(ticket: object) -> None:
+    """Count a line that went out twice because a connection was closed while it was idle."""
+    if isinstance(ticket, Line):
+        ticket.calls += 1

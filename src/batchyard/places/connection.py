@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from enum import Enum
 from typing import Any, Protocol, cast
 
 import httptools
@@ -9,8 +10,9 @@ import msgspec
 
 from batchyard.places.answer import Answer, Fault, without_coding
 from batchyard.places.framing import with_one_framing
+from batchyard.places.tcp import was_unread
 
-__all__ = ["Answer", "Call", "Connection", "Fault", "Owner"]
+__all__ = ["Answer", "Call", "Connection", "Ending", "Fault", "Owner"]
 
 INTERIM_ANSWERS_MAX = 16
 # Chunks of one byte cost five bytes of framing each; a peer that needs more is up to no good.
@@ -32,6 +34,7 @@ class Call(msgspec.Struct, eq=False):
     ticket: Any
     owner: "Owner"
     connection: "Connection | None" = None
+    # It went out twice.
     was_retried: bool = False
 
     @property
@@ -44,6 +47,14 @@ class Call(msgspec.Struct, eq=False):
         self.owner.withdraw(self)
 
 
+class Ending(Enum):
+    """What the end of a call without an answer says of its connection."""
+
+    PLAIN = "nothing"
+    REUSED = "it had served before, and was closed without a byte of an answer"
+    UNREAD = "and so it was before the request came there"
+
+
 class Owner(Protocol):
     """Whoever keeps connections; told once how each call on them ended."""
 
@@ -53,8 +64,8 @@ class Owner(Protocol):
     def answered(self, connection: "Connection", call: Call, answer: Answer) -> None:
         """The answer is complete; the connection may serve again if it is still open."""
 
-    def failed(self, call: Call, fault: Fault, *, was_stale: bool) -> None:
-        """There will be no answer; `was_stale`: the peer had likely closed before it was asked."""
+    def failed(self, call: Call, fault: Fault, ending: Ending) -> None:
+        """There will be no answer."""
 
     def closed(self, connection: "Connection") -> None:
         """The connection is gone for good."""
@@ -82,6 +93,8 @@ class _Socket(Protocol):
 
     def get_write_buffer_size(self) -> int: ...
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+
     def abort(self) -> None: ...
 
     def pause_reading(self) -> None: ...
@@ -94,7 +107,6 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body",
-        "_has_served",
         "_head",
         "_headers",
         "_headers_bytes_max",
@@ -113,6 +125,8 @@ class Connection(asyncio.Protocol):
         "idle_since",
         "is_open",
         "is_paused",
+        "served",
+        "started",
     )
 
     _transport: _Socket
@@ -122,8 +136,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, headers_bytes_max: int) -> None:
         self.is_open = False
         self.is_paused = False
-        # Since when it has waited: for a call, or paused for memory; of the loop's clock.
-        self.idle_since = 0.0
+        # Since when it has waited, for a call or paused for memory, and when the call began for
+        # which it had waited; of the loop's clock, and kept by the owner.
+        self.idle_since = self.started = 0.0
         self._owner = owner
         self._headers_bytes_max = headers_bytes_max
         self._parser = httptools.HttpResponseParser(self)
@@ -131,7 +146,9 @@ class Connection(asyncio.Protocol):
         self._status = 0
         # What came of a head that is not whole yet.
         self._head = b""
-        self._has_served = self._is_encoded = False
+        self._is_encoded = False
+        # How many calls it has brought an answer to.
+        self.served = 0
         self._reserved_bytes = 0
 
     @property
@@ -328,7 +345,7 @@ class Connection(asyncio.Protocol):
             answer = decoded
         reserved, self._reserved_bytes = self._reserved_bytes, 0
         self.call = None
-        self._has_served = True
+        self.served += 1
         # A request that is still going out would be followed by the next one on this connection.
         if not can_be_reused or self._transport.get_write_buffer_size():
             self.abort()
@@ -339,9 +356,9 @@ class Connection(asyncio.Protocol):
                 # Whoever keeps the answer counts it by now.
                 self._owner.release(self, reserved)
 
-    def _fail(self, call: Call, fault: Fault, *, was_stale: bool = False) -> None:
+    def _fail(self, call: Call, fault: Fault, ending: Ending = Ending.PLAIN) -> None:
         self.abort()
-        self._owner.failed(call, fault, was_stale=was_stale)
+        self._owner.failed(call, fault, ending)
 
     def _refuse(self, code: str, detail: str) -> None:
         # The first reason counts; the parser may go on for the rest of what was read.
@@ -359,7 +376,14 @@ class Connection(asyncio.Protocol):
             when = f"after {self._received_bytes} bytes of" if self._received_bytes else "before"
             detail = f"The upstream {what} {when} an answer."
             fault = Fault("upstream_unreachable", detail, True, self.status)
-            self._fail(call, fault, was_stale=self._has_served and not self._received_bytes)
+            self._fail(call, fault, self._ending(exc))
+
+    def _ending(self, exc: Exception | None) -> Ending:
+        if not self.served or self._received_bytes:
+            return Ending.PLAIN
+        if isinstance(exc, ConnectionResetError | BrokenPipeError) or was_unread(self._transport):
+            return Ending.UNREAD
+        return Ending.REUSED
 
     def _ends_with_connection(self) -> bool:
         if self._status < 200 or _header(self._headers, b"content-length"):
