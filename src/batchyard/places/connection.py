@@ -93,8 +93,6 @@ class _Socket(Protocol):
 
     def get_write_buffer_size(self) -> int: ...
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
-
     def abort(self) -> None: ...
 
     def pause_reading(self) -> None: ...
@@ -381,7 +379,8 @@ class Connection(asyncio.Protocol):
     def _ending(self, exc: Exception | None) -> Ending:
         if not self.served or self._received_bytes:
             return Ending.PLAIN
-        if isinstance(exc, ConnectionResetError | BrokenPipeError) or was_unread(self._transport):
+        is_unread = isinstance(exc, ConnectionResetError | BrokenPipeError)
+        if is_unread or was_unread(cast(asyncio.BaseTransport, self._transport)):
             return Ending.UNREAD
         return Ending.REUSED
 

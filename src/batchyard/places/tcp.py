@@ -1,8 +1,8 @@
 """What the operating system knows of a connection that its peer has closed."""
 
+import asyncio
 import socket
 import struct
-from typing import Any, Protocol
 
 __all__ = ["was_unread"]
 
@@ -12,11 +12,7 @@ _CLOSED_BY_RESET = 7
 _STATE_AND_UNACKNOWLEDGED = struct.Struct("=B23xI")
 
 
-class _Told(Protocol):
-    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
-
-
-def was_unread(transport: _Told) -> bool:
+def was_unread(transport: asyncio.BaseTransport) -> bool:
     """Whether the peer had closed before the last that was sent came to it; False if unknown.
 
     It answers with a reset then, or its end is here before it has acknowledged what was sent.
