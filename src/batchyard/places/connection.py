@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from enum import Enum
 from typing import Any, Protocol, cast
 
 import httptools
 import msgspec
 
-from batchyard.places.answer import Answer, Fault, without_coding
+from batchyard.places.answer import Answer, Ending, Fault, without_coding
 from batchyard.places.framing import with_one_framing
 from batchyard.places.tcp import was_unread
 
-__all__ = ["Answer", "Call", "Connection", "Ending", "Fault", "Owner"]
+__all__ = ["Answer", "Call", "Connection", "Fault", "Owner"]
 
 INTERIM_ANSWERS_MAX = 16
 # Chunks of one byte cost five bytes of framing each; a peer that needs more is up to no good.
@@ -47,14 +46,6 @@ class Call(msgspec.Struct, eq=False):
         self.owner.withdraw(self)
 
 
-class Ending(Enum):
-    """What the end of a call without an answer says of its connection."""
-
-    PLAIN = "nothing"
-    REUSED = "it had served before, and was closed without a byte of an answer"
-    UNREAD = "and so it was before the request came there"
-
-
 class Owner(Protocol):
     """Whoever keeps connections; told once how each call on them ended."""
 
@@ -66,6 +57,10 @@ class Owner(Protocol):
 
     def failed(self, call: Call, fault: Fault, ending: Ending) -> None:
         """There will be no answer."""
+
+    def why_not_http(self, came: bytes, error: Exception) -> str:
+        """Why what came is no answer, in a sentence."""
+        ...
 
     def closed(self, connection: "Connection") -> None:
         """The connection is gone for good."""
@@ -209,7 +204,9 @@ class Connection(asyncio.Protocol):
             if not self._is_complete and self._refusal is None:
                 is_clean = not self._status and self._reads_with_one_framing(data)
                 if not is_clean and not self._is_complete:
-                    self._refuse("invalid_upstream_response", f"The answer is not HTTP: {error}.")
+                    came = b"" if self._status else self._head + data
+                    why = self._owner.why_not_http(came, error)
+                    self._refuse("invalid_upstream_response", why)
         else:
             if not self._status:
                 self._head += data
@@ -227,9 +224,11 @@ class Connection(asyncio.Protocol):
         False where it is wrong in another way.
         """
         answer = with_one_framing(self._head + data)
+        if answer is None:
+            return False
         if not answer:
             self._head += data
-            return answer is not None
+            return True
         self._parser = httptools.HttpResponseParser(self)
         self._headers = []
         self._head = b""

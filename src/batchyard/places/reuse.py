@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from batchyard.places.connection import Ending
+from batchyard.places.answer import Ending
 
 __all__ = ["Resending", "Reuse"]
 

@@ -7,11 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from batchyard.places.answer import Ending
 from batchyard.places.byte_budget import ByteBudget
-from batchyard.places.connection import Answer, Call, Connection, Ending, Fault
+from batchyard.places.connection import Answer, Call, Connection, Fault
+from batchyard.places.masking import Mask
 from batchyard.places.request_head import BaseUrl, head_for
 from batchyard.places.reuse import Resending, Reuse
-from batchyard.places.unreachable import why_unreachable
+from batchyard.places.unreachable import not_http_hint, why_unreachable
 
 __all__ = ["Answer", "Call", "Fault", "Resending", "Transport", "head_for"]
 
@@ -49,6 +51,9 @@ class Transport:
     ) -> None:
         self._reuse = Reuse(resending or Resending(), idle_timeout_seconds)
         self.on_retry: Callable[[Any], None] = _nothing
+        # What must not be told on of our requests, in faults and in answers but successes: to
+        # search those would cost more than all else that is done with them.
+        self.mask = Mask({})
         self.budget = budget or ByteBudget()
         self._url = BaseUrl.parse(base_url)
         self._address = address or self._url.host
@@ -180,7 +185,7 @@ class Transport:
                 connection.start(self._waiting.popitem(last=False)[0])
             else:
                 self._keep(connection)
-        call.done(call.ticket, answer)
+        call.done(call.ticket, self.mask.answer(answer) if answer.status >= 300 else answer)
 
     def failed(self, call: Call, fault: Fault, ending: Ending) -> None:
         """Tell the caller, or once more try a request that was sent into a closed connection."""
@@ -191,7 +196,14 @@ class Transport:
             self._waiting_anew[call] = None
             self._connect_for_the_waiting()
         else:
-            call.done(call.ticket, fault)
+            call.done(call.ticket, self.mask.fault(fault))
+
+    def why_not_http(self, came: bytes, error: Exception) -> str:
+        """What came instead of the head of an answer, or that its body is not framed as it says."""
+        if not came:
+            return f"The answer is not HTTP: {error}."
+        begin = self.mask.excerpt(came)
+        return f"The answer is not HTTP ({error}); it begins with '{begin}'.{not_http_hint(came)}"
 
     def closed(self, connection: Connection) -> None:
         """Forget the connection."""

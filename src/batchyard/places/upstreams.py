@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from batchyard.places.byte_budget import ByteBudget
+from batchyard.places.masking import Mask
 from batchyard.places.transport import Answer, Fault, Transport, head_for
 from batchyard.wire.objects import Model
 
@@ -63,6 +64,7 @@ class Upstream:
         self._extra = dict(settings.headers)
         if api_key:
             self._extra["authorization"] = f"Bearer {api_key}"
+        self.transport.mask = Mask(self._extra)
         self.models: tuple[Model, ...] = tuple(
             Model(id=name, created=0, owned_by=self.name) for name in settings.models
         )
