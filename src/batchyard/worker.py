@@ -31,10 +31,11 @@ from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.faults import reach_from
 from batchyard.places.log import to_stderr
-from batchyard.places.machine import disk_free_bytes, open_files_max
+from batchyard.places.machine import disk_free_bytes, end_with_parent, open_files_max
 from batchyard.places.prices import ListPrices
 from batchyard.places.store import Identity, Store, Work, open_store
 from batchyard.places.upstreams import Upstream, Upstreams
+from batchyard.places.worker_locks import WorkerLocks
 from batchyard.rules.limits import PROFILES, Limits, limits_of_project
 from batchyard.rules.prices import find_price, hundredths
 from batchyard.wire.money import Price
@@ -47,24 +48,29 @@ _BEATS = 8
 
 
 class Orders(Struct, frozen=True):
-    """What a server tells its worker at the start."""
+    """What a server tells its worker at the start; `locks` is the folder for the worker's lock."""
 
     worker: str
     database_url: str
     blobs: str
     settings: Settings
+    locks: str = ""
 
 
 def main() -> None:
     """Run one worker until its standard input ends or SIGTERM comes."""
     to_stderr()
+    end_with_parent()
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
+    # Held until the process ends, however it ends.
+    lock = WorkerLocks(Path(orders.locks)).hold(orders.worker)
     open_files_max()
     # Lines live shortly and form no cycles; the collector need not look so often.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     uvloop.run(_work(orders))
+    lock.close()
 
 
 async def _work(orders: Orders) -> None:
@@ -104,8 +110,9 @@ async def _work(orders: Orders) -> None:
         chance=Random(),
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.say, "SIGTERM")
-    # The terminal sends SIGINT to all; the server will end this worker in its own order.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
+    # The terminal sends these to all; the server will end this worker in its own order.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
     os.set_blocking(sys.stdout.fileno(), False)
     await _listen(shift, stop)
     beating = asyncio.create_task(_beat(store, settings.worker_silence_seconds / _BEATS))

@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,8 @@ class Server:
         (folder / "batchyard.toml").write_text(toml)
         self._process: subprocess.Popen[str] | None = None
 
-    def start(self, **environment: str) -> OpenAI:
-        """Start it and return a client for it."""
+    def start(self, *, words: Sequence[str] = (), **environment: str) -> OpenAI:
+        """Start it, with these words on its command line, and return a client for it."""
         if self._process is not None:
             self._left()
         with (self.folder / "serve.log").open("a") as log:
@@ -127,6 +127,7 @@ class Server:
                 command(
                     *("serve", "--port", "0", "--data", str(self.data)),
                     *("--config", str(self.folder / "batchyard.toml")),
+                    *words,
                 ),
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -194,13 +194,14 @@ def test_many_random_kills(sim: Sim, serve: Serve) -> None:
         assert server.stop() == 0
 
 
-def test_a_shard_that_ends_its_worker_each_time_is_given_up(sim: Sim, serve: Serve) -> None:
-    """After three losses without an answer; what waited behind it is not to blame."""
+@pytest.mark.timeout(150)
+def test_a_line_that_ends_its_worker_each_time_is_given_up(sim: Sim, serve: Serve) -> None:
+    """After two losses, and three more with this line out alone; others are asked meanwhile."""
     sim.set("latency", "fixed:60")
     server = serve([sim.url])
     client = server.start()
-    batch = batch_of(client, request_lines(LINES))
-    for left in (2, 1, 0):
+    batch = batch_of(client, request_lines(1))
+    for left in (4, 3, 2, 1, 0):
         until(lambda: sim.in_flight() > 0)
         if not left:
             sim.set("latency", "instant")
@@ -208,9 +209,30 @@ def test_a_shard_that_ends_its_worker_each_time_is_given_up(sim: Sim, serve: Ser
         until(lambda: sim.in_flight() == 0)
     batch = ended(client, batch)
     output, errors = results_of(client, batch)
-    assert {line["custom_id"] for line in output} == {f"c{i}" for i in range(500, LINES)}
-    assert {line["error"]["code"] for line in errors} == {"worker_lost"}  # type: ignore[index]
-    assert len(errors) == 500
+    assert [line["error"]["code"] for line in errors] == ["worker_lost"]  # type: ignore[index]
+    assert output == []
+    output, errors = results_of(client, ended(client, batch_of(client, request_lines(9))))
+    assert (len(output), errors) == (9, [])
+
+
+@pytest.mark.timeout(150)
+def test_lost_workers_fail_no_line_of_many_batches(sim: Sim, serve: Serve) -> None:
+    """Three deaths with shards of six batches in hand, most of them never sent."""
+    sim.set("latency", "fixed:60")
+    server = serve([sim.url])
+    client = server.start()
+    batches = [batch_of(client, request_lines(20)) for _ in range(6)]
+    for batch in batches:
+        until(lambda id=batch.id: client.batches.retrieve(id).status == "in_progress")  # type: ignore[misc]
+    for left in (2, 1, 0):
+        until(lambda: sim.in_flight() > 0)
+        if not left:
+            sim.set("latency", "instant")
+        server.worker().kill()
+        until(lambda: sim.in_flight() == 0)
+    for batch in batches:
+        output, errors = results_of(client, ended(client, batch))
+        assert (len(output), errors) == (20, [])
 
 
 def test_killed_servers_are_no_fault_of_a_shard(sim: Sim, serve: Serve) -> None:

@@ -3,10 +3,10 @@
 import os
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.acceptance.processes import Server, Sim, command
+from tests.acceptance.processes import Server, Sim, batch_of, command, ended, request_lines
 
 
 def failed(folder: Path, *words: str, **environment: str) -> str:
@@ -21,6 +21,7 @@ def failed(folder: Path, *words: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
+        timeout=30,
     )
     assert done.returncode == 1
     return done.stderr
@@ -46,3 +47,30 @@ def test_a_server_is_not_its_own_upstream(tmp_path: Path) -> None:
     url = f"http://localhost:{port}/v1"
     said = failed(tmp_path, "--port", str(port), OPENAI_BASE_URL=url)
     assert f"The upstream {url} is this server itself." in said
+
+
+def test_a_database_that_is_gone_costs_no_blob(sim: Sim, serve: Callable[..., Server]) -> None:
+    """The start is refused with what to do, for `keys` too; who accepts it loses no blob."""
+    server = serve([sim.url])
+    client = server.start()
+    batch = ended(client, batch_of(client, request_lines(3)))
+    server.stop()
+    database = server.data / "batchyard.sqlite"
+    database.rename(server.folder / "away")
+    said = failed(server.folder, "--port", "0", "--upstream", sim.url)
+    assert "there are blobs, but batchyard.sqlite is not there" in said
+    assert len(said.splitlines()) == 1
+    made = subprocess.run(
+        command("keys", "create", "x", "--data", str(server.data)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (made.returncode, made.stderr) == (1, said)
+    blobs = [path for path in (server.data / "blobs").rglob("*.jsonl") if path.is_file()]
+    client = server.start(words=["--accept-database"])
+    assert not client.batches.list().data
+    server.stop()
+    assert blobs
+    assert all(path.exists() for path in blobs)
+    assert batch.output_file_id is not None

@@ -72,3 +72,19 @@ def test_what_is_wrong_is_said(house: House) -> None:
         ran = say(house, *words)
         code = 4 if "key" in message else 1
         assert (ran.returncode, message in ran.stderr) == (code, True), ran.stderr
+
+
+def test_why_lines_failed_is_told(house: House) -> None:
+    """Each cause with its count and one line, while the batch runs, after it, and in the log."""
+    data = ("--data", str(house.server.data))
+    house.sim.set("faults", "400:1")
+    try:
+        batch = ended(house.client, batch_of(house.client, request_lines(7)))
+    finally:
+        house.sim.set("faults", "")
+    told = say(house, "why", batch.id, *data).stdout.splitlines()
+    assert told[0] == f"{batch.id} completed; 7 of 7 done, 7 failed"
+    assert told[1].startswith("  7 lines failed with ")
+    assert " (HTTP 400), the first is line " in told[1]
+    extras = batch.model_dump()["batchyard"]
+    assert [(one["status"], one["count"]) for one in extras["failures"]] == [(400, 7)]

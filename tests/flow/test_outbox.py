@@ -22,6 +22,7 @@ from batchyard.places.store.outbox import DeliveryRow
 from batchyard.places.store.rows import NewBatch, NewShard, WebhookRow
 from batchyard.rules.telling import GIVE_UP_SECONDS
 from batchyard.wire.objects import BatchErrors, BatchStatus
+from tests.hands import in_hand
 from tests.server.receiver import Receiver
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 24).decode()
@@ -68,13 +69,17 @@ class House:
                 line_id_prefix="batch_req_",
             )
         )
-        if status == "failed":
-            assert self.work.fail(id, BatchErrors(data=()), NOW)
-            return id
         course = next(one for one in self.work.look(NOW).courses if one.id == id)
-        assert self.work.populate(course, "m", [NewShard("m", 0, 1, 0, 1, 1, b"\0")], NOW)
+        if status == "failed":
+            with in_hand(self.work, id) as hand:
+                assert self.work.fail(course, hand, BatchErrors(data=()), NOW)
+            return id
+        with in_hand(self.work, id) as hand:
+            shards = [NewShard("m", 0, 1, 0, 1, 1, b"\0")]
+            assert self.work.populate(course, hand, "m", shards, NOW)
         course = msgspec.structs.replace(course, status="in_progress")
-        assert self.work.finish(course, status, {}, NOW)
+        with in_hand(self.work, id) as hand:
+            assert self.work.finish(course, hand, status, {}, NOW)
         return id
 
     def log(self) -> list[DeliveryRow]:

@@ -32,6 +32,7 @@ class Way:
         body_bytes_max: int,
         done: Callable[[T, Answer | Fault], None],
         ticket: T,
+        fresh: bool = False,
     ) -> "Way":
         loop = asyncio.get_running_loop()
         self.sent.append(loop.time())

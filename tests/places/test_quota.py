@@ -10,6 +10,7 @@ from batchyard.places.store.opening import Store
 from batchyard.places.store.rows import AskedModel, Course, Headroom, NewBatch, NewShard, Shortage
 from batchyard.places.store.schema import batch_models, metadata
 from batchyard.wire.objects import BatchStatus
+from tests.hands import in_hand
 
 PROJECT = "proj_q"
 NOW = 1_700_000_000
@@ -49,7 +50,10 @@ class House:
         """Validate a batch that asks for these tokens."""
         shards = [NewShard(model, 0, 10, 0, 1, 1, b"\0") for model in tokens]
         asked = [AskedModel(model, 1, count) for model, count in tokens.items()]
-        return self.work.populate(course, None, shards, NOW, asked, may_wait=may_wait)
+        with in_hand(self.work, course.id) as hand:
+            return self.work.populate(
+                course, hand, None, shards, NOW, asked=asked, may_wait=may_wait
+            )
 
     def end(self, name: str, status: BatchStatus = "completed") -> None:
         """Bring a batch to its end."""
@@ -60,7 +64,8 @@ class House:
         course = msgspec.structs.replace(
             self._course, id=name, status=row.status, project_id=row.project_id
         )
-        assert self.work.finish(course, status, {}, NOW)
+        with in_hand(self.work, name) as hand:
+            assert self.work.finish(course, hand, status, {}, NOW)
 
     @property
     def _course(self) -> Course:

@@ -1,4 +1,4 @@
-"""Final or again: tables of answers and what follows from them."""
+"""How long is waited: tables of headers, and of tries."""
 
 from random import Random
 
@@ -7,58 +7,9 @@ import pytest
 from batchyard.rules.retry import (
     asked_pause_seconds,
     backoff_seconds,
-    weigh_fault,
-    weigh_status,
 )
 
 NOW = 1_700_000_000.0
-
-
-@pytest.mark.parametrize(
-    ("status", "complete", "tries_max", "strain"),
-    [
-        (200, True, 1, "none"),
-        (200, False, 3, "failing"),
-        (400, True, 1, "none"),
-        (404, True, 1, "none"),
-        (413, True, 1, "none"),
-        (422, True, 1, "none"),
-        (302, True, 1, "none"),
-        (401, True, 3, "refusing"),
-        (403, True, 3, "refusing"),
-        (408, True, 6, "failing"),
-        (409, True, 6, "failing"),
-        (425, True, 6, "failing"),
-        (429, True, None, "throttled"),
-        (500, True, 6, "failing"),
-        (503, True, 6, "failing"),
-        (524, True, 6, "failing"),
-        (529, True, None, "throttled"),
-    ],
-)
-def test_a_status_is_weighed(
-    status: int, complete: bool, tries_max: int | None, strain: str
-) -> None:
-    """What lies in the request is final at once; what lies in the moment is tried again."""
-    verdict = weigh_status(status, complete=complete)
-    assert (verdict.tries_max, verdict.strain) == (tries_max, strain)
-
-
-@pytest.mark.parametrize(
-    ("code", "sent", "tries_max", "strain"),
-    [
-        ("response_too_large", True, 1, "none"),
-        ("upstream_unreachable", True, 6, "failing"),
-        ("upstream_unreachable", False, None, "down"),
-        ("request_timeout", True, 3, "failing"),
-        ("request_timeout", False, None, "down"),
-        ("invalid_upstream_response", True, 3, "failing"),
-    ],
-)
-def test_silence_is_weighed(code: str, sent: bool, tries_max: int | None, strain: str) -> None:
-    """What never left us uses up no try."""
-    verdict = weigh_fault(code, sent=sent)
-    assert (verdict.tries_max, verdict.strain) == (tries_max, strain)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,12 @@ from batchyard.rules.standing import (
 )
 
 NOW = 1_000
-RUNNING = {"status": "in_progress", "admitted_at": 900, "in_progress_at": 900}
+RUNNING = {
+    "status": "in_progress",
+    "admitted_at": 900,
+    "in_progress_at": 900,
+    "moved_at": 990,
+}
 IDLE = LaneStanding(width=8, in_flight=0)
 BUSY = LaneStanding(width=8, in_flight=3)
 DOWN = LaneStanding(
@@ -26,6 +31,13 @@ DOWN = LaneStanding(
 )
 THROTTLED = LaneStanding(
     width=4, in_flight=1, trouble="upstream_throttling: HTTP 429", trouble_since=995, probe_at=1_009
+)
+OUT_OF_CREDIT = LaneStanding(
+    width=4,
+    in_flight=0,
+    trouble="upstream_out_of_credit: HTTP 402: top up",
+    trouble_since=900,
+    probe_at=1_060,
 )
 BACKING_OFF = LaneStanding(width=8, in_flight=0, waiting=12, retry_at=1_002)
 STALLED = LaneStanding(width=8, in_flight=0, unrecorded_since=980)
@@ -54,13 +66,13 @@ def lanes(*standings: LaneStanding) -> dict[str, object]:
         (
             lanes(DOWN),
             "upstream_down",
-            "gpu does not serve (connection refused); next probe in 4 s",
+            "gpu does not serve (connection refused); it is probed again in 4 s",
             990,
         ),
         (
             lanes(THROTTLED),
             "upstream_throttling",
-            "gpu asks for silence (HTTP 429) in 9 s; at most 4 lines in flight",
+            "gpu asks for a pause (HTTP 429); lines are sent again in 9 s",
             995,
         ),
         (
@@ -68,6 +80,18 @@ def lanes(*standings: LaneStanding) -> dict[str, object]:
             "retry_backoff",
             "12 lines failed for now; they are tried again in 2 s",
             None,
+        ),
+        (
+            lanes(BUSY, BUSY) | {"moved_at": 930},
+            "upstream_slow",
+            "no answer has come for 70 s; 6 in flight at gpu",
+            930,
+        ),
+        (
+            lanes(OUT_OF_CREDIT),
+            "upstream_out_of_credit",
+            "gpu says that the credit is used up (HTTP 402: top up); it is probed again in 60 s",
+            900,
         ),
         (RUNNING | {"above": 2}, "behind_higher_priority", "2 batches of higher priority", None),
         (RUNNING | {"above": 1}, "behind_higher_priority", "1 batch of higher priority", None),

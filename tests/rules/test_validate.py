@@ -4,17 +4,19 @@ import json
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchyard.rules import scan as scan_module
 from batchyard.rules.limits import LOCAL, RELAXED, STRICT, Limits
 from batchyard.rules.lines import Sound, examine
 from batchyard.rules.validate import Digest, Scan, explain, fits
 from batchyard.wire.lines import read_line, read_model
-from batchyard.wire.objects import to_json
+from batchyard.wire.objects import BatchError, to_json
 
 CHAT = "/v1/chat/completions"
 Told = list[tuple[str, int | None, str | None]]
@@ -220,6 +222,17 @@ UNSOUND = {
     "B24 not the endpoint of the batch": bad(
         request(url="/v1/embeddings", body='{"model": "m", "input": "x"}'), "invalid_url", "url"
     ),
+    **{
+        f"B24 not the endpoint of the batch, and {what}": bad(
+            request(url=url, body=body), "invalid_url", "url"
+        )
+        for what, url, body in (
+            ("a body for that of the batch", "/v1/embeddings", chat()),
+            ("no model", "/v1/embeddings", "{}"),
+            ("a body that is none", "/v1/responses", "[]"),
+            ("a stream", "/v1/responses", '{"model": "m", "stream": true}'),
+        )
+    },
     "B25 body missing": lacks(
         "body", '{"custom_id": "b", "method": "POST", "url": "' + CHAT + '"}'
     ),
@@ -407,6 +420,54 @@ def test_errors_are_listed_up_to_a_limit(count: int, listed: int) -> None:
         assert errors[-1].message.startswith(f"{count - 3} more lines")
 
 
+WRONG = {
+    "text": b"x",
+    "an empty object": b"{}",
+    "another method": request(method="GET").encode(),
+    "deep": b"[" * 200,
+    "too long": b"y" * 5_000,
+    "bytes": b"\xff",
+}
+
+
+@pytest.mark.parametrize("line", WRONG.values(), ids=WRONG)
+def test_a_file_that_is_wrong_for_good_is_not_examined_to_its_end(
+    line: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of wrong lines costs no more than a few; lines and bytes are counted all the same."""
+    looked: list[int] = []
+
+    def watched(text: bytes, number: int, *rest: Any) -> Sound | BatchError:
+        looked.append(number)
+        return examine(text, number, *rest)
+
+    monkeypatch.setattr(scan_module, "examine", watched)
+    raw = GOOD.encode() + b"\n\n" + b"\n".join([line] * 3_000) + b"\n\n \n" + line
+    few = msgspec.structs.replace(SHORT, errors_max=10, wrong_lines_max=50)
+    digest = scanned(raw, few)
+    assert (digest.lines, digest.blank_lines, digest.bytes) == (3_002, 3, len(raw))
+    assert (digest.errors_total, digest.stopped, digest.shards) == (50, True, ())
+    assert len(looked) <= 53
+    assert msgspec.json.decode(msgspec.json.encode(digest), type=Digest) == digest
+    assert not fits(digest, endpoint=CHAT, limits=few, known_model=lambda _model: True)
+    errors = explain(lambda: [raw], endpoint=CHAT, limits=few, known_model=lambda _model: True)
+    assert len(errors) == 10
+    assert errors[-1].message.startswith("At least 41 more lines")
+
+
+def test_a_file_over_the_limit_is_not_examined_to_its_end() -> None:
+    """That it has too many requests is told exactly, and what was found up to there."""
+    limits = msgspec.structs.replace(RELAXED, requests_max=1_000)
+    content = "\n".join([request("x"), request("x"), *(request(f"r{n}") for n in range(5_000))])
+    assert told(content, limits=limits) == [
+        ("maximum_requests_exceeded", None, None),
+        ("duplicate_custom_id", 2, "custom_id"),
+    ]
+    digest = scanned(content.encode(), limits)
+    assert (digest.lines, digest.bytes, digest.stopped) == (5_002, len(content), True)
+    assert sum(digest.urls.values()) < 2_000
+
+
 def test_a_line_that_is_too_long_is_refused_without_being_held() -> None:
     """B17: an endless line costs no memory, and the lines around it are read."""
     block = b"x" * (1 << 20)
@@ -496,6 +557,25 @@ def test_where_chunks_are_cut_does_not_matter(raw: bytes, cuts: list[int]) -> No
     for start, stop in pairwise(bounds):
         scan.feed(raw[start:stop])
     assert scan.finish() == scanned(raw, SHORT)
+
+
+@settings(max_examples=100, deadline=None)
+@given(FILES, st.lists(st.integers(0, 20_000), max_size=12))
+def test_where_examining_stops_does_not_depend_on_where_chunks_are_cut(
+    raw: bytes, cuts: list[int]
+) -> None:
+    """And lines and bytes are counted as if it had gone on."""
+    hasty = msgspec.structs.replace(SHORT, errors_max=1, wrong_lines_max=2)
+    bounds = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
+    scan = Scan(hasty)
+    for start, stop in pairwise(bounds):
+        scan.feed(raw[start:stop])
+    digest, whole = scan.finish(), scanned(raw, SHORT)
+    assert digest == scanned(raw, hasty)
+    counts = (digest.lines, digest.blank_lines, digest.bytes)
+    assert counts == (whole.lines, whole.blank_lines, whole.bytes)
+    assert digest.stopped == (whole.errors_total >= 2)
+    assert digest.errors_total == min(2, whole.errors_total)
 
 
 @settings(max_examples=100, deadline=None)

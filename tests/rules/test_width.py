@@ -9,7 +9,7 @@ def settled(width: Width, seconds: Callable[[int], float], turns: int = 40) -> i
     """The width after some turns against an upstream that takes `seconds(in flight)`."""
     for _ in range(turns):
         for _ in range(max(width.limit, 8)):
-            width.answered(seconds(width.limit), full=True)
+            width.answered(seconds(width.limit), full=True, now=0.0)
     return width.limit
 
 
@@ -28,7 +28,7 @@ def test_a_lane_that_is_not_full_does_not_widen() -> None:
     """Width that nobody uses proves nothing."""
     width = Width(start=8, ceiling=4_096)
     for _ in range(1_000):
-        width.answered(1.0, full=False)
+        width.answered(1.0, full=False, now=0.0)
     assert width.limit == 8
 
 
@@ -36,7 +36,7 @@ def test_trouble_narrows_and_quiet_widens_again() -> None:
     """Failures shrink the lane to no less than one; answers let it grow again."""
     width = Width(start=64, ceiling=128)
     for _ in range(2_000):
-        width.troubled()
+        width.troubled(0.0)
     assert width.limit == 1
     assert settled(width, lambda _flight: 1.0, turns=200) > 8
 
@@ -45,9 +45,9 @@ def test_a_few_failures_among_many_answers_do_not_narrow() -> None:
     """One failure in fifty is chance, not overload."""
     width = Width(start=50, ceiling=50)
     for _ in range(100):
-        width.troubled()
+        width.troubled(0.0)
         for _ in range(49):
-            width.answered(1.0, full=True)
+            width.answered(1.0, full=True, now=0.0)
     assert width.limit == 50
 
 
@@ -70,5 +70,5 @@ def test_a_single_place_is_not_a_trap() -> None:
     width = Width(start=8, ceiling=64)
     settled(width, lambda _flight: 0.001)
     for _ in range(2_000):
-        width.troubled()
+        width.troubled(0.0)
     assert settled(width, lambda _flight: 1.0, turns=20) == 64

@@ -61,7 +61,7 @@ def carried(width: Width, law: Law, lines: int) -> Iterator[tuple[float, bool]]:
         full = len(ends) >= width.limit
         now, began, is_answered = heapq.heappop(ends)
         if is_answered:
-            width.answered(now - began, full=full)
+            width.answered(now - began, full=full, now=0.0)
         else:
-            width.troubled()
+            width.troubled(0.0)
         yield now, is_answered

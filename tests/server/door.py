@@ -28,6 +28,7 @@ from batchyard.server.http import make_server
 from batchyard.server.keys import hash_secret, key_of, new_secret
 from batchyard.server.yard import Yard
 from batchyard.wire.objects import BatchError, BatchErrors, BatchStatus, Model
+from tests.hands import in_hand
 
 __all__ = ["Answer", "Caller", "Door", "form"]
 
@@ -133,7 +134,7 @@ class Door:
         row = key_of(secret, f"key {chance.random()}", secrets.SystemRandom(), 1)
         row = msgspec.structs.replace(row, project_id=project or f"proj_{next(_numbers)}", **key)
         self.identity.add_key(row, hash_secret(secret))
-        return Caller(self, secret, row.id)
+        return Caller(self, secret, row.id, row.project_id)
 
     def connect(self) -> socket.socket:
         """A bare connection, which gives up on an answer after ten seconds."""
@@ -151,19 +152,24 @@ class Door:
         now = self.yard.now()
         if status == "failed":
             error = BatchError(code="empty_file", message="The file is empty.")
-            assert self.work.fail(batch_id, BatchErrors(data=(error,)), now)
+            course = self._course(batch_id)
+            with in_hand(self.work, batch_id) as hand:
+                assert self.work.fail(course, hand, BatchErrors(data=(error,)), now)
         else:
             course = self._course(batch_id)
             if course.status == "validating":
                 self.populate(batch_id)
                 course = msgspec.structs.replace(course, status="in_progress")
-            assert self.work.finish(course, status, {}, now)
+            with in_hand(self.work, batch_id) as hand:
+                assert self.work.finish(course, hand, status, {}, now)
 
     def populate(self, batch_id: str, tokens: int = 10) -> None:
         """Validate a batch of one line, as a worker would."""
         asked = [AskedModel("tiny", 1, tokens)]
         course, now = self._course(batch_id), self.yard.now()
-        assert self.work.populate(course, "tiny", [ONE_SHARD], now, asked) is True
+        with in_hand(self.work, batch_id) as hand:
+            moved = self.work.populate(course, hand, "tiny", [ONE_SHARD], now, asked=asked)
+        assert moved is True
 
     def project_of(self, batch_id: str) -> str:
         """The project of a batch that has no worker yet."""
@@ -187,8 +193,8 @@ class Door:
 class Caller:
     """Somebody who asks, with a key."""
 
-    def __init__(self, door: Door, secret: str, key_id: str) -> None:
-        self.door, self.secret, self.key_id = door, secret, key_id
+    def __init__(self, door: Door, secret: str, key_id: str, project: str = "") -> None:
+        self.door, self.secret, self.key_id, self.project = door, secret, key_id, project
         self.auth = {"authorization": f"Bearer {secret}"}
 
     def sdk(self, **options: Any) -> OpenAI:

@@ -12,6 +12,7 @@ from batchyard.places import transport
 from batchyard.places.transport import Answer
 from batchyard.wire.lines import AnswerFacts
 from batchyard.wire.money import Price
+from tests.hands import in_hand
 from tests.server.door import Caller
 
 __all__ = ["Fault", "Running", "chat_lines"]
@@ -45,7 +46,7 @@ class Running:
         self, caller: Caller, count: int, content: bytes | None = None, **asked: object
     ) -> None:
         self.input_id = caller.upload(chat_lines(count) if content is None else content)
-        asked |= {"input_file_id": self.input_id, "endpoint": "/v1/chat/completions"}
+        asked = {"endpoint": "/v1/chat/completions"} | asked | {"input_file_id": self.input_id}
         made = caller.create(**asked)
         self._begin(caller, made.json["id"])
 
@@ -78,8 +79,10 @@ class Running:
         weakref.finalize(self, self._ledger.close).atexit = False
         return True
 
-    def record(self, done: dict[int, str], failed: dict[int, Fault] | None = None) -> None:
-        """Record answers by index: texts, and faults."""
+    def record(
+        self, done: dict[int, str], failed: dict[int, Fault] | None = None, *, later: int = 0
+    ) -> None:
+        """Record answers by index: texts, and faults; as if it were so many seconds later."""
         for index, text in done.items():
             answer = _answer(200, _completion(text))
             facts = AnswerFacts(input_tokens=3, output_tokens=2, total_tokens=5)
@@ -91,7 +94,7 @@ class Running:
             else:
                 fault = transport.Fault(kind, str(what), sent=True)
                 self._held.take(Landing(index, f"c{index}", 1, fault=fault))
-        assert not self._ledger.keep({self._held: self._held.cut()}, self._door.yard.now())
+        assert not self._ledger.keep({self._held: self._held.cut()}, self._door.yard.now() + later)
 
     def release(self) -> None:
         """Give back the lines without an answer."""
@@ -102,16 +105,17 @@ class Running:
         now = self._door.yard.now()
         course = next(one for one in self._work.look(now).courses if one.id == self.id)
         yard = self._door.yard
-        desk = Desk(
-            self._work,
-            yard.blobs,
-            yard.limits,
-            lambda model: model != "unknown",
-            Random(self.id),
-            "w",
-            lambda _: self.price,
-        )
-        assert take_step(desk, course, now)
+        with in_hand(self._work, self.id) as hand:
+            desk = Desk(
+                self._work,
+                yard.blobs,
+                yard.limits,
+                lambda model: model != "unknown",
+                Random(self.id),
+                hand,
+                lambda _: self.price,
+            )
+            assert take_step(desk, course, now)
 
 
 def _answer(status: int, body: object) -> Answer:

@@ -1,16 +1,24 @@
 """Bytes on their way out: verified, compressed where asked for, resumed where cut."""
 
+import asyncio
 import gzip
 import hashlib
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
 
 from batchyard.places.clock import Clock
+from batchyard.server import turnstile
 from batchyard.server.upkeep import Upkeep
 from tests.server.door import Caller
+from tests.server.recorded import Running
+from tests.server.until import until
 
 CONTENT = b"".join(b'{"line":%d,"text":"always the same"}\n' % number for number in range(60_000))
 
@@ -100,6 +108,87 @@ def test_a_download_is_resumed_where_it_was_cut(caller: Caller) -> None:
     assert bytes(got) == CONTENT
 
 
+@contextmanager
+def stalled(caller: Caller, path: str, *fields: str) -> Iterator[socket.socket]:
+    """A reader that asks for much and takes nothing but the head."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", caller.door.port))
+        connection.sendall(caller.head_of("GET", path, *fields))
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        yield connection
+
+
+@pytest.fixture
+def large(caller: Caller) -> Running:
+    """A batch with an answer of 12 MB, and one of a few bytes."""
+    running = Running(caller, 3)
+    running.record({0: "x" * 12_000_000, 1: "short"}, {2: (500, {})})
+    running.step()
+    return running
+
+
+def test_a_download_is_read_piece_by_piece(
+    caller: Caller, large: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read ahead of a slow reader, whatever is asked for, but a piece of 64 KiB."""
+    pieces: list[int] = []
+    blobs = caller.door.yard.blobs
+    chunks = blobs.chunks
+
+    def watched(name: str, **span: Any) -> Iterator[bytes]:
+        for chunk in chunks(name, **span):
+            if "piece_bytes" in span:
+                pieces.append(len(chunk))
+            yield chunk
+
+    monkeypatch.setattr(blobs, "chunks", watched)
+    batch = caller.ask("GET", f"/v1/batches/{large.id}").json
+    path = f"/v1/files/{batch['output_file_id']}/content"
+    results = f"/v1/batches/{large.id}/results"
+    for where, headers in (
+        (path, {}),
+        (path, {"accept-encoding": "gzip"}),
+        (results, {}),
+        (f"{results}?format=csv", {}),
+        (f"/v1/batches/{large.id}/output", {}),
+    ):
+        pieces.clear()
+        assert caller.ask("GET", where, None, headers).status == 200
+        assert sum(pieces) > 12_000_000
+        assert max(pieces) <= 65_536
+    before = caller.door.protocols()
+    with stalled(caller, path):
+        (ours,) = caller.door.protocols() - before
+        until(lambda: ours.flow.write_paused)
+        assert ours.transport.get_write_buffer_size() <= 3 * 65_536
+
+
+def test_a_key_has_so_many_downloads_at_once(
+    caller: Caller, large: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more waits a moment and is refused; other keys, and small answers, are not held up."""
+    monkeypatch.setattr(turnstile, "_AT_ONCE_MAX", 2)
+    monkeypatch.setattr(turnstile, "_WAIT_SECONDS_MAX", 0.1)
+    batch = caller.ask("GET", f"/v1/batches/{large.id}").json
+    content = f"/v1/files/{batch['output_file_id']}/content"
+    results = f"/v1/batches/{large.id}/results"
+    other = caller.door.caller(caller.project)
+    with stalled(caller, content) as first, stalled(caller, f"{results}?format=csv"):
+        for path in (content, results, f"/v1/batches/{large.id}/output"):
+            answer = caller.ask("GET", path)
+            assert (answer.status, answer.json["error"]["code"]) == (429, "rate_limit_exceeded")
+            assert int(answer.headers["retry-after"]) > 0
+        assert caller.ask("GET", f"/v1/batches/{large.id}/errors").status == 200
+        assert caller.ask("HEAD", content).status == 200
+        assert other.ask("GET", content).status == 200
+        monkeypatch.setattr(turnstile, "_WAIT_SECONDS_MAX", 10)
+        first.close()
+        assert caller.ask("GET", content).status == 200
+    until(lambda: not caller.door.yard.turnstile._places)
+
+
 def test_who_deletes_while_paging_sees_every_file(caller: Caller) -> None:
     """A file whose bytes are gone is still a place in the list, for a day."""
     ids = {caller.upload() for _ in range(7)}
@@ -109,12 +198,12 @@ def test_who_deletes_while_paging_sees_every_file(caller: Caller) -> None:
         for file in client.files.list(limit=2):
             seen.add(file.id)
             client.files.delete(file.id)
-            upkeep._sweep_files()
+            asyncio.run(upkeep.sweep_files())
         assert seen == ids
         assert list(client.files.list()) == []
     assert not [id for id in ids if blob_of(caller, id).exists()]
     later = Clock(wall=lambda: yard.now() + 86_401, steady=lambda: 0.0)
     one = caller.upload()
     caller.ask("DELETE", f"/v1/files/{one}")
-    Upkeep(yard.records, yard.blobs, yard.store, later)._sweep_files()
+    asyncio.run(Upkeep(yard.records, yard.blobs, yard.store, later).sweep_files())
     assert caller.ask("GET", f"/v1/files?after={min(ids)}").json["data"] == []

@@ -293,6 +293,13 @@ FAILURES: dict[str, tuple[bytes, str, int | None, str | None, str]] = {
         "body.messages",
         "Missing required parameter: 'messages'.",
     ),
+    "a body for another url": (
+        line(url="/v1/completions"),
+        "invalid_url",
+        1,
+        "url",
+        "The URL '/v1/completions' of this request does not match the endpoint ",
+    ),
     "another url": (
         line(url="/v1/responses", body=body(input="x")),
         "invalid_url",
@@ -351,7 +358,6 @@ FAILURES: dict[str, tuple[bytes, str, int | None, str | None, str]] = {
         None,
         "The input file has 6 embedding inputs; a batch may have at most 5.",
     ),
-    "an empty file": (b"\n", "empty_file", None, None, "The input file is empty"),
 }
 
 

@@ -69,7 +69,7 @@ def test_what_a_worker_says_of_its_lanes_is_told(caller: Caller, worker: str) ->
     door.work.say_lanes(worker, [row])
     assert extras(caller, id)["reason"] == {
         "code": "upstream_down",
-        "message": "gpu does not serve (refused); next probe",
+        "message": "gpu does not serve (refused); it is probed again",
         "since": 5,
     }
     # Other tests leave workers behind in the store that they share.
@@ -97,6 +97,17 @@ def test_who_is_passed_over_says_so(caller: Caller, worker: str) -> None:
     assert "reason" not in extras(caller, high)
     for id in (low, high):
         caller.ask("POST", f"/v1/batches/{id}/cancel")
+
+
+def test_no_other_project_is_in_the_way(caller: Caller, worker: str) -> None:
+    """Priorities count within a project."""
+    other = caller.door.caller()
+    low, high = caller.create(priority=-1).json["id"], other.create(priority=100).json["id"]
+    for id in (low, high):
+        caller.door.populate(id)
+    assert "reason" not in extras(caller, low)
+    caller.ask("POST", f"/v1/batches/{low}/cancel")
+    other.ask("POST", f"/v1/batches/{high}/cancel")
 
 
 def test_the_strict_profile_shows_no_more_than_openai(strict_caller: Caller) -> None:

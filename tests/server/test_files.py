@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import msgspec
 import openai
@@ -10,7 +11,7 @@ from openai import OpenAI
 
 from batchyard.places.store.rows import FileRow, Part
 from batchyard.rules.validate import Digest
-from tests.server.door import LINE, Caller
+from tests.server.door import LINE, Caller, form
 
 CONTENT = b"".join(b"%04d\n" % number for number in range(2_000))
 
@@ -122,11 +123,43 @@ def test_some_purposes_are_not_downloaded(caller: Caller, purpose: str) -> None:
 def test_content_is_an_attachment(caller: Caller) -> None:
     """No browser shows it as a page; its tag is its hash."""
     answer = caller.ask("GET", f"/v1/files/{caller.upload(CONTENT)}/content")
-    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''in.jsonl"
+    assert answer.headers["content-disposition"] == (
+        "attachment; filename=\"in.jsonl\"; filename*=UTF-8''in.jsonl"
+    )
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert f'"{hashlib.sha256(CONTENT).hexdigest()}"' == answer.headers["etag"]
     assert answer.headers["accept-ranges"] == "bytes"
     assert answer.body == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [("größe.jsonl", "gr__e.jsonl"), ('a"b;c%41.jsonl', "a_b;c_41.jsonl"), ("日本", "__")],
+)
+def test_a_name_is_told_to_those_who_know_only_ascii(caller: Caller, name: str, plain: str) -> None:
+    """`curl -OJ` reads the one, browsers the other."""
+    part = b"name=\"file\"; filename*=utf-8''" + quote(name).encode()
+    made = caller.post_form(form((b'name="purpose"', b"batch"), (part, CONTENT))).json
+    assert made["filename"] == name
+    headers = caller.ask("HEAD", f"/v1/files/{made['id']}/content").headers
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    assert headers["content-disposition"] == disposition
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n \n", b"nonsense\n", b"1\n" * 30_000, b"\x1f\x8b\xff"]
+)
+def test_the_strict_profile_refuses_what_has_no_request(
+    caller: Caller, strict_caller: Caller, content: bytes
+) -> None:
+    """As OpenAI does; elsewhere a batch tells line by line what is wrong."""
+    parts = form((b'name="purpose"', b"batch"), (b'name="file"; filename="a.jsonl"', content))
+    answer = strict_caller.post_form(parts)
+    assert answer.error == (400, None, None)
+    assert answer.json["error"]["message"] == "Invalid file format for Batch API. Must be .jsonl"
+    assert strict_caller.ask("GET", "/v1/files").json["data"] == []
+    assert caller.post_form(parts).status == 200
+    assert strict_caller.upload(LINE + b"nonsense")
 
 
 RANGES = [

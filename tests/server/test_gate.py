@@ -189,6 +189,14 @@ def test_another_verb_is_not_allowed(caller: Caller, verb: str, path: str, allow
     assert allowed == answer.headers["allow"]
 
 
+def test_models_are_not_deleted_here(caller: Caller) -> None:
+    """They are what the upstreams serve, and so it is said."""
+    for id in ("tiny", "org/tiny", "none"):
+        answer = caller.ask("DELETE", f"/v1/models/{id}")
+        assert answer.error == (405, "method_not_supported", None)
+        assert "models are not deleted here" in answer.json["error"]["message"]
+
+
 def test_head_is_get_without_the_body(caller: Caller) -> None:
     """P11: HEAD has the headers of GET."""
     id = caller.upload()

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import update
 
 from batchyard.places.store.schema import batches
+from tests.hands import in_hand
 from tests.server.door import Caller
 from tests.server.recorded import Running
 
@@ -53,7 +54,8 @@ def test_counts_that_have_moved_on_are_looked_at_again(caller: Caller) -> None:
     work, now = caller.door.work, caller.door.yard.now()
     course = next(one for one in work.look(now).courses if one.id == running.id)
     spoil(caller, running.id, completed=2)
-    assert not work.begin_finalizing(course, now)
+    with in_hand(work, running.id) as hand:
+        assert not work.begin_finalizing(course, hand, now)
     spoil(caller, running.id, completed=1)
     running.step()
     assert caller.ask("GET", f"/v1/batches/{running.id}").json["status"] == "completed"

@@ -1,5 +1,6 @@
 """The API held against a small model, by whatever hypothesis can think of to ask."""
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from batchyard.server.upkeep import Upkeep
+from tests.hands import in_hand
 from tests.server.asking import DAY, GOOD, JSON, MONTH, OWNERS, STRANGERS, Asking, House
 from tests.server.door import Answer
 from tests.server.modelled import ENDED, KnownBatch, KnownFile, check_page, check_transition
@@ -217,7 +219,8 @@ class Api(Asking):
         if batch.status == "in_progress" and batch.due(self.now):
             due = self.door.work.look(self.now).courses
             course = next(one for one in due if one.id == batch.id)
-            assert self.door.work.begin_finalizing(course, self.now)
+            with in_hand(self.door.work, batch.id) as hand:
+                assert self.door.work.begin_finalizing(course, hand, self.now)
             batch.move(self.now, "finalizing")
 
     # Time
@@ -232,7 +235,7 @@ class Api(Asking):
     def sweep(self) -> None:
         """What nothing needs any more is thrown away: nobody notices, but of old uploads."""
         yard = self.door.yard
-        Upkeep(yard.records, yard.blobs, yard.store, self.house.clock).sweep()
+        asyncio.run(Upkeep(yard.records, yard.blobs, yard.store, self.house.clock).sweep())
         for one in self.all_uploads:
             one.forgotten |= one.expires_at + DAY <= self.now
 

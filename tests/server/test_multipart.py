@@ -117,6 +117,34 @@ def test_both_spellings_of_nested_fields_are_understood(caller: Caller, style: b
 
 
 @pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (b'{"anchor":"created_at","seconds":3600}', None),
+        (b' { "seconds" : 3600, "anchor" : "created_at" } ', None),
+        (b'{"anchor":"created_at","seconds":1}', ("integer_below_min_value", ".seconds")),
+        (b'{"anchor":"created_at"}', ("missing_required_parameter", ".seconds")),
+        (b'{"anchor":"created_at","seconds":"3600"}', ("invalid_type", ".seconds")),
+        (b'{"anchor":"created_at","seconds":3600', ("invalid_type", "")),
+        (b'{"seconds":1,"seconds":3600}', ("invalid_type", "")),
+        (b"3600", ("invalid_type", "")),
+        (b"", ("invalid_type", "")),
+        (b"[" * 8_000, ("invalid_type", "")),
+        (b'{"anchor":"\\ud800","seconds":3600}', ("invalid_type", "")),
+    ],
+)
+def test_a_lifetime_may_be_one_field_of_json(
+    caller: Caller, text: bytes, error: tuple[str, str] | None
+) -> None:
+    """Some clients write nested fields so; what cannot be read is refused, not passed over."""
+    answer = caller.post_form(form(PURPOSE, FILE, (b'name="expires_after"', text)))
+    if error is None:
+        assert answer.json["expires_at"] - answer.json["created_at"] == 3_600
+    else:
+        code, field = error
+        assert answer.error == (400, code, f"expires_after{field}")
+
+
+@pytest.mark.parametrize(
     ("anchor", "seconds", "code", "param"),
     [
         (b"created_at", b"3599", "integer_below_min_value", "expires_after.seconds"),

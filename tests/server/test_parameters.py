@@ -230,11 +230,25 @@ def test_an_input_of_another_purpose_is_refused(caller: Caller) -> None:
     assert caller.create(input_file_id=id).error == (400, "invalid_value", "input_file_id")
 
 
+def test_no_input_at_all_is_refused(caller: Caller) -> None:
+    """P6: an empty id is a mistake of whoever asks, and told at once."""
+    assert caller.create(input_file_id="").error == (400, "empty_string", "input_file_id")
+    assert caller.ask("GET", "/v1/batches").json["data"] == []
+
+
+@pytest.mark.parametrize("window", ["59s", "31d", "0h", "24", "1.5h", "1w", ""])
+def test_the_range_of_windows_is_told(caller: Caller, window: str) -> None:
+    """P5: any from a minute to thirty days, not only those that are named."""
+    answer = caller.create(completion_window=window)
+    assert answer.error == (400, "invalid_value", "completion_window")
+    assert "any from 1 minute to 30 days" in answer.json["error"]["message"]
+
+
 def test_an_input_that_cannot_be_found_is_accepted(caller: Caller) -> None:
     """P6: missing, foreign and deleted files look the same; the batch fails in validation."""
     gone, foreign = caller.upload(), caller.door.caller().upload(purpose="user_data")
     caller.ask("DELETE", f"/v1/files/{gone}")
-    for id in (gone, foreign, "file-none", "", "x" * 512):
+    for id in (gone, foreign, "file-none", "x" * 512):
         answer = caller.create(input_file_id=id)
         assert (answer.status, answer.json["status"]) == (200, "validating")
 
@@ -265,6 +279,45 @@ def test_a_body_that_is_no_json_object_is_refused(
     """P7: 400, 413 or 415 in the envelope."""
     answer = caller.ask("POST", "/v1/batches", body, {"content-type": content_type})
     assert status == answer.error[0]
+
+
+JSON_DOORS = (
+    "/v1/batches",
+    "/v1/batches/x/retry",
+    "/v1/batches/x/resume",
+    "/v1/uploads",
+    "/v1/uploads/x/complete",
+    "/v1/webhook_endpoints",
+    "/v1/webhook_endpoints/x",
+    "/v1/webhook_endpoints/x/test",
+    "/v1/webhook_endpoints/x/rotate_secret",
+    "/v1/organization/projects/x/rate_limits/y",
+)
+
+
+@pytest.mark.parametrize("path", JSON_DOORS)
+def test_json_that_nests_too_deeply_is_refused_at_every_door(caller: Caller, path: str) -> None:
+    """Beyond 128 levels it is not read at all, whatever the reader would bear."""
+    for opened, closed in ((b"[", b"]"), (b'{"a":', b"}")):
+        for levels in (128, 500, *range(960, 1_000, 3), 100_000):
+            body = b'{"x":' + opened * levels + b"1" + closed * levels + b"}"
+            headers = {"content-type": "application/json", "idempotency-key": "k"}
+            answer = caller.ask("POST", path, body, headers)
+            if path.startswith("/v1/organization"):
+                # There is no such project, whatever is asked of it.
+                assert answer.status == 404
+                continue
+            assert answer.status == 400, (levels, answer)
+            assert "nested more than 128 levels" in answer.json["error"]["message"]
+
+
+def test_json_that_nests_as_deeply_as_is_allowed_is_read(caller: Caller) -> None:
+    """Brackets within a text do not count."""
+    nested: object = "[" * 2_000 + "{" * 2_000
+    for _ in range(126):
+        nested = [nested]
+    assert caller.create(unknown=nested).status == 200
+    assert caller.create(unknown=[[nested]]).status == 400
 
 
 def test_lone_surrogates_are_no_text(caller: Caller) -> None:

@@ -1,5 +1,6 @@
 """Requests that come twice and must not take effect twice."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -116,7 +117,7 @@ def test_a_key_is_forgotten_after_a_day(caller: Caller) -> None:
     yard = caller.door.yard
     for later, same in ((86_390, True), (86_410, False)):
         clock = Clock(wall=lambda later=later: yard.now() + later, steady=lambda: 0.0)  # type: ignore[misc]
-        Upkeep(yard.records, yard.blobs, yard.store, clock)._sweep_promises()
+        asyncio.run(Upkeep(yard.records, yard.blobs, yard.store, clock).sweep_promises())
         again = create(caller, {"idempotency-key": "one"})
         assert (again.json["id"] == first.json["id"]) == same
 

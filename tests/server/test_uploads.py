@@ -1,5 +1,6 @@
 """Files that come in parts, as the official client sends them and as others might."""
 
+import asyncio
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,7 +62,7 @@ def sweep(caller: Caller, *, later: int = 0) -> None:
     """Have upkeep look, as if so many seconds had passed."""
     clock = Clock(wall=lambda: caller.door.yard.now() + later, steady=lambda: 0.0)
     yard = caller.door.yard
-    Upkeep(yard.records, yard.blobs, yard.store, clock)._sweep_uploads()
+    asyncio.run(Upkeep(yard.records, yard.blobs, yard.store, clock).sweep_uploads())
 
 
 def test_the_official_client_sends_a_file_in_chunks(caller: Caller, tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """Usage and costs by day, as the official client asks for them."""
 
+import json
+from typing import Literal
+
 import pytest
 from click.testing import CliRunner
 from openai import OpenAI
 
 from batchyard.cli.usage import usage
+from batchyard.server.vocabulary import USED
 from batchyard.wire.money import Price
 from tests.server.door import Caller
 from tests.server.recorded import Running
@@ -70,6 +74,58 @@ def test_pages_follow_one_another(used: Caller) -> None:
     assert second["data"][0]["start_time"] == first["data"][-1]["end_time"]
 
 
+@pytest.mark.parametrize(("width", "seconds"), [("1h", 3_600), ("1m", 60)])
+def test_usage_is_told_by_hour_and_minute(
+    caller: Caller, width: Literal["1h", "1m"], seconds: int
+) -> None:
+    """What was answered at different times stands in different buckets."""
+    running, now = Running(caller, 2), caller.door.yard.now()
+    running.record({0: "a"})
+    running.record({1: "b"}, later=2 * seconds)
+    with admin(caller) as client:
+        page = client.admin.organization.usage.completions(
+            start_time=now, end_time=now + 2 * seconds + 1, bucket_width=width
+        )
+    found = [[one.to_dict()["input_tokens"] for one in bucket.results] for bucket in page.data]
+    assert found == [[3], [], [3]]
+    starts = [bucket.start_time for bucket in page.data]
+    assert starts == list(range(now - now % seconds, starts[-1] + 1, seconds))
+    pages = f"/v1/organization/usage/completions?bucket_width={width}&limit=1&start_time={now}"
+    first = caller.ask("GET", f"{pages}&end_time={now + 2 * seconds}").json
+    assert first["next_page"] == f"page_{starts[1]}"
+
+
+@pytest.mark.parametrize("kind", USED)
+def test_every_kind_of_usage_is_answered(used: Caller, kind: str) -> None:
+    """Whoever asks for all that OpenAI counts gets an answer to each, though there be nothing."""
+    now = used.door.yard.now()
+    with admin(used) as client:
+        asked = getattr(client.admin.organization.usage, kind)(start_time=now)
+    assert [bool(bucket.results) for bucket in asked.data] == [kind == "completions"]
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "field", "count"),
+    [
+        ("/v1/embeddings", "embeddings", "input_tokens", 3),
+        ("/v1/moderations", "moderations", "input_tokens", 3),
+        ("/v1/images/edits", "images", "images", 1),
+    ],
+)
+def test_usage_is_told_by_kind(caller: Caller, url: str, kind: str, field: str, count: int) -> None:
+    """Each endpoint counts where OpenAI counts it."""
+    body = {"model": "tiny", "input": "a", "prompt": "a"}
+    asked = {"custom_id": "c0", "method": "POST", "url": url, "body": body}
+    running = Running(caller, 1, json.dumps(asked).encode(), endpoint=url)
+    running.record({0: "a"})
+    now = caller.door.yard.now()
+    with admin(caller) as client:
+        page = getattr(client.admin.organization.usage, kind)(start_time=now, group_by=["model"])
+    (found,) = page.data[0].results
+    told = found.to_dict()
+    assert (told[field], told["num_model_requests"], told["model"]) == (count, 1, "tiny")
+
+
 def test_others_see_nothing_of_it(used: Caller) -> None:
     """Usage is that of the caller's project."""
     other = used.door.caller()
@@ -85,7 +141,9 @@ def test_others_see_nothing_of_it(used: Caller) -> None:
         ("", "start_time"),
         ("start_time=now", "start_time"),
         ("start_time=5&end_time=5", "end_time"),
-        ("start_time=5&bucket_width=1h", "bucket_width"),
+        ("start_time=5&bucket_width=2h", "bucket_width"),
+        ("start_time=5&bucket_width=1h&limit=169", "limit"),
+        ("start_time=5&bucket_width=1m&limit=1441", "limit"),
         ("start_time=5&limit=32", "limit"),
         ("start_time=5&group_by=color", "group_by"),
         ("start_time=5&page=2", "page"),

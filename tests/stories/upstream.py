@@ -70,6 +70,7 @@ class Way:
         body_bytes_max: int,
         done: Callable[[T, Answer | Fault], None],
         ticket: T,
+        fresh: bool = False,
     ) -> asyncio.TimerHandle:
         """Send a request, unless the worker is dead."""
         assert self._alive(), "a dead worker sent a request"

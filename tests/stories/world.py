@@ -54,6 +54,8 @@ class Worker:
         self.thaws = 0.0
         self.kill_at: tuple[str, int] | None = None
         self.disk_full = self.disk_low = False
+        # May raise at a named moment.
+        self.trouble: Callable[[str], object] = lambda _name: None
         self._chance = Random(world.chance.random())
         tools = Tools(
             work=Work(_MortalStore(world.store, self), self.reach),
@@ -71,7 +73,7 @@ class Worker:
         rules = ShiftRules(
             lease_seconds=6.0,
             cancel_grace_seconds=3.0,
-            losses_max=1_000,
+            losses_max=world.losses_max,
             lines_held_max=40,
             disk_free_bytes_min=1 << 20,
         )
@@ -94,6 +96,7 @@ class Worker:
     def reach(self, name: str) -> None:
         """Pass a named moment, and perhaps die at it."""
         self.check()
+        self.trouble(name)
         if self.disk_full and name in ("segment.before_sync", "blob.before_sync"):
             raise OSError(errno.ENOSPC, "no space left")
         if self.kill_at is not None and self.kill_at[0] == name:
@@ -114,7 +117,7 @@ class Worker:
 
         def open_lane(_model: str, _route: str) -> Lane:
             way = Way(self.world.upstream, lambda: not self.dead, lambda: self.thaws)
-            return Lane(
+            lane = Lane(
                 way,
                 lambda _path: b"POST / HTTP/1.1\r\ncontent-length: ",
                 self.shift.recorder.add,
@@ -130,6 +133,8 @@ class Worker:
                 hungry=self.shift.hungry,
                 quiet=self.shift.quiet,
             )
+            self.world.lanes.append(lane)
+            return lane
 
         async def look() -> None:
             await asyncio.sleep(0)
@@ -160,8 +165,11 @@ class World:
         self.blobs = Blobs(folder)
         self.upstream = Upstream(chance, trouble=chance.choice((0.0, 0.1, 0.4)))
         self.workers: list[Worker] = []
+        self.lanes: list[Lane] = []
         # Deaths and long sleeps: each may cost calls that have to be made again.
         self.losses = 0
+        # No line is given up in a story, unless it is about just that.
+        self.losses_max = 1_000
         self.crashes: list[Exception] = []
         self._born = 0
         self._cradles: set[asyncio.Task[None]] = set()
@@ -197,7 +205,16 @@ class World:
         for worker in self.workers:
             worker.shift.ring()
 
-    def submit(self, name: str, lines: int, models: tuple[str, ...], window: int) -> Batch:
+    def submit(
+        self,
+        name: str,
+        lines: int,
+        models: tuple[str, ...],
+        window: int,
+        *,
+        project: str = PROJECT,
+        priority: int = 0,
+    ) -> Batch:
         """Upload a file and create a batch of it."""
         text = b"".join(_line(f"{name}-{i}", models[i % len(models)]) for i in range(lines))
         scan = Scan(LIMITS)
@@ -210,7 +227,7 @@ class World:
         ]
         file = FileRow(
             id=f"file-{name}",
-            project_id=PROJECT,
+            project_id=project,
             purpose="batch",
             filename=f"{name}.jsonl",
             size_bytes=len(text),
@@ -223,13 +240,14 @@ class World:
         batch = self.records.add_batch(
             NewBatch(
                 id=f"batch_{name}",
-                project_id=PROJECT,
+                project_id=project,
                 endpoint="/v1/embeddings",
                 input_file_id=file.id,
                 completion_window="24h",
                 created_at=self.now(),
                 expires_at=self.now() + window,
                 line_id_prefix=f"batch_req_{name:0>24}",
+                priority=priority,
             )
         )
         self.ring()

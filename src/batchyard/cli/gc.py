@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import click
@@ -14,16 +15,14 @@ from batchyard.cli.options import AS_JSON, tell_json
 
 with lazily():
     from batchyard.places import blobs as blob_files
-    from batchyard.places import clock, database, log
+    from batchyard.places import clock, database, log, worker_locks
     from batchyard.places import folder as folders
     from batchyard.places import store as stores
+    from batchyard.server import installation as installations
     from batchyard.server import upkeep as upkeeping
 
 
 __all__ = ["gc"]
-
-# What no row names may be about to get one, as long as somebody has just written it.
-_YOUNG_SECONDS = 3_600
 
 
 class _Leftover(NamedTuple):
@@ -36,12 +35,15 @@ class _Leftover(NamedTuple):
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only tell what would be deleted.")
+@click.option("--all", "even_much", is_flag=True, help="Also where many blobs have no row.")
 @click.option("--data", metavar="DIR", help="The server's data folder.")
 @AS_JSON
-def gc(*, dry_run: bool, data: str | None, as_json: bool) -> None:
-    """Delete the bytes of deleted and expired files, of ended uploads, and left-overs.
+def gc(*, dry_run: bool, even_much: bool, data: str | None, as_json: bool) -> None:
+    """Delete the bytes of deleted and expired files and of ended uploads, and move left-overs away.
 
-    A server does that by itself; while one runs, this only tells what there is.
+    Left-overs are blobs that no row names; they stay in the folder blobs/trash for a day. Many of
+    them look like a database that has lost rows, and stay where they are without --all.
+    A server does all that by itself; while one runs, this only tells what there is.
     """
     log.to_stderr()
     folder = folder_of(data)
@@ -52,40 +54,81 @@ def gc(*, dry_run: bool, data: str | None, as_json: bool) -> None:
         serving = True
     store = stores.open_store(folder.database_url)
     try:
-        records, blobs = stores.Records(store), blob_files.Blobs(folder.blobs)
-        total_bytes = 0
-        for one in _leftovers(records, blobs, serving=serving):
-            size_bytes = sum(look[0] for look in map(blobs.look, one.blobs) if look)
-            total_bytes += size_bytes
-            if as_json:
-                tell_json({"bytes": size_bytes, "why": one.why, "name": one.name})
-            else:
-                click.echo(f"{size_bytes:>15,} bytes  {one.why:13} {one.name}")
-        if not (dry_run or serving):
-            upkeep = upkeeping.Upkeep(records, blobs, database.Inline(), clock.system_clock())
-            upkeep.sweep()
-            upkeep.sweep_orphans()
+        _sweep(folder, store, dry_run=dry_run, serving=serving, even_much=even_much, json=as_json)
     finally:
         store.close()
+
+
+def _sweep(
+    folder: folders.DataFolder,
+    store: stores.Store,
+    *,
+    dry_run: bool,
+    serving: bool,
+    even_much: bool,
+    json: bool,
+) -> None:
+    records, blobs = stores.Records(store), blob_files.Blobs(folder.blobs)
+    installation = installations.Installation(folder, store)
+    if why := installation.objection():
+        raise click.ClickException(str(installations.MismatchError(folder, why)))
+    if not serving:
+        _bury_the_dead(folder, store)
+    unnamed = upkeeping.find_unnamed(records, blobs, time.time(), installation.living_workers)
+    kept = unnamed.is_much and not even_much
+    going = _leftovers(records, () if kept else unnamed.names)
+    size_bytes = sum([_told(one, blobs, as_json=json) for one in going])
+    if not (dry_run or serving):
+        upkeep = upkeeping.Upkeep(
+            records, blobs, database.Inline(), clock.system_clock(), installation=installation
+        )
+        asyncio.run(_swept(upkeep, even_much=even_much))
     verb = "can be deleted" if dry_run or serving else "deleted"
-    click.echo(f"{total_bytes:>15,} bytes  {verb}", err=as_json)
+    click.echo(f"{size_bytes:>15,} bytes  {verb}", err=json)
+    if kept:
+        raise click.ClickException(
+            f"{len(unnamed.names):,} of {unnamed.blobs:,} blobs have no row, and were left alone: "
+            "that looks like a database that has lost rows. If this is the newest one, move them "
+            "to the trash with `batchyard gc --all`."
+        )
     if serving and not dry_run:
         click.echo("A server runs on this folder and deletes them by itself.", err=True)
 
 
-def _leftovers(
-    records: stores.Records, blobs: blob_files.Blobs, *, serving: bool
-) -> Iterator[_Leftover]:
-    now = time.time()
-    going: set[str] = set()
-    for id, names in records.discarded(int(now)):
-        going.update(names)
-        yield _Leftover("file", id, names)
-    for id, name in records.spare_parts(int(now)):
-        going.add(name)
+async def _swept(upkeep: upkeeping.Upkeep, *, even_much: bool) -> None:
+    await upkeep.sweep()
+    await upkeep.sweep_unnamed(even_much=even_much)
+
+
+def _bury_the_dead(folder: folders.DataFolder, store: stores.Store) -> None:
+    """Free what workers held that are gone; those that live on go on."""
+    living = worker_locks.WorkerLocks(folder.workers).living()
+    work = stores.Work(store)
+    for name in set(work.workers()) - {holder.worker for holder in living}:
+        work.sign_off(name)
+    for holder in living:
+        click.echo(
+            f"Process {holder.pid} is a worker of a server that is gone, and ends soon: what it "
+            "writes is left alone.",
+            err=True,
+        )
+
+
+def _told(one: _Leftover, blobs: blob_files.Blobs, *, as_json: bool) -> int:
+    size_bytes = sum(look[0] for look in map(blobs.look, one.blobs) if look)
+    if as_json:
+        tell_json({"bytes": size_bytes, "why": one.why, "name": one.name})
+    else:
+        click.echo(f"{size_bytes:>15,} bytes  {one.why:13} {one.name}")
+    return size_bytes
+
+
+def _leftovers(records: stores.Records, unnamed: Sequence[str]) -> Iterator[_Leftover]:
+    now = int(time.time())
+    records.expire_uploads(now)
+    for file in records.discarded(now):
+        yield _Leftover("file", file.id, file.blobs)
+    for id, name in records.spare_parts():
         yield _Leftover("upload part", id, (name,))
-    named = records.named_blobs() | going
-    for name in sorted(set(blobs.names()) - named):
-        look = blobs.look(name)
-        if look is not None and not (serving and look[1] > now - _YOUNG_SECONDS):
-            yield _Leftover("left-over", name, (name,))
+    for name in unnamed:
+        yield _Leftover("left-over", name, (name,))

@@ -13,6 +13,7 @@ with lazily():
     from batchyard import config
     from batchyard.places import folder as folders
     from batchyard.places import store
+    from batchyard.server import installation
 
 if TYPE_CHECKING:
     from batchyard.places.store import Store
@@ -27,10 +28,13 @@ def folder_of(data: str | None, *, make: bool = False) -> folders.DataFolder:
         folder = folders.DataFolder(Path(config.read_settings(None, {"data": data}).data))
     except config.SettingsError as error:
         raise click.ClickException(str(error)) from error
-    if make:
-        folder.make()
-    elif not folder.exists:
+    if not make and not folder.exists:
         raise click.ClickException(f"There is no Batchyard data in {folder.path}.")
+    folder.make()
+    try:
+        installation.check_database(folder)
+    except installation.MismatchError as error:
+        raise click.ClickException(str(error)) from error
     return folder
 
 

@@ -1,5 +1,6 @@
 """`batchyard run`: a file of requests in, a file of answers out."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,27 @@ with lazily():
 __all__ = ["run"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+# How a compressed file begins, and what writes its content to a pipe.
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gunzip -c"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "zstd -dc"),
+    b"BZh": ("bzip2", "bunzip2 -c"),
+    b"\xfd7zXZ": ("xz", "xz -dc"),
+    b"PK\x03\x04": ("zip", "unzip -p"),
+}
+_TIMEOUT_SECONDS_MAX = 30 * 86_400
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def _span(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+    """Seconds, or a time with a unit such as 90s, 30m or 2h."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", text)
+    seconds = float(found[1]) * _UNIT_SECONDS[found[2]] if found else 0.0
+    if not 0 < seconds <= _TIMEOUT_SECONDS_MAX:
+        raise click.BadParameter("write seconds, or a time up to 30d such as 90s, 30m or 2h")
+    return seconds
 
 
 @click.command()
@@ -57,6 +79,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     metavar="N",
     help="Lines in flight at the start; the rest is found out.",
 )
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    metavar="SECONDS",
+    callback=_span,
+    help="An answer that takes longer is given up and asked again; 600 unless given. Or 30m, 2h.",
+)
 @with_road
 def run(
     *,
@@ -67,6 +96,7 @@ def run(
     window: str,
     max_concurrency: int | None,
     start_concurrency: int | None,
+    timeout_seconds: float | None,
     **road: Any,
 ) -> None:
     """Answer every request of IN.jsonl and write OUT.jsonl, or every row of a table.
@@ -80,7 +110,8 @@ def run(
     answer is asked again. IN may be - for stdin, and OUT with --to, or for rows, - for stdout.
     """
     said = Road(**road)
-    if said.to is not None and (urls or errors or max_concurrency or start_concurrency):
+    bounds = (start_concurrency, max_concurrency, timeout_seconds)
+    if said.to is not None and (urls or errors or any(bounds)):
         raise click.UsageError("--upstream and what belongs to it do not go with --to.")
     seconds = limits.window_seconds(window, limits.LOCAL)
     if said.to is None and seconds is None:
@@ -88,12 +119,13 @@ def run(
             "write a time from 1s to 30d, such as 90m, 24h or 7d", param_hint="--window"
         )
     source = spooling.spooled(source)
-    widths = (start_concurrency, max_concurrency)
 
     def answer(requests: Path, answers: Path, failures: Path) -> int:
         assert seconds is not None
-        return run_here.answer(requests, answers, failures, urls, widths, seconds)
+        return run_here.answer(requests, answers, failures, urls, bounds, seconds)
 
+    if not said.is_spoken_of:
+        _refuse_compressed(source)
     if said.is_spoken_of or source.suffix.lower() in TABLES:
         _hold(source, said, urls)
         if said.to is not None:
@@ -104,6 +136,7 @@ def run(
     if output is None or str(output) == "-":
         raise click.UsageError("Say with -o OUT.jsonl where the answers go.")
     errors = errors or output.with_name(f"{output.stem}.errors.jsonl")
+    _refuse_same(source, output, errors)
     sys.exit(run_here.tell(output, errors, answer(source, output, errors), strict=said.strict))
 
 
@@ -123,3 +156,34 @@ def _hold(source: Path, said: Road, urls: tuple[str, ...]) -> None:
         )
     if said.canary:
         raise click.UsageError("--canary needs --to.")
+
+
+def _refuse_compressed(source: Path) -> None:
+    """Tell how to read requests that are compressed; tables may be so."""
+    if not source.is_file() or Path(source.stem).suffix.lower() in TABLES - {".gz"}:
+        return
+    with source.open("rb") as file:
+        beginning = file.read(8)
+    for sign, (name, reader) in _COMPRESSED.items():
+        if beginning.startswith(sign):
+            raise click.UsageError(
+                f"{source} is compressed with {name}. To answer the requests in it: "
+                f"{reader} {source} | batchyard run - -o OUT.jsonl"
+            )
+
+
+def _refuse_same(source: Path, output: Path, errors: Path) -> None:
+    """Wrong usage where one file would be two of the three."""
+    if output.resolve() == errors.resolve():
+        raise click.UsageError(f"Answers and failed lines cannot both go to {output}.")
+    for option, path in (("-o", output), ("--errors", errors)):
+        if _is_same(path, source):
+            raise click.UsageError(f"{option} {path} is the input itself; name another file.")
+
+
+def _is_same(path: Path, source: Path) -> bool:
+    try:
+        return path.samefile(source)
+    except OSError:
+        # It is not there yet, or cannot be.
+        return False

@@ -13,6 +13,7 @@ from random import Random
 
 import click
 import uvloop
+from msgspec.structs import replace
 
 from batchyard.cli.lazily import lazily
 from batchyard.cli.progress import Progress, lasting
@@ -26,11 +27,13 @@ from batchyard.cli.upstreams import (
     with_simulated,
 )
 from batchyard.flow.manning import open_lanes
-from batchyard.flow.once import OtherInputError, OutputInUseError, Outputs, Run
+from batchyard.flow.once import InputError, Run
+from batchyard.flow.outputs import Answered, Outputs, OutputsError
 from batchyard.flow.shards import Tally
 from batchyard.flow.stop import Stop
 from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
+from batchyard.places.input_file import InputFile
 from batchyard.places.machine import open_files_max
 from batchyard.places.upstreams import Upstream, Upstreams, UpstreamSettings
 from batchyard.rules.limits import LOCAL
@@ -44,6 +47,10 @@ with lazily():
     from batchyard.client.examining import checking
 
 __all__ = ["address_of", "answer", "tell"]
+
+# Of each upstream: lines in flight at the start, and at most, and seconds for an answer; None is
+# the default.
+Bounds = tuple[int | None, int | None, float | None]
 
 _CHUNK_BYTES = 1 << 20
 _INVALID, _ENDED_BADLY, _INCOMPLETE, _INTERRUPTED = 3, 5, 6, 130
@@ -59,14 +66,20 @@ def answer(
     output: Path,
     errors: Path,
     urls: tuple[str, ...],
-    widths: tuple[int | None, int | None],
+    bounds: Bounds,
     window: float,
 ) -> int:
     """Answer every request of a file; returns the exit code of it all."""
-    output.parent.mkdir(parents=True, exist_ok=True)
     open_files_max()
     chosen = urls or from_environment(os.environ)
-    return uvloop.run(_run(source, output, errors, chosen, widths, window))
+    try:
+        _make_folders(output, errors)
+        return uvloop.run(_run(source, output, errors, chosen, bounds, window))
+    except (InputError, OutputsError) as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{place}{error.strerror or error}") from error
 
 
 def tell(output: Path, errors: Path, code: int, *, strict: bool) -> int:
@@ -79,6 +92,22 @@ def tell(output: Path, errors: Path, code: int, *, strict: bool) -> int:
     return code
 
 
+def _make_folders(output: Path, errors: Path) -> None:
+    """Make the folders of the outputs, and see that files can be made there."""
+    for path in (output, errors):
+        folder = path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise click.ClickException(
+                f"{path} cannot be written: {error.filename} is no folder."
+            ) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise click.ClickException(
+                f"{path} cannot be written: the folder {folder} allows no new files."
+            )
+
+
 def address_of(urls: tuple[str, ...]) -> str:
     """By which upstreams are noted: the first of them."""
     return next((url for url in urls if url != "sim"), SIMULATED)
@@ -89,27 +118,42 @@ async def _run(
     output: Path,
     errors: Path,
     urls: tuple[str, ...],
-    widths: tuple[int | None, int | None],
+    bounds: Bounds,
     window: float,
 ) -> int:
     async with AsyncExitStack() as stack:
         real_urls = await stack.enter_async_context(with_simulated(urls))
-        upstreams = await _open_upstreams(named(real_urls, *widths), stack)
-        digest, input_sha256 = _scan(source)
+        upstreams = await _open_upstreams(named(real_urls), bounds, stack)
+        reading = InputFile(source)
+        stack.callback(reading.close)
+        if not reading.is_seekable:
+            raise click.ClickException(
+                f"{source} is no file that can be read twice. Name a file, or write - and pipe it "
+                "to stdin."
+            )
+        digest, input_sha256 = _scan(reading)
         known = upstreams.known
         if not fits(digest, endpoint=None, limits=LOCAL, known_model=known):
             found = explain(lambda: _chunks(source), endpoint=None, limits=LOCAL, known_model=known)
             if found:
                 _list_errors(source, found, upstreams)
                 return _INVALID
-        outputs = _open_outputs(output, errors, digest, input_sha256)
+        outputs = Outputs(
+            output,
+            errors,
+            input_sha256=input_sha256,
+            input_bytes=digest.bytes,
+            prefix=line_id_prefix(Random()),
+        )
+        stack.callback(outputs.close)
+        # Closed before the files are: a call that is under way has them open.
         runner = BlockingThread()
         stack.callback(runner.close)
-        return await _answer(source, digest, outputs, upstreams, runner, window)
+        return await _answer(reading, digest, outputs, upstreams, runner, window)
 
 
 async def _answer(
-    source: Path,
+    source: InputFile,
     digest: Digest,
     outputs: Outputs,
     upstreams: Upstreams,
@@ -126,9 +170,10 @@ async def _answer(
         wall=system_clock().wall,
         chance=Random(),
     )
-    already = course.tally.completed + course.tally.failed
+    already = course.tally.results
     if already:
         _say(f"going on: {already:,} of {course.total:,} lines have their answer already")
+    _tell_mended(course.answered)
     progress = Progress(course.total, already)
 
     def reason() -> str:
@@ -145,21 +190,35 @@ async def _answer(
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     waiting = asyncio.create_task(_tell_waiting(progress, reason))
-    complete = await course.go(
-        lanes, stop, progress=show, window_seconds=window, grace_seconds=_GRACE_SECONDS
-    )
-    waiting.cancel()
-    progress.end()
+    try:
+        complete = await course.go(
+            lanes, stop, progress=show, window_seconds=window, grace_seconds=_GRACE_SECONDS
+        )
+    except (InputError, OutputsError):
+        _say(f"\nstopped: {course.tally.results:,} of {course.total:,} lines have their answer")
+        raise
+    finally:
+        waiting.cancel()
+        progress.end()
     took = time.monotonic() - began
-    if not complete:
-        outputs.close()
-        done = course.tally.completed + course.tally.failed
+    if not source.is_at_path():
         _say(
-            f"stopped: {done:,} of {course.total:,} lines have their answer and are kept.\n"
-            "To go on, run the same command again."
+            f"warning: {source.path} was changed or moved meanwhile; what was answered is the "
+            "content that it had at the start"
+        )
+    if not complete:
+        _say(
+            f"stopped: {course.tally.results:,} of {course.total:,} lines have their answer and "
+            "are kept.\nTo go on, run the same command again."
         )
         return _INTERRUPTED
-    outputs.publish()
+    try:
+        outputs.publish()
+    except OSError as error:
+        raise click.ClickException(
+            f"All {course.total:,} results are kept, but the files could not be given their final "
+            f"names ({error}). Run the same command again; nothing is asked anew."
+        ) from error
     _sum_up(course, took, already)
     none = course.tally.failed and not course.tally.completed
     return _ENDED_BADLY if course.expired or none else 0
@@ -187,14 +246,25 @@ def _sum_up(course: Run, seconds: float, already: int) -> None:
     )
 
 
+def _bounded(one: UpstreamSettings, bounds: Bounds) -> UpstreamSettings:
+    start, most, timeout_seconds = bounds
+    return replace(
+        one,
+        start_concurrency=start or one.start_concurrency,
+        max_concurrency=most or one.max_concurrency,
+        timeout_seconds=timeout_seconds or one.timeout_seconds,
+    )
+
+
 async def _open_upstreams(
-    settings: tuple[UpstreamSettings, ...], stack: AsyncExitStack
+    settings: tuple[UpstreamSettings, ...], bounds: Bounds, stack: AsyncExitStack
 ) -> Upstreams:
     if not settings:
         settings = nearby(await find_local())
         if not settings:
             raise click.ClickException(NO_UPSTREAM)
         _say("upstream: " + ", ".join(one.url for one in settings))
+    settings = tuple(_bounded(one, bounds) for one in settings)
     try:
         opened = [Upstream(one, one.api_key()) for one in settings]
     except ValueError as error:
@@ -205,9 +275,16 @@ async def _open_upstreams(
     return upstreams
 
 
-def _scan(source: Path) -> tuple[Digest, str]:
+def _tell_mended(answered: Answered) -> None:
+    if answered.surplus:
+        _say(f"{answered.surplus:,} results stood twice in the partial files; one of each is kept")
+    if answered.damaged:
+        _say(f"{answered.damaged:,} damaged results were taken out; these lines are asked again")
+
+
+def _scan(source: InputFile) -> tuple[Digest, str]:
     scan, whole = Scan(LOCAL), sha256()
-    for chunk in _chunks(source):
+    for chunk in source.chunks():
         scan.feed(chunk)
         whole.update(chunk)
     return scan.finish(), whole.hexdigest()
@@ -217,27 +294,6 @@ def _chunks(source: Path) -> Iterator[bytes]:
     with source.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             yield chunk
-
-
-def _open_outputs(output: Path, errors: Path, digest: Digest, input_sha256: str) -> Outputs:
-    try:
-        return Outputs(
-            output,
-            errors,
-            input_sha256=input_sha256,
-            input_bytes=digest.bytes,
-            prefix=line_id_prefix(Random()),
-        )
-    except FileExistsError as error:
-        raise click.ClickException(
-            f"{error} exists already; nothing was asked. Remove it or choose another -o."
-        ) from error
-    except OutputInUseError as error:
-        raise click.ClickException(f"{error} is being written by another run.") from error
-    except OtherInputError as error:
-        raise click.ClickException(
-            f"{error} was begun for another input. Remove it, or choose another -o."
-        ) from error
 
 
 def _list_errors(source: Path, found: tuple[BatchError, ...], upstreams: Upstreams) -> None:

@@ -27,6 +27,11 @@ __all__ = ["serve"]
 @click.option(
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="Instead of batchyard.toml."
 )
+@click.option(
+    "--accept-database",
+    is_flag=True,
+    help="Go on with a database that is new, older, or of another installation than the blobs.",
+)
 def serve(
     host: str | None,
     port: int | None,
@@ -34,6 +39,8 @@ def serve(
     urls: tuple[str, ...],
     workers: int | None,
     config: Path | None,
+    *,
+    accept_database: bool,
 ) -> None:
     """Serve OpenAI's Files and Batches API in front of any OpenAI-compatible model server.
 
@@ -41,4 +48,4 @@ def serve(
     The first start creates a key and shows it once.
     """
     given = {"host": host, "port": port, "data": data, "workers": workers}
-    serve_here.serve(config, given, urls)
+    serve_here.serve(config, given, urls, accept_database=accept_database)

@@ -27,51 +27,89 @@ from batchyard.cli.upstreams import (
 )
 from batchyard.config import Settings, SettingsError, read_settings
 from batchyard.places.folder import DataFolder, FolderInUseError
-from batchyard.places.log import to_stderr
+from batchyard.places.log import log, to_stderr
 from batchyard.places.machine import open_files_max
 from batchyard.places.store import Identity, open_store
 from batchyard.places.upstreams import Upstream
+from batchyard.places.worker_locks import WorkerLocks, WorkerStaysError
 from batchyard.server.house import House
+from batchyard.server.installation import Installation, MismatchError, check_database
 from batchyard.server.keys import hash_secret, key_of, new_secret
 
 __all__ = ["serve"]
 
+# A worker whose server is gone gives back what it has within four seconds.
+_LEFTOVER_GRACE_SECONDS = 8.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def serve(config: Path | None, given: Mapping[str, object], urls: Sequence[str]) -> None:
-    """Serve until a signal; `given` are settings from the command line, None where not given."""
-    os.umask(0o077)
+def serve(
+    config: Path | None,
+    given: Mapping[str, object],
+    urls: Sequence[str],
+    *,
+    accept_database: bool = False,
+) -> None:
+    """Serve until a signal; `given` are settings from the command line, None where not given.
+
+    `accept_database`: go on with a database that does not belong to the blobs beside it.
+    """
     try:
         settings = read_settings(config, given)
         folder = DataFolder(Path(settings.data))
         folder.make()
         folder.lock()
+        if not accept_database:
+            check_database(folder)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
     except FolderInUseError as error:
         raise click.ClickException(
             f"Another server uses {error}. Stop it, or choose another --data."
         ) from error
+    except MismatchError as error:
+        raise click.ClickException(str(error)) from error
     to_stderr()
+    _end_leftovers(folder)
     open_files_max()
     # Whoever validates an upload must not keep the loop waiting for the interpreter.
     sys.setswitchinterval(0.001)
-    uvloop.run(_serve(settings, folder, urls))
+    uvloop.run(_serve(settings, folder, urls, accept_database=accept_database))
 
 
-async def _serve(settings: Settings, folder: DataFolder, urls: Sequence[str]) -> None:
+def _end_leftovers(folder: DataFolder) -> None:
+    """End the workers of a server that was killed here: the store and the blobs are ours now."""
+    try:
+        for holder in WorkerLocks(folder.workers).end_all(_LEFTOVER_GRACE_SECONDS):
+            log.warning("leftover_worker_ended", worker=holder.worker, pid=holder.pid)
+    except WorkerStaysError as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _serve(
+    settings: Settings, folder: DataFolder, urls: Sequence[str], *, accept_database: bool
+) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Under `nohup` a closed terminal is to end nothing.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with with_simulated(urls) as real_urls:
-        await _run(await _with_upstreams(settings, real_urls), folder, stop)
+        chosen = await _with_upstreams(settings, real_urls)
+        await _run(chosen, folder, stop, accept_database=accept_database)
 
 
-async def _run(settings: Settings, folder: DataFolder, stop: asyncio.Event) -> None:
+async def _run(
+    settings: Settings, folder: DataFolder, stop: asyncio.Event, *, accept_database: bool
+) -> None:
     upstreams = _opened(settings)
     with closing(open_store(folder.database_url)) as store:
-        house = House(settings, folder, store, upstreams)
+        installation = Installation(folder, store)
+        try:
+            installation.settle(secrets.SystemRandom(), accept=accept_database)
+        except MismatchError as error:
+            raise click.ClickException(str(error)) from error
+        house = House(settings, folder, store, upstreams, installation)
         with _listen(settings.host, settings.port) as listening:
             _check_others(settings, listening.getsockname()[1])
             # Made only now: a key of a server that does not start would never be shown.

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from batchyard.places.whole import install
+from batchyard.wire.lines import BOM
 
 __all__ = ["spooled"]
 
@@ -33,7 +34,7 @@ def spooled(source: Path) -> Path:
                 part = stdin.read(_CHUNK_BYTES)
         if not first.strip():
             raise click.ClickException("There is nothing on stdin.")
-        suffix = "jsonl" if first.lstrip()[:1] == b"{" else "csv"
+        suffix = "jsonl" if first.removeprefix(BOM).lstrip()[:1] == b"{" else "csv"
         path = _FOLDER / f"stdin-{whole.hexdigest()[:12]}.{suffix}"
         install(beside, path)
     finally:

@@ -10,7 +10,7 @@ import msgspec
 from batchyard.cli.machine import folder_of, store_of
 from batchyard.places.store import Records
 from batchyard.rules.standing import paced
-from batchyard.server.extras import extras_of
+from batchyard.server.extras import FAILURES_SHOWN, extras_of
 from batchyard.wire.objects import to_json
 
 __all__ = ["is_server", "look"]
@@ -37,5 +37,7 @@ def look(data: str | None, batch: str) -> dict[str, Any]:
         counts = shown.request_counts
         pace = paced(None, now, counts.completed + counts.failed, standing.admitted_at)
     extras = extras_of(shown, standing, lanes, workers, pace, now)
+    failures = records.failures([batch])[batch][:FAILURES_SHOWN]
+    extras = msgspec.structs.replace(extras, failures=failures)
     dressed: dict[str, Any] = json.loads(to_json(msgspec.structs.replace(shown, batchyard=extras)))
     return dressed

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from batchyard.cli.aims import TO, WHAT, aim_at
+from batchyard.cli.batch_text import failure_lines, lane_parts, refusal_lines
 from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, clean, tell_json
 from batchyard.cli.remote import batch_at, campaign_meant
@@ -82,10 +83,11 @@ def _show_batch(found: dict[str, Any]) -> None:
             click.echo(f"{name.removesuffix('_file_id'):8}{found[name]}")
     for name, text in (found.get("metadata") or {}).items():
         click.echo(f"{clean(name)}={clean(text)}")
-    errors = found.get("errors")
-    for one in errors.get("data") or () if isinstance(errors, dict) else ():
-        line = f"line {one['line']}: " if one.get("line") else ""
-        click.echo(f"{line}{clean(one.get('code'))}: {clean(one.get('message'))}")
+    reason = found.get("batchyard", {}).get("reason")
+    if reason is not None:
+        click.echo(f"{clean(reason['code'])}: {clean(reason['message'])}")
+    for text in (*lane_parts(found), *failure_lines(found), *refusal_lines(found)):
+        click.echo(text)
 
 
 def _moment(seconds: int) -> str:

@@ -27,7 +27,7 @@ __all__ = ["usage"]
 
 _COLUMNS = ("completed", "failed", "input", "cached", "output", "usd", "saved_usd")
 _KEYS: dict[str, Callable[[Used], str]] = {
-    "day": lambda one: time.strftime("%Y-%m-%d", time.gmtime(one.day)),
+    "day": lambda one: time.strftime("%Y-%m-%d", time.gmtime(one.minute)),
     "model": lambda one: one.spent.model,
     "project": lambda one: one.project_id,
     "batch": lambda one: one.batch_id,

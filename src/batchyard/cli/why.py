@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from batchyard.cli.aims import TO, aim_at, aim_for, later
+from batchyard.cli.batch_text import failure_lines, lane_parts, refusal_lines
 from batchyard.cli.lazily import lazily
 from batchyard.cli.options import AS_JSON, tell_json
 from batchyard.cli.remote import batch_at, campaign_meant
@@ -32,7 +33,8 @@ __all__ = ["why"]
 def why(*, batch: str, to: str | None, url: str | None, data: str | None, as_json: bool) -> None:
     """Say in one line how BATCH stands: its reason, its end, and its deadline.
 
-    BATCH is an id, the beginning of one, or @last. A server of ours says more than others.
+    A line more tells each cause for which lines failed. BATCH is an id, the beginning of one, or
+    @last. A server of ours says more than others.
     """
     folder = None if data else campaign_meant(batch)
     if folder is not None:
@@ -46,6 +48,8 @@ def why(*, batch: str, to: str | None, url: str | None, data: str | None, as_jso
             tell_json(one)
         else:
             click.echo(_line(one, time.time()))
+            for text in (*failure_lines(one), *refusal_lines(one)):
+                click.echo(f"  {text}")
 
 
 def _of_campaign(folder: Path) -> list[dict[str, Any]]:
@@ -65,12 +69,16 @@ def _line(shown: dict[str, Any], now: float) -> str:
     extras, counts = shown.get("batchyard", {}), shown["request_counts"]
     parts = [f"{shown['id']} {shown['status']}"]
     if counts["total"]:
-        parts.append(f"{counts['completed'] + counts['failed']:,} of {counts['total']:,} done")
+        done = f"{counts['completed'] + counts['failed']:,} of {counts['total']:,} done"
+        failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
+        parts.append(done + failed)
     reason = extras.get("reason")
     if reason is not None:
         since = reason.get("since")
         ago = "" if since is None else f" (for {_span(now - since)})"
         parts.append(f"{reason['code']}: {reason['message']}{ago}")
+    elif shown["status"] == "in_progress":
+        parts += lane_parts(shown)
     if not extras and shown["status"] not in provider.ENDED:
         parts.append("its server does not say why")
         if shown.get("expires_at"):

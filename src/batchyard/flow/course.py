@@ -41,6 +41,9 @@ from batchyard.wire.objects import BatchError, BatchErrors
 __all__ = ["Desk", "take_step"]
 
 
+_CAUSES_LOGGED_MAX = 5
+
+
 class Desk(NamedTuple):
     """What the steps of a course need at hand."""
 
@@ -58,7 +61,7 @@ def take_step(desk: Desk, course: Course, now: int) -> bool:
     if course.status == "validating":
         return _validate(desk, course, now)
     if course.status == "in_progress":
-        if not desk.work.begin_finalizing(course, now):
+        if not desk.work.begin_finalizing(course, desk.worker, now):
             return False
         course = msgspec.structs.replace(course, status="finalizing", finalizing_at=now)
     if course.status == "cancelling" and not course.populated:
@@ -109,7 +112,9 @@ def _validate_content(desk: Desk, course: Course, content: Content, now: int) ->
     unpriced = [one.model for one in asked if one.price is None]
     if "usd" in (course.budget or {}) and unpriced:
         return _refuse(desk, course, (_no_price(unpriced),), now)
-    moved = desk.work.populate(course, model, shards, now, asked, may_wait=desk.limits.quota_waits)
+    moved = desk.work.populate(
+        course, desk.worker, model, shards, now, asked=asked, may_wait=desk.limits.quota_waits
+    )
     if isinstance(moved, tuple):
         return _refuse(desk, course, refusal(moved), now)
     log.info("batch_validated", batch=course.id, lines=digest.lines, model=model)
@@ -144,15 +149,26 @@ def _plain(price: Price | None) -> dict[str, int | str] | None:
 
 
 def _refuse(desk: Desk, course: Course, errors: tuple[BatchError, ...], now: int) -> bool:
-    log.info("batch_refused", batch=course.id, code=errors[0].code, line=errors[0].line)
+    first = errors[0]
+    log.warning(
+        "batch_refused",
+        batch=course.id,
+        code=first.code,
+        line=first.line,
+        why=first.message,
+        errors=len(errors),
+    )
     if course.status == "cancelling":
-        return desk.work.finish(course, "cancelled", {}, now)
-    return desk.work.fail(course.id, BatchErrors(errors), now)
+        return desk.work.finish(course, desk.worker, "cancelled", {}, now)
+    return desk.work.fail(course, desk.worker, BatchErrors(errors), now)
 
 
 def _digest(desk: Desk, content: Content) -> Digest:
     if content.digest is not None:
-        return msgspec.json.decode(content.digest, type=Digest)
+        digest = msgspec.json.decode(content.digest, type=Digest)
+        # What stopped it may be a limit that was another when the file came.
+        if not digest.stopped:
+            return digest
     scan = Scan(desk.limits)
     for chunk in chunks_of(desk.blobs, content.parts):
         scan.feed(chunk)
@@ -205,7 +221,8 @@ def _finalize(desk: Desk, course: Course, now: int) -> bool:
     segments = desk.work.segments(course.id)
     if wrong := _miscounted(course, segments, sum(shard.remaining for shard in missing)):
         log.error("batch_miscounted", batch=course.id, why=wrong)
-        return desk.work.stop(course, BatchErrors((_miscount(course.id, wrong),)), now)
+        errors = BatchErrors((_miscount(course.id, wrong),))
+        return desk.work.stop(course, desk.worker, errors, now)
     tail = _tail(desk, course, missing, settlement, now) if missing else None
     kept = {
         "output_file_id": [mark for mark in segments if mark.kind == "output"],
@@ -217,8 +234,27 @@ def _finalize(desk: Desk, course: Course, now: int) -> bool:
         for column, marks in kept.items()
         if marks
     }
-    log.info("batch_ended", batch=course.id, status=settlement.status, lines=course.total)
-    return desk.work.finish(course, settlement.status, files, now)
+    ended = desk.work.finish(course, desk.worker, settlement.status, files, now)
+    if ended:
+        log.info(
+            "batch_ended",
+            batch=course.id,
+            status=settlement.status,
+            lines=course.total,
+            completed=course.completed,
+            failed=course.failed,
+            causes=_causes(desk, course) or None,
+        )
+    elif tail is not None:
+        # Somebody else ends this batch, and names a tail of their own.
+        desk.blobs.delete([tail.blob])
+    return ended
+
+
+def _causes(desk: Desk, course: Course) -> str:
+    """Why lines failed, in short; no message of an upstream stands in the log."""
+    counted = desk.work.failures([course.id])[course.id] if course.failed else ()
+    return ", ".join(f"{cause.count} {cause.code}" for cause in counted[:_CAUSES_LOGGED_MAX])
 
 
 def _tail(
@@ -227,7 +263,8 @@ def _tail(
     """Write the error lines of all that never got an answer."""
     content = desk.work.input_of(course, now)
     assert content is not None, "a running batch keeps its input"
-    name = f"results/{course.id}/zz-{desk.worker}-{file_id(desk.chance)}.error.jsonl"
+    # A worker that takes this step anew writes over what it wrote before in vain.
+    name = f"results/{course.id}/zz-{desk.worker}.error.jsonl"
     writing = desk.blobs.create(name)
     lines = 0
     try:

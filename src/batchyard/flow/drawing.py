@@ -21,7 +21,14 @@ class Turn(NamedTuple):
 
 
 def draw(
-    work: Work, blobs: Blobs, worker: str, turns: Iterable[Turn], now: int
+    work: Work,
+    blobs: Blobs,
+    worker: str,
+    turns: Iterable[Turn],
+    now: int,
+    *,
+    losses_since: int,
+    watched_from: int,
 ) -> list[tuple[Lease, bytes | None]]:
     """Lease shards and read them; None is what a damaged or vanished input left of them.
 
@@ -31,7 +38,15 @@ def draw(
     leases: list[Lease] = []
     try:
         for turn in turns:
-            leases = work.lease(worker, turn.batch_id, turn.model, turn.shards, now)
+            leases = work.lease(
+                worker,
+                turn.batch_id,
+                turn.model,
+                turn.shards,
+                now,
+                losses_since=losses_since,
+                watched_from=watched_from,
+            )
             if not leases:
                 continue
             content = work.input_parts(leases[0].project_id, leases[0].input_file_id)

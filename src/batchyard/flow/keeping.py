@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from batchyard.flow.failure_counts import FailureTally
 from batchyard.flow.shards import HeldShard, Part, Tally
 from batchyard.places.blobs import Blobs, Segment
 from batchyard.places.store import Work
@@ -147,8 +148,11 @@ def _recording(
     piece: Mapping[HeldLease, Part], marks: tuple[SegmentMark, ...], now: int
 ) -> Recording:
     tallies: dict[tuple[str, str, str], Tally] = {}
+    failures: dict[str, FailureTally] = {}
     for held, part in piece.items():
         lease = held.lease
+        if part.failures:
+            failures.setdefault(lease.batch_id, FailureTally()).add(part.failures)
         key = (lease.batch_id, lease.model, lease.project_id)
         tallies.setdefault(key, Tally()).add(part.tally)
     return Recording(
@@ -173,4 +177,5 @@ def _recording(
         ),
         segments=marks,
         now=now,
+        failures={batch_id: tally.most_frequent() for batch_id, tally in failures.items()},
     )

@@ -6,91 +6,41 @@ others. Everything here runs on the event loop as plain calls, for it runs once 
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from random import Random
 
-from msgspec import Struct
+import msgspec
 
+from batchyard.flow.failing import FailingLane
 from batchyard.flow.landing import Landing
+from batchyard.flow.line import Gate, LaneRules, Line
+from batchyard.flow.probing import Done
 from batchyard.flow.sending import Sender, Underway
 from batchyard.flow.shards import HeldShard
-from batchyard.places.byte_budget import ByteBudget
+from batchyard.places.log import log
 from batchyard.places.transport import Answer, Fault
-from batchyard.rules.retry import (
-    Verdict,
-    asked_pause_seconds,
-    backoff_seconds,
-    may_ask_for_pause,
-    weigh_fault,
-    weigh_status,
-)
-from batchyard.rules.width import Width
-from batchyard.wire.lines import AnswerFacts, read_answer
+from batchyard.rules.retry import asked_pause_seconds, may_ask_for_pause
+from batchyard.wire.lines import BOM, read_answer
 
 __all__ = ["Gate", "Lane", "LaneRules", "Line"]
 
-# The delays before a paused lane sends one line to see whether the upstream is back.
-_PROBE_SECONDS = (0.25, 15.0)
-# So many refusals in a row, and the key or the model is wrong for all, not for these lines.
-_REFUSALS_MAX = 10
 # Answers must take so many times as long as a lane lets them gather.
 _GATHER_SHARE = 40
+# A sick lane wants so many lines that it has not tried yet.
+_PROBES = 8
+# A lane that is asked to be silent for longer gives its lines to others.
+_LONG_PAUSE_SECONDS = 2.0
+# After so many failures without an answer, lines are taken from both ends of the queue.
+_BOTH_ENDS_RUN = 3
+# Lines that come to a sick lane are tried within so many seconds.
+_HASTE_SECONDS = 0.25
 
 
-class Line(Struct, eq=False):
-    """A request line on its way; `owner` is the shard it was read from.
+class Lane(FailingLane):
+    """The lines for one model at one upstream.
 
-    `tries` are those that count against it, `calls` all that brought no good answer; `started` is
-    of the last.
+    `models_head` is the head of a request for the upstream's list of models.
     """
-
-    owner: HeldShard
-    index: int
-    custom_id: str
-    path: str
-    body: bytes
-    deadline: float
-    tries: int = 0
-    calls: int = 0
-    started: float = 0.0
-    timer: asyncio.TimerHandle | None = None
-
-
-class Gate:
-    """What holds all lanes back: a lease that is over, results that pile up, a full disk.
-
-    And a `budget` that is spent: the bytes of large answers, from upstreams to the disk.
-    """
-
-    def __init__(self, budget: ByteBudget | None = None) -> None:
-        self.budget = budget or ByteBudget()
-        self.until = float("inf")
-        self.held = False
-        self.disk_is_low = False
-
-    def is_shut(self, now: float) -> bool:
-        """Whether nothing may leave; `now` is of the loop's clock."""
-        return self.held or self.disk_is_low or self.budget.is_spent or now >= self.until
-
-
-class LaneRules(Struct, frozen=True):
-    """Bounds of every call, and of how many there are at once.
-
-    `gather_seconds`: so long a lane lets what comes back gather before it sends anew, where that
-    is nothing beside the time of an answer. What leaves together comes back together, and costs
-    less by a third; the event loops count in milliseconds.
-    """
-
-    timeout_seconds: float = 600.0
-    body_bytes_max: int = 32 << 20
-    start: int = 8
-    ceiling: int = 4096
-    gather_seconds: float = 0.001
-
-
-class Lane:
-    """The lines for one model at one upstream."""
 
     def __init__(
         self,
@@ -104,26 +54,44 @@ class Lane:
         chance: Random,
         hungry: Callable[[], None],
         quiet: Callable[[], None],
+        models_head: bytes | None = None,
     ) -> None:
-        self._sender, self._head, self._land = sender, head, land
-        self._rules, self._gate, self._wall, self._chance = rules, gate, wall, chance
+        super().__init__(land, rules=rules, wall=wall, chance=chance, models_head=models_head)
+        self._sender, self._head, self._gate = sender, head, gate
         self._hungry, self._quiet = hungry, quiet
-        self._loop = asyncio.get_running_loop()
         self._heads: dict[str, bytes] = {}
-        self._queue: deque[Line] = deque()
-        self._crossing: dict[Line, Underway] = {}
-        self._waiting: set[Line] = set()
-        self.width = Width(start=rules.start, ceiling=rules.ceiling)
-        self.reason: str | None = None
+        self._queue, self._crossing = self.hand.queue, self.hand.crossing
+        self._waiting = self.hand.waiting
         self._paused_until = 0.0
-        self._probing = False
-        self._shut_in_row = self._refused_in_row = 0
         self._wake: asyncio.TimerHandle | None = None
         self._pump_is_due = False
+        self._from_end = False
+        # When it had no line in hand any more.
+        self.quiet_since = self._loop.time()
 
     def offer(self, lines: Iterable[Line]) -> None:
         """Take lines; they come back by `land`, unless they are withdrawn."""
         self._queue.extend(lines)
+        if self.health.sickness is not None:
+            self.hasten()
+
+    def hasten(self) -> None:
+        """Probe soon, for there is something new to probe with."""
+        soon = self._loop.time() + _HASTE_SECONDS
+        if self._probe is None and self._paused_until > soon:
+            self._wake_at(soon)
+        elif self._paused_until == 0.0:
+            self.pump_soon()
+
+    def send_now(self, line: Line) -> bool:
+        """Send a line at once, beyond the width; False where nothing may leave now."""
+        now = self._loop.time()
+        if now < self._paused_until or self._gate.is_shut(now):
+            return False
+        if self.is_sick:
+            return False
+        self._send_all((line,), now)
+        return True
 
     def pump(self) -> None:
         """Send what may be sent now."""
@@ -131,37 +99,64 @@ class Lane:
         if now < self._paused_until or self._gate.is_shut(now):
             return
         queue, crossing = self._queue, self._crossing
-        room = (1 if self._probing else self.width.limit) - len(crossing)
-        send, heads, rules = self._sender.send, self._heads, self._rules
-        deadline = now + rules.timeout_seconds
-        for line in [queue.popleft() for _ in range(min(room, len(queue)))]:
-            line.started = now
-            body = line.body
-            head = heads.get(line.path) or self._head_of(line)
-            crossing[line] = send(
-                b"%b%d\r\n\r\n" % (head, len(body)),
-                body,
-                deadline=deadline if deadline < line.deadline else line.deadline,
-                body_bytes_max=rules.body_bytes_max,
-                done=self._back,
-                ticket=line,
-            )
+        lines: Sequence[Line]
+        if self._alert:
+            lines = self._chosen()
+            if not lines:
+                self._look_for_witness()
+        else:
+            room = self.width.limit - len(crossing)
+            lines = [queue.popleft() for _ in range(min(room, len(queue)))]
+        self._send_all(lines, now)
         if len(queue) < self.width.ahead >> 1:
             self._hungry()
+
+    def _send_all(self, lines: Sequence[Line], now: float) -> None:
+        crossing = self._crossing
+        send, heads, rules = self._sender.send, self._heads, self._rules
+        deadline = now + rules.timeout_seconds
+        try:
+            for line in lines:
+                line.started = now
+                body = line.body
+                head = heads.get(line.path) or self._head_of(line)
+                crossing[line] = send(
+                    b"%b%d\r\n\r\n" % (head, len(body)),
+                    body,
+                    deadline=deadline if deadline < line.deadline else line.deadline,
+                    body_bytes_max=rules.body_bytes_max,
+                    done=self._back,
+                    ticket=line,
+                )
+        except Exception as error:
+            log.exception("lane_failed", error=str(error))
+            self._queue.extendleft(line for line in reversed(lines) if line not in crossing)
+            self._probe = None
+            self._fail(None, error)
+            return
+        if lines and not self._stalls.is_watching:
+            self._stalls.watch()
+
+    @property
+    def is_sick(self) -> bool:
+        """Whether it is shut but for probes, for nothing is answered."""
+        return self.health.sickness is not None
 
     @property
     def paused(self) -> bool:
         """Whether the upstream has asked for silence or gives none of its own accord."""
-        return self._probing or self._loop.time() < self._paused_until
+        return self.health.sickness is not None or self._loop.time() < self._paused_until
 
     @property
     def held(self) -> int:
         """Lines that are in this lane's hands, wherever they are."""
-        return len(self._queue) + len(self._crossing) + len(self._waiting)
+        return len(self.hand)
 
     @property
     def appetite(self) -> int:
         """How many more lines the lane would like to have at hand."""
+        if self.health.sickness is not None:
+            return 0 if self.hand.has_untried else _PROBES
         return self.width.limit + self.width.ahead - len(self._queue) - len(self._crossing)
 
     @property
@@ -169,70 +164,147 @@ class Lane:
         """Lines that are at the upstream now."""
         return len(self._crossing)
 
-    def resting(self) -> tuple[set[Line], float]:
+    def resting(self) -> tuple[Collection[Line], float]:
         """Lines to be tried again, and before which moment (loop time) nothing is sent."""
         return self._waiting, self._paused_until
 
+    def owners_in_flight(self) -> set[HeldShard]:
+        """The shards of which lines are at the upstream now."""
+        return {line.owner for line in self._crossing}
+
     def lines(self) -> Iterator[Line]:
         """All lines in hand."""
-        yield from self._queue
-        yield from self._crossing
-        yield from self._waiting
+        return iter(self.hand)
+
+    def queued(self) -> Iterable[Line]:
+        """The lines that wait for room."""
+        return self._queue
+
+    def recall(self) -> list[Line]:
+        """Take back the lines that were never sent, for others may have a better claim now."""
+        return self.hand.recall()
 
     def withdraw(self, wanted: Callable[[Line], bool], *, abort: bool) -> list[Line]:
         """Take back lines that have not come back; those at the upstream only with `abort`."""
-        taken = [line for line in self._queue if wanted(line)]
-        if taken:
-            gone = set(taken)
-            self._queue = deque(line for line in self._queue if line not in gone)
-        for line in [line for line in self._waiting if wanted(line)]:
-            if line.timer is not None:
-                line.timer.cancel()
-            self._waiting.discard(line)
-            taken.append(line)
-        if abort:
-            for line in [line for line in self._crossing if wanted(line)]:
-                self._crossing.pop(line).cancel()
-                taken.append(line)
+        taken = self.hand.withdraw(wanted, abort=abort)
+        for line in taken:
+            self._condemned.pop(line, None)
+            if line is self._probe:
+                self._probe = None
         self.pump()
         return taken
 
+    def surrender(self) -> list[Line]:
+        """Give away the lines that are not at the upstream, as if they had never been here."""
+        taken = self.hand.withdraw(lambda line: line not in self._condemned, abort=False)
+        for line in taken:
+            line.trouble = None
+        return taken
+
+    def lend(self) -> Line | None:
+        """Give away the last line of the queue."""
+        if not self._queue:
+            return None
+        line = self._queue.pop()
+        line.trouble = None
+        return line
+
     def close(self) -> None:
         """Stop for good; no line comes back any more."""
+        self._gate = Gate()
+        self._gate.held = True
         self.withdraw(lambda _line: True, abort=True)
+        self._stalls.close()
+        for underway in (self._witness, self._asking_models):
+            if underway is not None:
+                underway.cancel()
         if self._wake is not None:
             self._wake.cancel()
+
+    def _chosen(self) -> Sequence[Line]:
+        """The lines to send where something is unusual."""
+        if self.health.sickness is not None:
+            return self._probes()
+        if self._witness is not None and self._is_stuck():
+            return ()
+        queue, limit = self._queue, self.width.limit
+        room = min(limit, self._ramp or limit) - len(self._crossing) + len(self._stalls.hanging)
+        both = self.health.run >= _BOTH_ENDS_RUN
+        lines = []
+        for _ in range(min(room, len(queue))):
+            self._from_end = both and not self._from_end
+            lines.append(queue.pop() if self._from_end else queue.popleft())
+        return lines
+
+    def _may_send(self) -> bool:
+        now = self._loop.time()
+        return now >= self._paused_until and not self._gate.is_shut(now)
 
     def _head_of(self, line: Line) -> bytes:
         head = self._heads[line.path] = self._head(line.path)
         return head
 
-    def _back(self, line: Line, outcome: Answer | Fault) -> None:
-        crossing, width = self._crossing, self.width
-        was_full = len(crossing) >= width.limit
-        del crossing[line]
-        if type(outcome) is Answer and 200 <= outcome.status < 300:
-            facts = read_answer(outcome.body)
-            if facts is not None and not facts.is_error:
-                width.answered(self._loop.time() - line.started, full=was_full)
-                self._refused_in_row = 0
-                if self._probing:
-                    self._open()
-                if may_ask_for_pause(outcome.headers):
-                    self._heed(outcome)
-                landing = Landing(line.index, line.custom_id, line.calls + 1, outcome, facts)
-                self._land(line.owner, landing)
-                self._pump_soon()
-                return
-            self._weigh(line, outcome, facts, weigh_status(outcome.status, complete=False))
-        elif type(outcome) is Answer:
-            self._weigh(line, outcome, None, weigh_status(outcome.status))
-        else:
-            assert isinstance(outcome, Fault)
-            self._weigh(line, outcome, None, weigh_fault(outcome.code, sent=outcome.sent))
-        self._pump_soon()
+    def _send(self, line: Line, done: Done, *, fresh: bool = False) -> Underway:
+        now = self._loop.time()
+        return self._sender.send(
+            b"%b%d\r\n\r\n" % (self._heads.get(line.path) or self._head_of(line), len(line.body)),
+            line.body,
+            deadline=min(now + self._rules.timeout_seconds, line.deadline),
+            body_bytes_max=self._rules.body_bytes_max,
+            done=done,
+            ticket=line,
+            fresh=fresh,
+        )
 
-    def _pump_soon(self) -> None:
+    def _fetch(
+        self, head: bytes, done: Callable[[None, Answer | Fault], None], seconds: float = 5.0
+    ) -> Underway:
+        return self._sender.send(
+            head + b"0\r\n\r\n",
+            b"",
+            deadline=self._loop.time() + seconds,
+            body_bytes_max=self._rules.body_bytes_max,
+            done=done,
+            ticket=None,
+        )
+
+    def _back(self, line: Line, outcome: Answer | Fault) -> None:
+        try:
+            crossing, width = self._crossing, self.width
+            was_full = len(crossing) >= width.limit
+            del crossing[line]
+            if type(outcome) is Answer and 200 <= outcome.status < 300:
+                facts = read_answer(outcome.body)
+                if facts is not None and not facts.is_error:
+                    now = self._loop.time()
+                    width.answered(now - line.started, full=was_full, now=now)
+                    self.health.answers += 1
+                    self._known_good = line
+                    if self._alert or line.trouble is not None:
+                        self._relieve(line)
+                    if may_ask_for_pause(outcome.headers):
+                        self._heed(outcome)
+                    landing = Landing(line.index, line.custom_id, line.calls + 1, outcome, facts)
+                    self._land(line.owner, landing)
+                    self.pump_soon()
+                    return
+                if facts is None and outcome.body.startswith(BOM):
+                    whole = msgspec.structs.replace(outcome, body=outcome.body.removeprefix(BOM))
+                    crossing[line] = _NOTHING
+                    self._back(line, whole)
+                    return
+            second = self.hand.seconds.pop(line, None)
+            if second is not None:
+                # The line is still out with its second call, which now is the only one.
+                crossing[line] = second
+                return
+            self._weigh(line, outcome)
+        except Exception as error:
+            log.exception("lane_failed", error=str(error))
+            self._fail(line, error)
+        self.pump_soon()
+
+    def pump_soon(self) -> None:
         """Pump once for all that comes back in this turn of the loop, or a moment later.
 
         Requests that leave together wake the upstream once.
@@ -252,108 +324,65 @@ class Lane:
         # Where lines wait to be tried again, or for the end of a pause, more is to come: what is
         # there may wait for it.
         if not self._crossing and not self._queue:
-            (self._hungry if self._waiting else self._quiet)()
-
-    def _weigh(
-        self,
-        line: Line,
-        outcome: Answer | Fault,
-        facts: AnswerFacts | None,
-        verdict: Verdict,
-    ) -> None:
-        line.calls += 1
-        if self._loop.time() >= line.deadline:
-            # Its time is over, which says nothing of the upstream; whoever set it takes it back.
-            self._waiting.add(line)
-            return
-        lane_is_to_blame = self._strain(outcome, verdict)
-        if verdict.tries_max is not None and not lane_is_to_blame:
-            line.tries += 1
-            if line.tries >= verdict.tries_max:
-                self._land(line.owner, _landing(line, outcome, facts))
-                return
-        if lane_is_to_blame:
-            self._queue.appendleft(line)
-            return
-        delay = backoff_seconds(max(line.tries, line.calls), self._chance)
-        self._waiting.add(line)
-        line.timer = self._loop.call_later(delay, self._again, line)
-
-    def _strain(self, outcome: Answer | Fault, verdict: Verdict) -> bool:
-        """Note what a failure says of the upstream; True when the line can do nothing for it."""
-        if verdict.strain == "down":
-            assert isinstance(outcome, Fault)
-            self._shut(f"upstream_down: {outcome.detail}")
-            return True
-        if verdict.strain != "refusing":
-            self._shut_in_row = 0
-        if type(outcome) is Answer and self._heed(outcome):
-            self.width.troubled()
-            return True
-        if verdict.strain == "refusing":
-            self._refused_in_row += 1
-            if self._probing or self._refused_in_row >= _REFUSALS_MAX:
-                assert type(outcome) is Answer
-                self._shut(f"upstream_refuses: HTTP {outcome.status}")
-                return True
-            return False
-        self._refused_in_row = 0
-        if verdict.strain != "none":
-            self.width.troubled()
-        if self._probing and verdict.strain == "none":
-            self._open()
-        return False
+            if self._waiting:
+                self._hungry()
+            else:
+                self.quiet_since = self._loop.time()
+                self._quiet()
 
     def _heed(self, answer: Answer) -> bool:
         """Pause as long as the upstream asks; tells whether it asked."""
         asked = asked_pause_seconds(answer.status, answer.headers, self._wall())
         if not asked:
             return False
-        self._pause(self._loop.time() + asked, f"upstream_throttling: HTTP {answer.status}")
+        reason = f"upstream_throttling: HTTP {answer.status}"
+        until = self._loop.time() + asked
+        if until > self._paused_until and self.health.sickness is None:
+            self._pause(until, reason)
+            if asked >= _LONG_PAUSE_SECONDS:
+                self.links.changed("throttled", reason)
+                self.links.give()
         return True
 
-    def _shut(self, reason: str) -> None:
-        now = self._loop.time()
-        if now < self._paused_until:
-            return  # Calls that left before the pause began tell nothing new.
-        self._probing = True
-        first, most = _PROBE_SECONDS
-        delay = min(most, first * 2.0 ** min(self._shut_in_row, 10))
-        self._shut_in_row += 1
-        self._pause(now + delay * (0.75 + self._chance.random() / 4), reason)
-
-    def _open(self) -> None:
-        self._probing = False
-        self._shut_in_row = 0
-        self.reason = None
-
     def _pause(self, until: float, reason: str) -> None:
-        if until <= self._paused_until:
-            return
-        self._paused_until = until
-        self.reason = reason
+        if until > self._paused_until:
+            self.reason = reason
+            self._wake_at(until)
+
+    def _wake_at(self, moment: float) -> None:
+        self._paused_until = moment
         if self._wake is not None:
             self._wake.cancel()
-        self._wake = self._loop.call_at(until, self._resume)
+        self._wake = self._loop.call_at(moment, self._resume)
+
+    def _unpause(self) -> None:
+        self._paused_until = 0.0
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
 
     def _resume(self) -> None:
         self._wake = None
         # Clocks are coarse: a timer may fire a hair before the moment it was set for.
         self._paused_until = 0.0
-        if not self._probing:
+        if self.health.sickness is None:
             self.reason = None
         self.pump()
 
     def _again(self, line: Line) -> None:
-        self._waiting.discard(line)
+        self._waiting.pop(line, None)
         line.timer = None
+        if line.trouble is not None:
+            self.health.retrying(line.trouble)
         self._queue.appendleft(line)
         self.pump()
 
 
-def _landing(line: Line, outcome: Answer | Fault, facts: AnswerFacts | None) -> Landing:
-    answer, fault = (outcome, None) if isinstance(outcome, Answer) else (None, outcome)
-    if answer is not None and 200 <= answer.status < 300 and facts is None:
-        detail = f"HTTP {answer.status} without one complete JSON object as its body"
-        answer, fault = None, Fault("invalid_upstream_response", detail, sent=True)
-    return Landing(line.index, line.custom_id, line.calls, answer, None, fault)
+class _Nothing:
+    """No call at all."""
+
+    def cancel(self) -> None:
+        """There is nothing to cancel."""
+
+
+_NOTHING = _Nothing()

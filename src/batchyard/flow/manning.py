@@ -46,6 +46,7 @@ def open_lanes(
             chance=chance,
             hungry=hungry,
             quiet=quiet,
+            models_head=upstream.head("/models", "GET"),
         )
 
     lanes = Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate)

@@ -1,10 +1,19 @@
 """Which lane a line takes: those of its model, the one with the most room first."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
-from batchyard.flow.lanes import Gate, Lane, Line
+from batchyard.flow.lanes import Gate, Lane
+from batchyard.flow.line import Line, Links
+from batchyard.flow.shards import HeldShard
+from batchyard.places.log import log
 
 __all__ = ["Lanes"]
+
+# A lane that comes and goes fills no log: so many changes of it are told, then one each minute.
+_TELLINGS, _TELLING_SECONDS = 6.0, 60.0
 
 
 class Lanes:
@@ -25,6 +34,9 @@ class Lanes:
         self._routes, self._open_lane, self._look = routes, open_lane, look
         self.gate = gate
         self._lanes: dict[tuple[str, str], Lane] = {}
+        self._loop = asyncio.get_running_loop()
+        # How many changes of a lane may still be logged, and when that was so.
+        self._tellings: dict[tuple[str, str], tuple[float, float]] = {}
         # The lanes of each model as they were found when the upstreams were last looked at.
         self._found: dict[str, list[Lane]] = {}
 
@@ -41,6 +53,36 @@ class Lanes:
             return
         for line in lines:
             max(lanes, key=_room).offer((line,))
+        for lane in lanes:
+            if lane.is_sick:
+                lane.hasten()
+
+    def send_now(self, model: str, line: Line) -> bool:
+        """Send a line at once, beyond the width of its lane; False where no lane may send now."""
+        lanes = self._found.get(model) or self._of(model)
+        return any(lane.send_now(line) for lane in sorted(lanes, key=_room, reverse=True))
+
+    def recall(self, model: str) -> list[Line]:
+        """Take back the lines of a model that were never sent."""
+        return [line for lane in self._of(model) for line in lane.recall()]
+
+    def held_by_owner(self, model: str) -> Counter[HeldShard]:
+        """How many lines of each shard the lanes of a model have in hand."""
+        return Counter(line.owner for lane in self._of(model) for line in lane.lines())
+
+    def unsent_by_owner(self, model: str) -> Counter[HeldShard]:
+        """How many lines of each shard `recall` would take back."""
+        lanes = self._of(model)
+        return Counter(line.owner for lane in lanes for line in lane.queued() if not line.calls)
+
+    def pace(self, model: str) -> tuple[float, float]:
+        """How many lines of a model are answered in a second, and how long one takes, about."""
+        seconds = [(lane.width.limit, lane.width.answer_seconds or 1.0) for lane in self._of(model)]
+        return sum(limit / one for limit, one in seconds), max(one for _, one in seconds)
+
+    def owners_in_flight(self) -> set[HeldShard]:
+        """The shards of which lines are at an upstream now."""
+        return {owner for lane in self._lanes.values() for owner in lane.owners_in_flight()}
 
     @property
     def hungry(self) -> bool:
@@ -96,10 +138,56 @@ class Lanes:
             key = (model, route)
             lane = self._lanes.get(key)
             if lane is None:
-                lane = self._lanes[key] = self._open_lane(model, route)
+                lane = self._lanes[key] = self._linked(key)
             lanes.append(lane)
         self._found[model] = lanes
         return lanes
+
+    def _linked(self, key: tuple[str, str]) -> Lane:
+        model, route = key
+        lane = self._open_lane(model, route)
+        lane.links = Links(
+            changed=partial(self._changed, key),
+            give=partial(self._give, model, lane),
+            borrow=partial(self._borrow, model, lane),
+        )
+        log.info("lane_opened", model=model, upstream=route)
+        return lane
+
+    def _changed(self, key: tuple[str, str], state: str, reason: str | None) -> None:
+        if self._may_tell(key):
+            tell = log.info if reason is None else log.warning
+            facts = {} if reason is None else {"why": reason}
+            tell(f"lane_{state}", model=key[0], upstream=key[1], **facts)
+        if state == "recovered":
+            for lane in self._found.get(key[0], ()):
+                if lane.paused:
+                    self._give(key[0], lane)
+
+    def _may_tell(self, key: tuple[str, str]) -> bool:
+        """Whether another change of this lane may be logged: some at once, then one a minute."""
+        now = self._loop.time()
+        left, at = self._tellings.get(key, (_TELLINGS, now))
+        left = min(_TELLINGS, left + (now - at) / _TELLING_SECONDS)
+        self._tellings[key] = max(0.0, left - 1.0) if left >= 1.0 else left, now
+        return left >= 1.0
+
+    def _give(self, model: str, lane: Lane) -> None:
+        """Take the lines of a lane that is shut to those that are open, if any is."""
+        others = [one for one in self._found.get(model, ()) if one is not lane and not one.paused]
+        if not others:
+            return
+        for line in lane.surrender():
+            max(others, key=_room).offer((line,))
+        for other in others:
+            other.pump_soon()
+
+    def _borrow(self, model: str, lane: Lane) -> Line | None:
+        """A line for a lane that has none to see with whether its upstream is back."""
+        for other in self._found.get(model, ()):
+            if other is not lane and not other.paused and (line := other.lend()) is not None:
+                return line
+        return None
 
 
 def _room(lane: Lane) -> tuple[bool, int]:

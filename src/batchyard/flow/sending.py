@@ -29,9 +29,11 @@ class Sender(Protocol):
         body_bytes_max: int,
         done: Callable[[T, Answer | Fault], None],
         ticket: T,
+        fresh: bool = False,
     ) -> Underway:
         """Send a request; `done` is called later, once, with the ticket, unless cancelled.
 
-        `deadline` is of the loop's clock.
+        `deadline` is of the loop's clock. `fresh`: not on a connection that lies idle, whose other
+        end may not live any more.
         """
         ...

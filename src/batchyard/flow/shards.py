@@ -5,9 +5,11 @@ from operator import attrgetter
 
 from msgspec import Struct
 
+from batchyard.flow.failure_counts import count_failures
 from batchyard.flow.landing import Landing
 from batchyard.flow.rendering import render
 from batchyard.wire.lines import AnswerFacts
+from batchyard.wire.objects import FailureCount
 
 __all__ = ["HeldShard", "Part", "Tally"]
 
@@ -60,7 +62,8 @@ class Tally(Struct):
 class Part(Struct, frozen=True):
     """The results of one shard within one piece, as lines of the output and of the error file.
 
-    There are as many as its tally says. `answered` and `remaining` are the shard's as of then.
+    There are as many as its tally says, and `failures` are the causes of those that failed.
+    `answered` and `remaining` are the shard's as of then.
     """
 
     output: bytes
@@ -68,6 +71,7 @@ class Part(Struct, frozen=True):
     tally: Tally
     answered: int
     remaining: int
+    failures: tuple[FailureCount, ...] = ()
 
 
 class HeldShard:
@@ -121,4 +125,6 @@ class HeldShard:
         """What has landed since the last cut, in its final form."""
         landed, self.landed = self.landed, []
         output, errors = render(self.line_id_prefix, self.first_index, landed)
-        return Part(output, errors, Tally.of(landed), self.answered, self.remaining)
+        tally = Tally.of(landed)
+        failures = count_failures(self.first_index, landed) if tally.failed else ()
+        return Part(output, errors, tally, self.answered, self.remaining, failures)

@@ -6,30 +6,24 @@ hungry, a shard is done, or the nearest moment it must act by itself has come.
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from batchyard.flow.course import Desk, take_step
-from batchyard.flow.drawing import Turn, draw
+from batchyard.flow.feeding import Feeder
 from batchyard.flow.keeping import HeldLease, Ledger
-from batchyard.flow.landing import written_off
 from batchyard.flow.recording import Recorder, within
 from batchyard.flow.reporting import Reporter
 from batchyard.flow.routing import Lanes
 from batchyard.flow.shards import HeldShard, Part
-from batchyard.flow.source import sound_lines
 from batchyard.flow.space import LOOK_AGAIN_SECONDS, Space
+from batchyard.flow.steps import Steps
 from batchyard.flow.stop import Stop
 from batchyard.flow.tools import ShiftRules, Tools
 from batchyard.places.log import log
-from batchyard.places.store.rows import Course, LaneRow, Lease, Outlook
-from batchyard.rules.schedule import share
-from batchyard.rules.settle import FILE_CORRUPT, WORKER_LOST
+from batchyard.places.store.rows import LaneRow, Lease, Outlook
 
 __all__ = ["Shift"]
 
-# Input bytes of leased shards, at most; one shard is taken in any case.
-_HELD_BYTES_MAX = 48 << 20
-_SHARDS_AT_ONCE_MAX = 8
 _STEP_AGAIN_SECONDS = 2.0
 
 
@@ -48,12 +42,10 @@ class Shift:
     ) -> None:
         self.worker, self._tell = worker, tell
         self._tools, self._rules = tools, rules
-        self._held: set[HeldLease] = set()
         self._wake = asyncio.Event()
         self._rung = True
-        # No shard was free when last looked; only a bell can have changed that.
-        self._dry = False
-        self._steps: set[asyncio.Task[None]] = set()
+        # Whether the store may say that this worker has leases it does not know of.
+        self._unsure = False
         self._ledger = Ledger(worker, tools.work, tools.blobs)
         self._renewed_until = 0.0
         # When the next batch expires (wall clock), and the next worker is given up (steady).
@@ -76,6 +68,8 @@ class Shift:
     async def run(self, lanes: Lanes, stop: Stop) -> None:
         """Work until stopped, then give everything back."""
         self._lanes, self._reporter = lanes, Reporter(lanes, self._say)
+        self._feeder = Feeder(self.worker, self._tools, self._rules, lanes, self.recorder)
+        self._steps = Steps(self.worker, self._tools, lanes.look_around, self._stepped)
         self._space = Space(
             self._tools.free_bytes,
             self._rules.disk_free_bytes_min,
@@ -101,20 +95,26 @@ class Shift:
             stopping.cancel()
             recording.cancel()
             self._lanes.close()
-            for step in self._steps:
-                step.cancel()
-            await asyncio.gather(stopping, recording, *self._steps, return_exceptions=True)
+            await self._steps.cancel()
+            await asyncio.gather(stopping, recording, return_exceptions=True)
             self._ledger.close()
 
     async def _turn(self) -> None:
         await self._renew()
+        if self._unsure:
+            places = [held.place for held in self._feeder.held]
+            await self._tools.hot.run(self._tools.work.release_all_but, self.worker, places)
+            self._unsure = False
         if self._rung:
-            self._rung = self._dry = False
+            self._rung = self._feeder.is_dry = False
             outlook = await self._look()
-            await self._take_courses(outlook.courses)
+            await self._steps.take(outlook.courses)
             await self._end_batches()
             self._moments = outlook.next_expiry, outlook.next_death
-        await self._feed()
+        # What was leased when this fails is held in the store, but not here.
+        self._unsure = True
+        await self._feeder.feed(may_lease=not self._space.is_low())
+        self._unsure = False
         await self._reporter.report(self._tools.clock.wall())
 
     async def _look(self) -> Outlook:
@@ -136,7 +136,7 @@ class Shift:
         if clock.steady() < self._renewed_until - self._rules.lease_seconds * 2 / 3:
             return
         if self._renewed_until == 0.0 or not await run(self._prolong):
-            held = list(self._held)
+            held = list(self._feeder.held)
             lost = await run(self._sign_on, [one.lease for one in held])
             if held:
                 # Others took us for dead: what they have leased since is theirs now.
@@ -163,58 +163,26 @@ class Shift:
         lost = set(leases)
         self._lanes.withdraw(lambda line: line.owner in lost, abort=True)
         self.recorder.drop(leases)
-        self._held -= lost
+        self._feeder.drop(lost)
 
     # Courses
 
-    async def _take_courses(self, courses: Iterable[Course]) -> None:
-        for course in courses:
-            if await self._tools.hot.run(self._tools.work.take_course, course.id, self.worker):
-                step = asyncio.create_task(self._step(course))
-                self._steps.add(step)
-                step.add_done_callback(self._stepped)
-
-    async def _step(self, course: Course) -> None:
-        tools = self._tools
-        try:
-            await self._lanes.look_around()
-            limits = await tools.hot.run(tools.limits_of, course.project_id)
-            desk = Desk(
-                tools.work,
-                tools.blobs,
-                limits,
-                tools.known_model,
-                tools.chance,
-                self.worker,
-                tools.price,
-            )
-            await tools.heavy.run(take_step, desk, course, int(tools.clock.wall()))
-        except self._faults as fault:
-            # A full disk or a database that is away: the step is taken again from its start.
-            log.error("batch_step_postponed", batch=course.id, fault=str(fault))
-            await asyncio.sleep(_STEP_AGAIN_SECONDS)
-        except Exception:
-            # A broken promise: this batch stands still for somebody to look at; others go on.
-            log.exception("batch_step_failed", batch=course.id, status=course.status)
-            return
-        await tools.hot.run(tools.work.leave_course, course.id, self.worker)
+    async def _stepped(self, batch_id: str) -> None:
         self._tell()
-        await tools.hot.run(self._ledger.close_batch, course.id)
-
-    def _stepped(self, step: asyncio.Task[None]) -> None:
-        self._steps.discard(step)
+        with suppress(OSError):
+            await self._tools.hot.run(self._ledger.close_batch, batch_id)
         self.ring()
 
     async def _end_batches(self) -> None:
         """Take back the lines of batches that are cancelled, paused, or over their time."""
         tools = self._tools
-        ids = {held.lease.batch_id for held in self._held}
+        ids = {held.lease.batch_id for held in self._feeder.held}
         if not ids:
             return
         halted = await tools.hot.run(tools.work.halted, ids)
         wall, steady = tools.clock.wall(), tools.clock.steady()
-        expired = {h.lease.batch_id for h in self._held if h.lease.expires_at <= wall}
-        for held in self._held:
+        expired = {h.lease.batch_id for h in self._feeder.held if h.lease.expires_at <= wall}
+        for held in self._feeder.held:
             if (ending := halted.get(held.lease.batch_id)) is not None:
                 # In a pause, what is at the upstream may take as long as it takes.
                 grace = self._rules.cancel_grace_seconds if ending else math.inf
@@ -224,11 +192,12 @@ class Shift:
         await self._take_back(steady)
 
     async def _take_back(self, steady: float) -> None:
-        ending = {held for held in self._held if held.abort_at is not None}
+        ending = {held for held in self._feeder.held if held.abort_at is not None}
         late = {held for held in ending if held.abort_at is not None and held.abort_at <= steady}
         if late:
             self._lanes.withdraw(lambda line: line.owner in late, abort=True)
         if ending:
+            self._feeder.hold_back(ending)
             self._lanes.withdraw(lambda line: line.owner in ending, abort=False)
         crossing = self._lanes.owners()
         done = [held for held in ending if held not in crossing]
@@ -237,64 +206,13 @@ class Shift:
 
     async def _give_back(self, leases: list[HeldLease]) -> None:
         await self.recorder.drained()
-        still = [held for held in leases if held in self._held]
-        self._held -= set(still)
+        still = [held for held in leases if held in self._feeder.held]
         keys = [held.place for held in still]
+        # First: what is no longer held here, but in the store, would keep its batch from ending.
         await self._tools.hot.run(self._tools.work.release, self.worker, keys)
+        self._feeder.drop(still)
         self._rung = True
         self._wake.set()
-
-    # Shards
-
-    async def _feed(self) -> None:
-        tools = self._tools
-        room = self._rules.lines_held_max - self._lanes.held
-        if self._space.is_low() or self._dry or room <= 0 or self._held_bytes() >= _HELD_BYTES_MAX:
-            return
-        now = int(tools.clock.wall())
-        free = await tools.hot.run(tools.work.waiting, now)
-        self._dry = not free
-        shares = share(
-            free,
-            self._lanes.appetite,
-            room=room,
-            shard_lines=tools.limits.shard_lines,
-            shards_max=_SHARDS_AT_ONCE_MAX,
-        )
-        turns = [Turn(one.batch_id, one.model, shards) for one, shards in shares]
-        if turns:
-            drawn = await tools.hot.run(draw, tools.work, tools.blobs, self.worker, turns, now)
-            for lease, span in drawn:
-                self._load(lease, span)
-            self._lanes.pump()
-
-    def _held_bytes(self) -> int:
-        return sum(held.lease.size_bytes * held.remaining // held.lines for held in self._held)
-
-    def _load(self, lease: Lease, span: bytes | None) -> None:
-        held = HeldLease(lease)
-        self._held.add(held)
-        lines = span and sound_lines(held, span, self._deadline(lease))
-        if not lines:
-            missing = [index for index in range(held.lines) if held.lacks(index)]
-            self._give_up(held, [(index, None) for index in missing], FILE_CORRUPT)
-        elif lease.losses >= self._rules.losses_max:
-            self._give_up(held, [(line.index, line.custom_id) for line in lines], WORKER_LOST)
-        else:
-            self._lanes.offer(lease.model, lines)
-
-    def _give_up(
-        self, held: HeldLease, lines: Iterable[tuple[int, str | None]], why: tuple[str, str]
-    ) -> None:
-        lease = held.lease
-        log.error("shard_given_up", batch=lease.batch_id, shard=lease.position, why=why[0])
-        for position, custom_id in lines:
-            self.recorder.add(held, written_off(position, custom_id, *why))
-        self.recorder.hurry()
-
-    def _deadline(self, lease: Lease) -> float:
-        left = lease.expires_at - self._tools.clock.wall()
-        return asyncio.get_running_loop().time() + left
 
     def quiet(self) -> None:
         """A lane has no line in hand any more: what has come need not wait."""
@@ -310,13 +228,18 @@ class Shift:
             log.warning("leases_lost", worker=self.worker, shards=len(lost), results=results)
             self._abandon(lost)
         done = {held for held, part in leases.items() if part.remaining == 0} - set(lost)
-        self._held -= done
+        self._feeder.drop(done)
         # No batch ends while one of its shards is held.
-        left = {held.lease.batch_id for held in done} - {held.lease.batch_id for held in self._held}
+        left = {held.lease.batch_id for held in done} - {
+            held.lease.batch_id for held in self._feeder.held
+        }
         if left or any(held.abort_at is not None or held.lease.budgeted for held in leases):
             self.ring()
-        if self._space.is_low():
+        if self._space.is_low() or self._feeder.awaits(leases):
             self._wake.set()
+        # The piece is recorded: whatever happens now must not have it recorded again.
+        with suppress(*self._faults):
+            await self._feeder.note_sent()
 
     # Rest and leave
 
@@ -336,9 +259,13 @@ class Shift:
         """How long nothing needs this worker, as far as could be known at the last bell."""
         wall, steady = self._tools.clock.wall(), self._tools.clock.steady()
         moments = [self._renewed_until - self._rules.lease_seconds * 2 / 3 - steady]
-        moments += [held.abort_at - steady for held in self._held if held.abort_at is not None]
+        moments += [
+            held.abort_at - steady for held in self._feeder.held if held.abort_at is not None
+        ]
         expiry, death = self._moments
         if (due_at := self._reporter.due_at) is not None:
+            moments.append(due_at - asyncio.get_running_loop().time())
+        if (due_at := self._feeder.due_at) is not None:
             moments.append(due_at - asyncio.get_running_loop().time())
         if expiry is not None:
             moments.append(expiry - wall)
@@ -358,6 +285,10 @@ class Shift:
             await within(self._wake.wait(), until - loop.time())
             self._lanes.withdraw(lambda _line: True, abort=False)
         self._lanes.withdraw(lambda _line: True, abort=True)
-        await within(asyncio.gather(*self._steps, return_exceptions=True), 1.0)
+        await self._steps.finished(1.0)
         await self.recorder.drained()
-        await self._tools.hot.run(self._tools.work.sign_off, self.worker)
+        try:
+            await self._tools.hot.run(self._tools.work.sign_off, self.worker)
+        except self._faults as fault:
+            # What it held is free when its server buries it, or its lease is over.
+            log.error("worker_not_signed_off", worker=self.worker, fault=str(fault))

@@ -21,7 +21,9 @@ class ShiftRules(Struct, frozen=True):
     lease_seconds: float = 30.0
     cancel_grace_seconds: float = 20.0
     leave_grace_seconds: float = 4.0
-    losses_max: int = 3
+    # A line is given up when its worker was lost so often: the first time it goes on as before,
+    # the second time its shard is watched, then each loss with this line out alone counts.
+    losses_max: int = 4
     lines_held_max: int = 20_000
     piece_delay_seconds: float = 0.2
     disk_free_bytes_min: int = 0

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +12,10 @@ from batchyard.places.faults import Reach, nothing
 from batchyard.places.whole import sync_folder
 
 __all__ = ["BlobCorruptError", "Blobs", "Segment", "Writing"]
+
+# What lies beside the blobs and is none: what was thrown away, and whose blobs they are.
+_TRASH, _MARK = "trash", "installation"
+_NO_BLOBS = (_TRASH, _MARK, _MARK + ".part")
 
 _CHUNK_BYTES = 1 << 20
 _VERIFIED_MAX = 100_000
@@ -42,13 +48,20 @@ class Blobs:
         except FileNotFoundError as error:
             raise BlobCorruptError(f"blob {name} is gone") from error
 
-    def chunks(self, name: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+    def chunks(
+        self,
+        name: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        piece_bytes: int = _CHUNK_BYTES,
+    ) -> Iterator[bytes]:
         """The bytes of a blob from `start`, in pieces of at most 1 MiB; BlobCorruptError."""
         with self.open(name) as blob:
             blob.seek(start)
             left = length if length is not None else os.fstat(blob.fileno()).st_size - start
             while left > 0:
-                chunk = blob.read(min(left, _CHUNK_BYTES))
+                chunk = blob.read(min(left, piece_bytes))
                 if not chunk:
                     raise BlobCorruptError(f"blob {name} is shorter than what is recorded of it")
                 left -= len(chunk)
@@ -92,9 +105,40 @@ class Blobs:
 
     def names(self) -> Iterator[str]:
         """The names of all blobs and of what was left unfinished."""
-        for path in self._folder.rglob("*"):
-            if path.is_file():
-                yield path.relative_to(self._folder).as_posix()
+        try:
+            tops = sorted(self._folder.iterdir())
+        except FileNotFoundError:
+            return
+        for top in tops:
+            if top.name in _NO_BLOBS:
+                continue
+            for path in (top, *top.rglob("*")):
+                if path.is_file():
+                    yield path.relative_to(self._folder).as_posix()
+
+    def throw_away(self, names: Iterable[str], now: int) -> int:
+        """Move blobs to the trash, where they stay for a while; tells how many it moved."""
+        moved = 0
+        for name in names:
+            place = self._folder / _TRASH / str(now) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                self._path(name).rename(place)
+                moved += 1
+        return moved
+
+    def take_out(self, names: Iterable[str], now: int) -> None:
+        """Put back what was thrown away at that moment."""
+        for name in names:
+            with suppress(FileNotFoundError):
+                (self._folder / _TRASH / str(now) / name).rename(self._path(name))
+
+    def empty_trash(self, before: int) -> None:
+        """Delete for good what was thrown away before that moment; raises OSError."""
+        with suppress(FileNotFoundError):
+            for folder in (self._folder / _TRASH).iterdir():
+                if folder.name.isdecimal() and int(folder.name) < before:
+                    shutil.rmtree(folder)
 
     def _path(self, name: str) -> Path:
         return self._folder / name

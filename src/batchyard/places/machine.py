@@ -1,14 +1,25 @@
 """What the operating system lets this process have."""
 
 import contextlib
+import ctypes
 import os
 import resource
+import signal
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["cache_folder", "disk_free_bytes", "memory_bytes", "open_files_max"]
+__all__ = [
+    "cache_folder",
+    "disk_free_bytes",
+    "end_with_parent",
+    "memory_bytes",
+    "open_files_max",
+]
 
 _CGROUPS = Path("/sys/fs/cgroup")
+# From Linux' prctl.h.
+_PR_SET_PDEATHSIG = 1
 
 
 def disk_free_bytes(folder: Path) -> int:
@@ -51,6 +62,12 @@ def open_files_max() -> None:
     """Allow as many connections as the system lets this user have."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def end_with_parent() -> None:
+    """Have this process be sent SIGTERM when its parent dies, where the system can do that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:

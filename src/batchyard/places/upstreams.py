@@ -72,9 +72,9 @@ class Upstream:
         # An upstream that was asked and lists nothing takes any model.
         self.takes_any = False
 
-    def head(self, path: str) -> bytes:
+    def head(self, path: str, method: str = "POST") -> bytes:
         """The request head for a path, up to the content length."""
-        return head_for(self.settings.url, "POST", path, self._extra)
+        return head_for(self.settings.url, method, path, self._extra)
 
     def serves(self, model: str) -> bool:
         """Whether it lists this model, or takes any."""

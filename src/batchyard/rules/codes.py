@@ -140,6 +140,7 @@ _table(
         "object_above_max_properties": ("An object has too many keys.", "`param` names it."),
         "property_name_above_max_length": ("A key of an object is too long.", "`param` names it."),
         "string_above_max_length": ("A text is too long.", "`param` names it."),
+        "empty_string": ("A text is empty that must say something.", "`param` names it."),
         "empty_array": ("A list is empty that must not be.", "`param` names it."),
         "unsupported_parameter": ("There is no such parameter here.", "Leave it out."),
         "method_not_supported": ("The path takes other methods.", "`Allow` names them."),

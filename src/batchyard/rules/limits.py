@@ -60,6 +60,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     The defaults up to `stored_bytes_max` are OpenAI's; the rest are ours, to bound what one line
     may cost. `window_seconds_range` None means that only "24h" is a window.
     `urls` are those that lines may have; None stands for all that are known.
+    `errors_max` are told, `wrong_lines_max` sought: a file with so many is examined no further.
     With `quota_waits`, a batch that is over its quota waits; else it fails. With `extras`, batches
     have a priority and are shown with a key `batchyard`.
     """
@@ -81,6 +82,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     model_bytes_max: int = 1_024
     nesting_max: int = 128
     errors_max: int = 1_000
+    wrong_lines_max: int = 20_000
     models_max: int = 1_000
     shard_lines: int = 500
 

@@ -8,12 +8,15 @@ from typing import Any
 import msgspec
 from msgspec import DecodeError, Raw, Struct
 
-from batchyard.rules.endpoints import EMBEDDINGS, ENDPOINTS, SUPPORTED
+from batchyard.rules.endpoints import EMBEDDINGS, ENDPOINTS, SUPPORTED, covers
 from batchyard.rules.limits import Limits
 from batchyard.wire.lines import body_bytes, read_line, split_object
 from batchyard.wire.objects import BatchError
 
-__all__ = ["Sound", "brackets", "count_inputs", "examine", "is_shallow"]
+__all__ = ["Sound", "brackets", "count_inputs", "examine", "is_shallow", "url_fault"]
+
+# Code, message and param.
+Fault = tuple[str, str, str | None]
 
 
 class Sound(Struct, frozen=True, gc=False):
@@ -26,8 +29,14 @@ class Sound(Struct, frozen=True, gc=False):
     inputs: int
 
 
-def examine(line: bytes, number: int, limits: Limits) -> Sound | BatchError:
-    """Examine the physical line `number`; of several faults the first in a fixed order counts."""
+def examine(
+    line: bytes, number: int, limits: Limits, endpoint: str | None = None
+) -> Sound | BatchError:
+    """Examine the physical line `number`; of several faults the first in a fixed order counts.
+
+    With the `endpoint` of a batch, a line for another one is that first of all: its body is right
+    for where it should have gone.
+    """
     try:
         pairs = _parse(line, limits)
     except _NotJson as error:
@@ -35,7 +44,11 @@ def examine(line: bytes, number: int, limits: Limits) -> Sound | BatchError:
     envelope, doubled = _unique(pairs)
     if doubled is not None:
         return _doubled(number, doubled)
-    fault = _envelope_fault(envelope, limits) or _body_fault(envelope, limits)
+    fault = (
+        _envelope_fault(envelope, limits)
+        or url_fault(envelope["url"], limits, endpoint)
+        or _body_fault(envelope, limits)
+    )
     if fault is not None:
         code, message, param = fault
         return _error(number, code, message, param)
@@ -51,6 +64,21 @@ def examine(line: bytes, number: int, limits: Limits) -> Sound | BatchError:
     )
 
 
+def url_fault(url: str, limits: Limits, endpoint: str | None) -> Fault | None:
+    """Why a line of this url does not belong in the batch, though there is such an endpoint."""
+    if limits.urls is not None and url not in limits.urls:
+        supported = ", ".join(limits.urls)
+        message = f"The URL '{url}' is not supported. Supported values are: {supported}."
+        return ("invalid_url", message, "url")
+    if endpoint is not None and not covers(endpoint, url):
+        message = (
+            f"The URL '{url}' of this request does not match the endpoint '{endpoint}' of the "
+            "batch."
+        )
+        return ("invalid_url", message, "url")
+    return None
+
+
 def count_inputs(texts: Raw | bytes) -> int:
     """How many texts an embedding request has; an array of numbers is one tokenized text."""
     raw = bytes(texts).strip()
@@ -64,7 +92,10 @@ def count_inputs(texts: Raw | bytes) -> int:
 
 
 def is_shallow(line: bytes, limits: Limits) -> bool:
-    """Whether a line nests as deep as is allowed; most have too few brackets to do otherwise."""
+    """Whether a JSON text nests as deep as is allowed; most have too few brackets to do otherwise.
+
+    Asked before it is read: readers end in an error of their own somewhere beyond.
+    """
     most = limits.nesting_max
     return brackets(line) <= most or _depth(line) <= most
 
@@ -96,10 +127,8 @@ _STRING = rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
-_Fault = tuple[str, str, str | None]
 
-
-def _envelope_fault(envelope: dict[str, Any], limits: Limits) -> _Fault | None:
+def _envelope_fault(envelope: dict[str, Any], limits: Limits) -> Fault | None:
     for name in ("custom_id", "method", "url", "body"):
         if name not in envelope:
             return _missing(name, name)
@@ -122,7 +151,7 @@ def _envelope_fault(envelope: dict[str, Any], limits: Limits) -> _Fault | None:
     return None
 
 
-def _body_fault(envelope: dict[str, Any], limits: Limits) -> _Fault | None:
+def _body_fault(envelope: dict[str, Any], limits: Limits) -> Fault | None:
     if not isinstance(envelope["body"], _Pairs):
         return ("invalid_request", "The body must be a JSON object.", "body")
     body, doubled = _unique(envelope["body"])
@@ -207,7 +236,7 @@ def _size_bytes(text: str) -> int:
         return 0
 
 
-def _missing(name: str, param: str) -> _Fault:
+def _missing(name: str, param: str) -> Fault:
     return ("missing_required_parameter", f"Missing required parameter: '{name}'.", param)
 
 

@@ -1,80 +1,16 @@
-"""Final or again: what an upstream's answer, or its silence, means for a line and for its lane."""
+"""How long is waited: between the tries of a line, and where an upstream asks its callers to."""
 
 import importlib
 import re
 from collections.abc import Sequence
 from random import Random
-from typing import Literal
 
-from msgspec import Struct
-
-__all__ = [
-    "FINAL",
-    "RETRYABLE",
-    "Verdict",
-    "asked_pause_seconds",
-    "backoff_seconds",
-    "may_ask_for_pause",
-    "weigh_fault",
-    "weigh_status",
-]
+__all__ = ["asked_pause_seconds", "backoff_seconds", "may_ask_for_pause"]
 
 # The longest pause that an upstream can ask of a lane.
 PAUSE_SECONDS_MAX = 600.0
 # Waiting between tries doubles from the first to the second.
 BACKOFF_SECONDS = (0.5, 60.0)
-
-Strain = Literal["none", "throttled", "failing", "down", "refusing"]
-
-
-class Verdict(Struct, frozen=True):
-    """What one try showed.
-
-    `tries_max`: tries of this kind after which the last outcome is final; None means that the
-    line tries until its deadline, and 1 that there is no second try. `strain`: what it says of
-    the upstream as a whole.
-    """
-
-    tries_max: int | None
-    strain: Strain = "none"
-
-
-FINAL = Verdict(1)
-RETRYABLE = Verdict(6, "failing")
-_THROTTLED = Verdict(None, "throttled")
-_DOWN = Verdict(None, "down")
-# A refused key or a missing model says more about the lane than about the line; where other
-# lines succeed meanwhile, it is the line's own answer after the third time.
-_REFUSED = Verdict(3, "refusing")
-_GARBAGE = Verdict(3, "failing")
-
-_STATUS = {
-    401: _REFUSED,
-    403: _REFUSED,
-    408: RETRYABLE,
-    409: RETRYABLE,
-    425: RETRYABLE,
-    429: _THROTTLED,
-    529: Verdict(None, "throttled"),
-}
-
-
-def weigh_status(status: int, *, complete: bool = True) -> Verdict:
-    """Weigh an HTTP answer; `complete` tells whether a 2xx carries one whole JSON object."""
-    if 200 <= status < 300:
-        return FINAL if complete else _GARBAGE
-    return _STATUS.get(status, RETRYABLE if status >= 500 else FINAL)
-
-
-def weigh_fault(code: str, *, sent: bool) -> Verdict:
-    """Weigh a try that brought no answer; what never left us does not count as a try."""
-    if code == "response_too_large":
-        return FINAL
-    if code == "upstream_unreachable":
-        return RETRYABLE if sent else _DOWN
-    if code == "request_timeout":
-        return Verdict(3, "failing") if sent else _DOWN
-    return _GARBAGE
 
 
 def backoff_seconds(tries: int, chance: Random) -> float:

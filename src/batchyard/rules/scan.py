@@ -12,12 +12,12 @@ from io import BytesIO
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchyard.rules.endpoints import covers
 from batchyard.rules.glance import Glance
 from batchyard.rules.kinds import Kind
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import examine
 from batchyard.rules.marks import Marks, Repeats
+from batchyard.rules.skim import Skim
 from batchyard.wire.lines import BOM
 from batchyard.wire.objects import BatchError
 
@@ -54,6 +54,8 @@ class Digest(Struct, frozen=True, kw_only=True):
     and `models` count lines ("" stands for no model); `suspects` tells that two lines may share a
     custom_id, which only `explain` decides; `input_tokens` is an estimate (bytes / 4).
     `blank_lines` are not among the `lines`.
+    `stopped`: no batch can be made of the file whatever its rest says, so of that only bytes and
+    lines were counted; there are no shards, and `errors_total` is the least that it can be.
     """
 
     bytes: int
@@ -67,6 +69,7 @@ class Digest(Struct, frozen=True, kw_only=True):
     errors_total: int
     suspects: bool
     blank_lines: int = 0
+    stopped: bool = False
 
 
 class Scan:
@@ -101,9 +104,17 @@ class Scan:
         self._marks, self._repeats = Marks(), repeats
         self._first_lines: dict[str, int] = {}
         self._twins = 0
+        self._skim: Skim | None = None
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the file."""
+        if self._skim is None:
+            chunk = self._examine(chunk)
+        if self._skim is not None:
+            self._skim.feed(chunk)
+
+    def _examine(self, chunk: bytes) -> bytes:
+        """Examine the lines that end here, and keep or return what is left."""
         end = chunk.rfind(b"\n") + 1
         start = 0
         if end and self._tail_bytes:
@@ -111,14 +122,22 @@ class Scan:
             self._end_line(chunk[:start])
         if start < end:
             self._take(chunk, start, end)
-        if end < len(chunk):
-            self._hold(chunk[end:])
+        if end == len(chunk) or self._skim is not None:
+            return chunk[end:]
+        self._hold(chunk[end:])
+        return b""
 
     def finish(self) -> Digest:
         """End the file and tell what was learned."""
         if self._tail_bytes:
             self._end_line(b"")
-        self._close_shard(last=True)
+        if self._skim is None:
+            self._close_shard(last=True)
+        else:
+            self._shards.clear()
+            self._bytes += self._skim.bytes
+            self._line += self._skim.lines
+            self._lines += self._skim.requests
         if self._repeats is not None and len(self._first_lines) == _FIRST_LINES_MAX:
             self._errors_total += max(0, self._repeats.spare - self._twins)
         urls, models = Counter[str](), Counter[str]()
@@ -137,6 +156,7 @@ class Scan:
             errors_total=self._errors_total,
             suspects=self._repeats is None and self._marks.repeat(),
             blank_lines=self._line - self._lines,
+            stopped=self._skim is not None,
         )
 
     @property
@@ -186,6 +206,9 @@ class Scan:
         short = end - start <= longest
         sound = short and (block.isascii() or _is_utf8(block[start:end]))
         while lines.tell() < end:
+            if self._skim is not None:
+                self._skim.feed(block[lines.tell() : end])
+                return
             if sound:
                 self._take_run(lines, end - lines.tell())
             else:
@@ -247,7 +270,7 @@ class Scan:
 
     def _look(self, line: bytes) -> None:
         """Examine the next line exactly, and accept it or tell what is wrong with it."""
-        found = examine(line, self._line + 1, self._limits)
+        found = examine(line, self._line + 1, self._limits, self._endpoint)
         if isinstance(found, BatchError):
             self._refuse(found)
             return
@@ -287,16 +310,6 @@ class Scan:
         known = self._kinds.get((url, model))
         if known is not None:
             return known
-        if self._limits.urls is not None and url not in self._limits.urls:
-            supported = ", ".join(self._limits.urls)
-            message = f"The URL '{url}' is not supported. Supported values are: {supported}."
-            return BatchError("invalid_url", message, "url", number)
-        if self._endpoint is not None and not covers(self._endpoint, url):
-            message = (
-                f"The URL '{url}' of this request does not match the endpoint "
-                f"'{self._endpoint}' of the batch."
-            )
-            return BatchError("invalid_url", message, "url", number)
         if model and not self._known(model):
             message = f"The provided model '{model}' is not supported by the Batch API."
             return BatchError("model_not_found", message, "body.model", number)
@@ -318,6 +331,13 @@ class Scan:
         self._errors_total += 1
         if len(self._errors) < self._limits.errors_max:
             self._errors.append(error)
+        elif self._errors_total >= self._limits.wrong_lines_max:
+            self._stop()
+
+    def _stop(self) -> None:
+        """Examine no further line: the verdict is sure."""
+        if self._skim is None:
+            self._skim = Skim()
 
     def _close_full_shard(self) -> None:
         if (
@@ -336,6 +356,8 @@ class Scan:
             before = self._shards.pop()
             self._shards.append(replace(before, bytes=before.bytes + size_bytes))
         self._shard_start, self._shard_first = self._bytes, self._lines
+        if self._lines > self._limits.requests_max or self._bytes > self._limits.input_bytes_max:
+            self._stop()
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -1,31 +1,40 @@
-"""Which batch's shards a worker takes next."""
+"""Whose line a worker sends next.
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+Projects that have lines for one model share it equally, however many batches they have. Within a
+project the highest priority goes first. Within one priority batches have equal turns, but one that
+may miss its window has many for each of the others'.
+"""
 
-__all__ = ["PRIORITY_RANGE", "in_turn", "share"]
+from collections.abc import Iterable, Sequence
+from heapq import heapify, heappop, heappush, heapreplace
+from itertools import groupby
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["PRIORITY_RANGE", "deal", "is_urgent"]
 
 # (least, most) of `priority`; 0 unless asked for.
 PRIORITY_RANGE = (-100, 100)
+# A batch is urgent when it would need more than one part in so many of the time it has left, if all
+# that is sent were its lines. It then has so many turns where another of its priority has one.
+_URGENT_PARTS, _URGENT_TURNS = 4, 16
 
 
-class Candidate(Protocol):
-    """A running batch with free shards of one model."""
+class Claim(Protocol):
+    """A batch with lines for one model that can be sent."""
 
     @property
-    def model(self) -> str:
-        """The model of the shards."""
+    def project_id(self) -> str:
+        """Whose it is."""
         ...
 
     @property
-    def shards(self) -> int:
-        """Free shards."""
+    def priority(self) -> int:
+        """What goes before others of its project; the highest first."""
         ...
 
     @property
-    def held(self) -> int:
-        """Shards in some worker's hands."""
+    def urgent(self) -> bool:
+        """Whether it may miss its window."""
         ...
 
     @property
@@ -39,46 +48,81 @@ class Candidate(Protocol):
         ...
 
     @property
-    def priority(self) -> int:
-        """What goes before all else; the highest first."""
+    def lines(self) -> int:
+        """Lines that wait."""
+        ...
+
+    @property
+    def out(self) -> int:
+        """Lines that are in the lanes already."""
         ...
 
 
-C = TypeVar("C", bound=Candidate)
+C = TypeVar("C", bound=Claim)
 
 
-def in_turn(waiting: Iterable[C]) -> list[C]:
-    """Order batches: by priority, then fewest shards under way, nearest deadline, oldest.
+def is_urgent(
+    lines: int, seconds_left: float, *, lines_per_second: float, answer_seconds: float
+) -> bool:
+    """Whether a batch with so many lines left may miss its window without more than its turns.
 
-    So among equals a small batch need not wait for the end of a large one, and the one that is
-    due first goes first.
+    `lines_per_second` is what its model answers in all, `answer_seconds` how long one takes.
     """
-    return sorted(waiting, key=lambda one: (-one.priority, one.held, one.expires_at, one.sequence))
+    return (lines / lines_per_second + answer_seconds) * _URGENT_PARTS > seconds_left
 
 
-def share(
-    waiting: Iterable[C],
-    appetite: Callable[[str], int],
-    *,
-    room: int,
-    shard_lines: int,
-    shards_max: int,
-) -> list[tuple[C, int]]:
-    """How many shards to take of which batch, to still a model's appetite for lines.
+def deal(claims: Sequence[C], want: int) -> list[C]:
+    """Whose lines are sent next, line by line: `want` of them, or all that wait.
 
-    Equals are all drawn on; a batch of lower priority gets what those above it leave of the
-    appetite.
+    What a project or batch has in the lanes already counts as turns it has had.
     """
-    shares: list[tuple[C, int]] = []
-    taken, above = Counter[str](), Counter[str]()
-    priority: int | None = None
-    for one in in_turn(waiting):
-        if one.priority != priority:
-            above, priority = taken.copy(), one.priority
-        want = min(room, appetite(one.model) - above[one.model])
-        if want > 0:
-            shards = min(-(-want // shard_lines), shards_max, one.shards)
-            shares.append((one, shards))
-            taken[one.model] += shards * shard_lines
-            room -= shards * shard_lines
-    return shares
+    waiting = [claim for claim in claims if claim.lines > 0]
+    if len(waiting) == 1:
+        return [waiting[0]] * min(want, waiting[0].lines)
+    out: dict[str, int] = {}
+    for claim in claims:
+        out[claim.project_id] = out.get(claim.project_id, 0) + claim.out
+    waiting.sort(key=lambda claim: claim.project_id)
+    projects = [
+        (out[id], number, _Turns(found))
+        for number, (id, found) in enumerate(groupby(waiting, lambda claim: claim.project_id))
+    ]
+    heapify(projects)
+    dealt: list[C] = []
+    while projects and len(dealt) < want:
+        had, number, turns = projects[0]
+        next_claim = turns.next()
+        if next_claim is None:
+            heappop(projects)
+            continue
+        dealt.append(next_claim)
+        heapreplace(projects, (had + 1, number, turns))
+    return dealt
+
+
+class _Turns(Generic[C]):
+    """The turns of one project's batches."""
+
+    def __init__(self, claims: Iterable[C]) -> None:
+        ordered = sorted(claims, key=lambda one: (-one.priority, one.expires_at, one.sequence))
+        self._tiers = [list(tier) for _, tier in groupby(ordered, lambda one: one.priority)]
+        self._tiers.reverse()
+        self._heap: list[tuple[float, int, int, C]] = []
+
+    def next(self) -> C | None:
+        """The batch whose turn it is; None when no line waits."""
+        if not self._heap:
+            if not self._tiers:
+                return None
+            for number, one in enumerate(self._tiers.pop()):
+                heappush(self._heap, (one.out / _turns(one), number, one.lines, one))
+        had, number, lines, one = self._heap[0]
+        if lines > 1:
+            heapreplace(self._heap, (had + 1 / _turns(one), number, lines - 1, one))
+        else:
+            heappop(self._heap)
+        return one
+
+
+def _turns(claim: Claim) -> int:
+    return _URGENT_TURNS if claim.urgent else 1

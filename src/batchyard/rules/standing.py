@@ -27,6 +27,17 @@ _MARGIN_SHARE = 0.1
 # A pace forgets what is older, and is looked at no oftener.
 _PACE_SECONDS, _PACE_SECONDS_MIN = 30.0, 2.0
 _NAMED_MAX = 3
+# Without an answer for so long, an upstream is called slow.
+_SLOW_SECONDS = 60
+# What is wrong with an upstream, by the code that its lane gives for it.
+_TROUBLES = {
+    "upstream_down": "does not serve",
+    "upstream_refuses": "refuses the key, or what it may do",
+    "upstream_out_of_credit": "says that the credit is used up",
+    "upstream_lacks_model": "does not serve the model any more",
+    "upstream_misplaced": "is not a model server at this URL, or not at this path",
+    "lane_failed": "is not asked after an error of the worker's own, which is in the log",
+}
 # In the place of a model: what is said holds for all of a worker's lanes.
 EVERY_MODEL = ""
 
@@ -62,7 +73,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """What is known of a batch that has not ended.
 
     `lanes` are those of its models, by upstream; `above` counts the batches of higher priority
-    that have lines waiting for the same models while nothing of this one is under way.
+    that have lines waiting for the same models while nothing of this one is under way. `moved_at`
+    is when its last result was recorded.
     """
 
     status: str
@@ -74,6 +86,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     workers: int = 1
     lanes: tuple[tuple[str, LaneStanding], ...] = ()
     above: int = 0
+    moved_at: int | None = None
 
 
 class Outlook(Struct, frozen=True):
@@ -109,7 +122,7 @@ def reason(facts: Facts, now: int) -> Reason | None:
     if stalled:
         since = min(one.unrecorded_since or 0 for one in stalled)
         return Reason("disk_low", "results cannot be written: the disk may be full", since)
-    return _lanes(facts.lanes, now) or _above(facts.above)
+    return _lanes(facts.lanes, now) or _slow(facts, now) or _above(facts.above)
 
 
 def _waiting_quota(facts: Facts) -> Reason:
@@ -138,21 +151,32 @@ def _lanes(lanes: Sequence[tuple[str, LaneStanding]], now: int) -> Reason | None
     for upstream, one in lanes:
         if one.trouble is None:
             continue
-        kind, _, detail = one.trouble.partition(": ")
-        if kind == "upstream_throttling":
-            message = (
-                f"{upstream} asks for silence ({detail}){_in(one.probe_at, now)}; at most "
-                f"{one.width} lines in flight"
-            )
-            return Reason("upstream_throttling", message, one.trouble_since)
-        message = f"{upstream} does not serve ({detail}); next probe{_in(one.probe_at, now)}"
-        return Reason("upstream_down", message, one.trouble_since)
+        code, _, detail = one.trouble.partition(": ")
+        soon = _in(one.probe_at, now)
+        if code == "upstream_throttling":
+            message = f"{upstream} asks for a pause ({detail}); lines are sent again{soon}"
+        else:
+            words = _TROUBLES.get(code, _TROUBLES["upstream_down"])
+            message = f"{upstream} {words} ({detail}); it is probed again{soon}"
+        return Reason(code, message, one.trouble_since)
     waiting = sum(one.waiting for _, one in lanes)
     if not waiting or any(one.in_flight for _, one in lanes):
         return None
     moments = [one.retry_at for _, one in lanes if one.retry_at is not None]
     soon = _in(min(moments), now) if moments else ""
     return Reason("retry_backoff", f"{waiting:,} lines failed for now; they are tried again{soon}")
+
+
+def _slow(facts: Facts, now: int) -> Reason | None:
+    """Requests are at an upstream, and nothing has come back of this batch for a while."""
+    since = max(facts.moved_at or 0, facts.admitted_at or 0)
+    busy = [(upstream, lane.in_flight) for upstream, lane in facts.lanes if lane.in_flight]
+    if not busy or facts.above or now - since < _SLOW_SECONDS:
+        return None
+    names = ", ".join(dict.fromkeys(upstream for upstream, _ in busy))
+    requests = sum(in_flight for _, in_flight in busy)
+    message = f"no answer has come for {now - since} s; {requests:,} in flight at {names}"
+    return Reason("upstream_slow", message, since)
 
 
 def _in(moment: int | None, now: int) -> str:

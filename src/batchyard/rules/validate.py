@@ -16,6 +16,7 @@ def fits(
     """Whether the digest alone proves that the file is fine for this endpoint."""
     return (
         not digest.errors_total
+        and not digest.stopped
         and not digest.suspects
         and not _file_errors(digest, limits)
         and (endpoint is None or all(covers(endpoint, url) for url in digest.urls))
@@ -34,7 +35,8 @@ def explain(
     """All that is wrong with a file, in file order; nothing if it is fine.
 
     Reads the file once, and again where lines may share a custom_id. At most
-    `limits.errors_max` errors are told; then the last one says how many more there are.
+    `limits.errors_max` errors are told; then the last one says how many more there are, or that
+    there were so many that the rest was not examined.
     """
     return study(chunks, endpoint=endpoint, limits=limits, known_model=known_model)[1]
 
@@ -66,12 +68,12 @@ def study(
     hidden = digest.errors_total - len(digest.errors)
     if hidden or len(errors) > limits.errors_max:
         hidden += len(errors) - (limits.errors_max - 1)
+        message = f"{hidden:,} more lines have errors that are not listed here."
+        if digest.stopped:
+            message = f"At least {message} The rest of the file was not examined."
         errors = (
             *errors[: limits.errors_max - 1],
-            BatchError(
-                code="too_many_errors",
-                message=f"{hidden:,} more lines have errors that are not listed here.",
-            ),
+            BatchError(code="too_many_errors", message=message),
         )
     return digest, errors
 

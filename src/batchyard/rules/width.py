@@ -44,7 +44,7 @@ class Width:
         # What an answer took on average, in the last turn.
         self.answer_seconds = 0.0
 
-    def answered(self, seconds: float, *, full: bool) -> None:
+    def answered(self, seconds: float, *, full: bool, now: float) -> None:
         """Count an answer that took so long; `full`: the lane had no room left."""
         self._answers += 1
         self._seconds += seconds
@@ -53,7 +53,11 @@ class Width:
         if self._answers >= self.limit and self._answers >= _TURN_ANSWERS_MIN:
             self._turn()
 
-    def troubled(self) -> None:
+    def timed_out(self, now: float) -> None:
+        """Count a call that had no answer in time."""
+        self.troubled(now)
+
+    def troubled(self, now: float) -> None:
         """Count a failure that tells of an overloaded upstream."""
         self._troubles += 1
         if self._answers + self._troubles >= max(self.limit, _TURN_ANSWERS_MIN):

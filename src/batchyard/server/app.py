@@ -65,8 +65,22 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
     "/v1/batches/{id}/pause": {"POST": Route("api.batches.write", pausing.pause)},
     "/v1/batches/{id}/resume": {"POST": Route("api.batches.write", pausing.resume)},
     "/v1/batchyard/quota": {"GET": Route("api.batches.read", quota.headroom)},
-    "/v1/organization/usage/completions": {"GET": Route("api.usage.read", usage.completions)},
-    "/v1/organization/usage/embeddings": {"GET": Route("api.usage.read", usage.embeddings)},
+    **{
+        f"/v1/organization/usage/{one.__name__}": {"GET": Route("api.usage.read", one)}
+        for one in (
+            usage.audio_speeches,
+            usage.audio_transcriptions,
+            usage.code_interpreter_sessions,
+            usage.completions,
+            usage.decisions,
+            usage.embeddings,
+            usage.file_search_calls,
+            usage.images,
+            usage.moderations,
+            usage.vector_stores,
+            usage.web_search_calls,
+        )
+    },
     "/v1/organization/costs": {"GET": Route("api.usage.read", usage.costs)},
     "/v1/organization/projects/{id}/rate_limits": {
         "GET": Route("api.limits.read", quota.list_rate_limits)
@@ -93,6 +107,13 @@ ROUTES: Mapping[str, Mapping[str, Route]] = {
 }
 
 
+# Where there is more to say than that it cannot be done.
+_WHY_NOT = {
+    ("DELETE", "/v1/models/{id}"): ": models are not deleted here, they are what the upstreams "
+    "serve. Take the model away there, and it is gone from this list."
+}
+
+
 def build_app(yard: Yard) -> Gate:
     """The ASGI application over a yard."""
     pages = Pages(ROUTES)
@@ -112,7 +133,8 @@ def build_app(yard: Yard) -> Gate:
         if found is None:
             raise ApiError(
                 405,
-                f"Not allowed to {scope['method']} on {scope['path'][:200]}",
+                f"Not allowed to {scope['method']} on {scope['path'][:200]}"
+                + _WHY_NOT.get((scope["method"], route), ""),
                 code="method_not_supported",
                 headers={"allow": ", ".join(verbs)},
             )

@@ -45,6 +45,8 @@ async def _create(
 ) -> Response:
     project, now = project_of(request.scope), yard.now()
     input_file_id = string_of(body, "input_file_id")
+    if not input_file_id:
+        raise ApiError.empty("input_file_id")
     endpoint = _endpoint(string_of(body, "endpoint"), dialect_of(request.scope))
     window, seconds = window_of(string_of(body, "completion_window"), limits_of(request.scope))
     metadata = metadata_of(body)
@@ -129,6 +131,13 @@ def window_of(text: str, limits: Limits) -> tuple[str, int]:
     """A completion window, and its seconds."""
     seconds = window_seconds(text, limits)
     if seconds is None:
-        supported = ("24h",) if limits.window_seconds_range is None else ("24h", "90m", "7d")
-        raise ApiError.invalid_value("completion_window", text, supported)
+        if limits.window_seconds_range is None:
+            raise ApiError.invalid_value("completion_window", text, ("24h",))
+        raise ApiError(
+            400,
+            f"Invalid value: '{text[:100]}'. Supported values are any from 1 minute to 30 days: a "
+            "number and m, h or d, such as '90m', '24h' and '7d'.",
+            code="invalid_value",
+            param="completion_window",
+        )
     return text, seconds

@@ -22,10 +22,12 @@ from batchyard.rules.standing import (
 )
 from batchyard.server.gate import limits_of
 from batchyard.server.yard import Yard
-from batchyard.wire.objects import Batch, Extras
+from batchyard.wire.objects import Batch, Extras, LaneStatus
 
-__all__ = ["dressed", "dressed_page", "extras_of", "forget"]
+__all__ = ["FAILURES_SHOWN", "dressed", "dressed_page", "extras_of", "forget"]
 
+# Causes of failed lines that are shown, the most frequent first.
+FAILURES_SHOWN = 10
 _ENDED = ("failed", "completed", "expired", "cancelled")
 
 
@@ -49,13 +51,16 @@ async def _look(yard: Yard, shown: Sequence[Batch]) -> dict[str, Extras]:
         yard.records.standings, ids, yard.clock.steady()
     )
     accounts = await yard.pages.run(yard.records.accounts, ids)
+    failures = await yard.pages.run(yard.records.failures, ids)
     now, found = yard.clock.wall(), {}
     for batch in shown:
         standing = standings[batch.id]
         pace = yard.wardrobe.pace(batch, standing, now)
         extras = extras_of(batch, standing, lanes, workers, pace, now)
         cost, retried_by = accounts[batch.id]
-        found[batch.id] = msgspec.structs.replace(extras, cost=cost, retried_by=retried_by)
+        found[batch.id] = msgspec.structs.replace(
+            extras, cost=cost, retried_by=retried_by, failures=failures[batch.id][:FAILURES_SHOWN]
+        )
     return found
 
 
@@ -78,7 +83,8 @@ def extras_of(
     facts = _facts(standing, lanes, workers)
     why = reason(facts, int(now))
     view = Outlook()
-    if pace is not None and batch.expires_at is not None and facts.paused_at is None:
+    # While nothing moves, what came before tells nothing of the end.
+    if pace is not None and batch.expires_at is not None and why is None:
         view = outlook(
             pace,
             batch.request_counts.total,
@@ -90,13 +96,34 @@ def extras_of(
         reason=why,
         eta_at=view.eta_at,
         verdict=view.verdict,
-        lines_per_second=None if pace is None else round(pace.per_second, 3),
+        lines_per_second=None if pace is None or why else round(pace.per_second, 3),
         tokens_held=standing.tokens_held or None,
         paused_at=standing.paused_at,
         paused_by=standing.paused_by,
         budget=standing.budget,
         retry_of=standing.retry_of,
+        lanes=_lane_statuses(standing.models, lanes) if batch.status == "in_progress" else (),
     )
+
+
+def _lane_statuses(models: Sequence[str], rows: Sequence[LaneRow]) -> tuple[LaneStatus, ...]:
+    """The lanes of these models, each summed over the workers that have one."""
+    found: dict[tuple[str, str], LaneStatus] = {}
+    for row in rows:
+        if row.model not in models:
+            continue
+        lane = msgspec.json.decode(row.standing, type=LaneStanding)
+        before = found.get((row.model, row.upstream))
+        found[row.model, row.upstream] = LaneStatus(
+            model=row.model,
+            upstream=row.upstream,
+            in_flight=lane.in_flight + (before.in_flight if before else 0),
+            limit=lane.width + (before.limit if before else 0),
+            waiting=lane.waiting + (before.waiting if before else 0),
+            reason=lane.trouble or (before.reason if before else None),
+            since=lane.trouble_since or (before.since if before else None),
+        )
+    return tuple(found.values())
 
 
 def _facts(standing: BatchStanding, lanes: Sequence[LaneRow], workers: int) -> Facts:
@@ -117,4 +144,5 @@ def _facts(standing: BatchStanding, lanes: Sequence[LaneRow], workers: int) -> F
             if row.model in own
         ),
         above=standing.above,
+        moved_at=standing.moved_at,
     )

@@ -6,18 +6,18 @@ from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from batchyard.places.store.promises import Promise
 from batchyard.places.store.rows import FileRow, Part
 from batchyard.rules.limits import FILES_PAGE
 from batchyard.server.allowance import check_stored
 from batchyard.server.answers import answer
-from batchyard.server.downloads import check, compressed, plain, wants_gzip
+from batchyard.server.downloads import Download, check, compressed, plain, wants_gzip
 from batchyard.server.gate import limits_of, project_of
-from batchyard.server.params import expires_after_of, limit_of, one_of, query_of
+from batchyard.server.params import expires_after_of, limit_of, object_in, one_of, query_of
 from batchyard.server.promises import once
-from batchyard.server.purposes import check_purpose, end_of
+from batchyard.server.purposes import check_content, check_purpose, end_of
 from batchyard.server.uploading import FORM_BYTES_MAX, Form, receive, too_large
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
@@ -65,9 +65,11 @@ async def _named(form: Form, id: str, blob: str, request: Request, yard: Yard) -
         raise ApiError.missing("purpose")
     uploaded = form.upload
     check_purpose(purpose, uploaded.filename, limits_of(request.scope))
-    lifetime = expires_after_of("expires_after", _bracketed(form.fields, "expires_after"))
+    lifetime = expires_after_of("expires_after", _nested(form.fields, "expires_after"))
     assert uploaded.scan is not None
     digest = await yard.disk.run(uploaded.scan.finish)
+    if purpose == "batch":
+        check_content(digest, limits_of(request.scope))
     sha256 = await yard.disk.run(uploaded.writing.commit)
     now = yard.now()
     return FileRow(
@@ -132,7 +134,7 @@ async def content(request: Request, yard: Yard) -> Response:
     headers = {
         "accept-ranges": "bytes",
         "etag": etag,
-        "content-disposition": f"attachment; filename*=UTF-8''{quote(found.filename, safe='')}",
+        "content-disposition": _attachment(found.filename),
         "x-content-type-options": "nosniff",
         "vary": "Accept-Encoding",
         "content-type": "application/jsonl" if batch else "application/octet-stream",
@@ -150,12 +152,22 @@ async def content(request: Request, yard: Yard) -> Response:
         # What is compressed has no length yet, and is only weakly the same.
         del headers["content-length"]
         headers |= {"content-encoding": "gzip", "etag": f"W/{etag}"}
-        return StreamingResponse(compressed(yard, found), headers=headers)
-    return StreamingResponse(
+        whole = compressed(yard, found)
+        return Download(whole, request, yard, size_bytes=found.size_bytes, headers=headers)
+    return Download(
         plain(yard, found, span.start, span.end),
+        request,
+        yard,
+        size_bytes=span.end - span.start,
         status_code=206 if span.partial else 200,
         headers=headers,
     )
+
+
+def _attachment(filename: str) -> str:
+    """A file name for those who know only ASCII, and as it is for all others."""
+    plain = re.sub(r'[^ -~]|["\\%]', "_", filename)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
 class _Span(NamedTuple):
@@ -187,12 +199,17 @@ def _span(request: Request, size_bytes: int, etag: str) -> _Span:
     return _Span(start, end, True)
 
 
-def _bracketed(fields: dict[str, str], name: str) -> dict[str, object] | None:
-    """The nested form field `name[key]` of OpenAI's clients, or `name.key` of Azure's."""
+def _nested(fields: dict[str, str], name: str) -> object:
+    """The nested form field `name[key]` of OpenAI's clients, or `name.key` of Azure's.
+
+    It may as well be one field with an object in JSON.
+    """
     nested: dict[str, object] = {}
     for field, text in fields.items():
         found = re.fullmatch(rf"{name}(?:\[(\w+)\]|\.(\w+))", field)
         if found:
             digits = re.fullmatch(r"-?[0-9]{1,30}", text)
             nested[found[1] or found[2]] = int(text) if digits else text
+    if name in fields and not nested:
+        return object_in(name, fields[name])
     return nested or None

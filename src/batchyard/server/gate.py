@@ -12,6 +12,7 @@ from starlette.datastructures import State
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from batchyard.places.blobs import BlobCorruptError
 from batchyard.places.log import log
 from batchyard.places.store import is_full
 from batchyard.places.store.rows import Bearer
@@ -46,6 +47,7 @@ _DISK_FULL = ApiError(
     type="server_error",
     headers={"x-should-retry": "false"},
 )
+_DAMAGED = ApiError.file_corrupt("what was asked for")
 # After these answers nobody reads the rest of the request's body, which may be long.
 _CLOSING = (401, 403, 408, 413, 415, 429, 503, 507)
 _OUR_FAULT = ApiError(
@@ -135,6 +137,10 @@ class Gate:
             await self._refuse(error, dialect, scope, receive, answer)
         except ClientDisconnect:
             pass
+        except BlobCorruptError as fault:
+            # Most routes know what is damaged, and say more.
+            log.error("file_corrupt", **answer.names(), path=scope["path"], why=str(fault))
+            await self._refuse(_DAMAGED, dialect, scope, receive, answer)
         except self._storage_faults as fault:
             log.error("storage_failed", **answer.names(), fault=str(fault))
             refusal = _DISK_FULL if is_full(fault) else _NO_STORAGE

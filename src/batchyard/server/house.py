@@ -22,6 +22,7 @@ from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import PROFILES
 from batchyard.server.app import build_app
 from batchyard.server.http import make_server
+from batchyard.server.installation import Installation
 from batchyard.server.supervisor import Supervisor
 from batchyard.server.upkeep import Upkeep
 from batchyard.server.yard import Yard
@@ -35,13 +36,19 @@ _WORKER_GRACE_SECONDS = 6.0
 # Webhooks that are tested have a way out of their own, and take no room from deliveries.
 _DELIVERIES_AT_ONCE_MAX, _TESTS_AT_ONCE_MAX = 32, 8
 _DISK_THREADS = 8
+_LOOP_AGAIN_SECONDS = 10.0
 
 
 class House:
     """Everything of one server; it alone has the data folder."""
 
     def __init__(
-        self, settings: Settings, folder: DataFolder, store: Store, upstreams: Sequence[Upstream]
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        store: Store,
+        upstreams: Sequence[Upstream],
+        installation: Installation,
     ) -> None:
         self._settings, self._folder = settings, folder
         self._clock, reach = system_clock(), reach_from(os.environ)
@@ -50,7 +57,14 @@ class House:
         self._threads, self._pages = BlockingThread(), BlockingThread()
         self._disk = BlockingThread(_DISK_THREADS)
         self._upstreams = Upstreams(upstreams, self._clock.steady)
-        self._upkeep = Upkeep(records, blobs, self._threads, self._clock)
+        self._upkeep = Upkeep(
+            records,
+            blobs,
+            self._threads,
+            self._clock,
+            disk=self._disk,
+            installation=installation,
+        )
         chance = secrets.SystemRandom()
         fence = Fence(settings.webhook_hosts, settings.webhook_private)
         self._outbox = Outbox(store)
@@ -92,7 +106,11 @@ class House:
         ready()
         heeding = heed(self._folder.bell, self._changed, self._pump.ring)
         ended = await _until_one_ends(
-            serving, self._upkeep.run(), self._pump.run(), heeding, stop.wait()
+            serving,
+            _go_on("upkeep", self._upkeep.run),
+            _go_on("webhooks", self._pump.run),
+            heeding,
+            stop.wait(),
         )
         server.should_exit = True
         ended += await asyncio.gather(
@@ -107,12 +125,14 @@ class House:
                 raise fault
 
     def _put_right(self) -> None:
-        """Free what a server that died had in hand, and hold what is kept against the rows."""
+        """Free what a server that died had in hand, and hold what is kept against the rows.
+
+        None of its workers lives any more: the folder was taken only after they had ended.
+        """
         self._work.bury_all()
         self._outbox.free(self._clock.wall())
         if wrong := self._work.audit_quota(int(self._clock.wall())):
             log.error("quota_differed", rows=wrong)
-        self._upkeep.sweep_orphans()
 
     def _orders(self) -> Orders:
         return Orders(
@@ -120,6 +140,7 @@ class House:
             self._folder.database_url,
             str(self._folder.blobs),
             self._settings,
+            str(self._folder.workers),
         )
 
     async def _bury(self, worker: str) -> None:
@@ -142,6 +163,17 @@ def _posting(fence: Fence, at_once_max: int) -> Posting:
     return Posting(
         lambda one: fence.lets(one.scheme, one.host, one.port, one.ip), at_once_max=at_once_max
     )
+
+
+async def _go_on(name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run what is to run as long as the server does; a fault in it ends nothing but itself."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            # A broken promise: faults of the disk and the store are met where they happen.
+            log.exception("loop_failed", loop=name)
+        await asyncio.sleep(_LOOP_AGAIN_SECONDS)
 
 
 async def _until_one_ends(

@@ -36,6 +36,9 @@ class _Protocol(HttpToolsProtocol):
     _url_bytes = 0
     _field_bytes = 0
     _body_bytes = 0
+    # Bytes that came since the last of the body; a count that grows when some of it comes.
+    _around_bytes = 0
+    _progress = 0
     _bare_bytes = 0
     _in_body = False
     _refused = False
@@ -60,6 +63,7 @@ class _Protocol(HttpToolsProtocol):
             if self._watch is None:
                 self._expect_head()
         self._unset_keepalive_if_required()
+        progress = self._progress if self._in_body else -1
         try:
             if self._bare_bytes:
                 self._read_bare(data)
@@ -69,8 +73,14 @@ class _Protocol(HttpToolsProtocol):
             self._read_bare(data[offer.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response("")
-        if not self._in_body and self._head_bytes > _HEAD_BYTES_MAX + _URL_BYTES_MAX:
-            self._refuse(431, "The headers of the request are too large.")
+        if not self._in_body:
+            if self._head_bytes > _HEAD_BYTES_MAX + _URL_BYTES_MAX:
+                self._refuse_fields()
+        elif self._progress == progress:
+            # Trailers, or what else stands between chunks: the parser holds each until it ends.
+            self._around_bytes += len(data)
+            if self._around_bytes > _HEAD_BYTES_MAX:
+                self._refuse_fields()
 
     def pause_writing(self) -> None:
         self._stalled = self.loop.call_later(_STALLED_SECONDS_MAX, self.transport.abort)
@@ -94,14 +104,18 @@ class _Protocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._field_bytes += len(name) + len(value) + 4
-        super().on_header(name, value)
+        if not self._in_body:
+            super().on_header(name, value)
+        elif self._field_bytes > _HEAD_BYTES_MAX:
+            # A trailer is dropped: a field that comes behind the body is not one of its head.
+            self._refuse_fields()
 
     def on_headers_complete(self) -> None:
         self._forget()
         if self._url_bytes > _URL_BYTES_MAX:
             self._refuse(414, "The URL of the request is too long.")
         elif self._field_bytes > _HEAD_BYTES_MAX:
-            self._refuse(431, "The headers of the request are too large.")
+            self._refuse_fields()
         if self._refused:
             return
         super().on_headers_complete()
@@ -109,12 +123,14 @@ class _Protocol(HttpToolsProtocol):
             # The parser ends here, and this request is the connection's last.
             self.cycle.keep_alive = False
             self._bare_bytes = int(dict(self.headers).get(b"content-length", 0))
-        self._in_body, self._body_bytes = True, 0
+        self._in_body, self._body_bytes, self._around_bytes = True, 0, 0
+        self._progress += 1
         self._watch = self.loop.call_later(_BODY_GRACE_SECONDS, self._check_rate)
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:
             self._body_bytes += len(body)
+            self._progress, self._around_bytes = self._progress + 1, 0
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -152,6 +168,9 @@ class _Protocol(HttpToolsProtocol):
         else:
             self._forget()
             self.transport.close()
+
+    def _refuse_fields(self) -> None:
+        self._refuse(431, "The headers of the request are too large.")
 
     def _refuse(self, status: int, message: str) -> None:
         self._forget()

@@ -36,6 +36,7 @@ from batchyard.server.vocabulary import (
     TAGS,
     TEXT,
     TEXT_OR_NULL,
+    USED,
     WINDOW_SENTENCE,
     Param,
     buckets_of,
@@ -96,6 +97,7 @@ ERRORS: Mapping[int, tuple[str, tuple[str, ...]]] = {
             "unsupported_parameter",
             "idempotency_key_reused",
             "empty_array",
+            "empty_string",
             "storage_limit_exceeded",
             "webhook_endpoint_limit_reached",
             "webhook_delivery_failed",
@@ -259,33 +261,23 @@ DESCRIBED: Mapping[str, Described] = {
         ),
         refuses=(404, *_TAKEN),
     ),
-    "GET /v1/organization/usage/completions": Described(
-        answer=buckets_of(
-            {
-                "object": {"const": "organization.usage.completions.result"},
-                "input_tokens": COUNT,
-                "output_tokens": COUNT,
-                "input_cached_tokens": COUNT,
-                "num_model_requests": COUNT,
-                "batch": {"type": ["boolean", "null"]},
-                **GROUPED,
-            }
-        ),
-        query=tokens_of("project_id", "model", "batch", "user_id", "api_key_id", "service_tier"),
-        refuses=_ASKED,
-    ),
-    "GET /v1/organization/usage/embeddings": Described(
-        answer=buckets_of(
-            {
-                "object": {"const": "organization.usage.embeddings.result"},
-                "input_tokens": COUNT,
-                "num_model_requests": COUNT,
-                **GROUPED,
-            }
-        ),
-        query=tokens_of("project_id", "model", "batch", "user_id", "api_key_id", "service_tier"),
-        refuses=_ASKED,
-    ),
+    **{
+        f"GET /v1/organization/usage/{kind}": Described(
+            answer=buckets_of(
+                {
+                    "object": {"const": f"organization.usage.{kind}.result"},
+                    "num_model_requests": COUNT,
+                    **fields,
+                    **GROUPED,
+                }
+            ),
+            query=tokens_of(
+                "project_id", "model", "batch", "user_id", "api_key_id", "service_tier"
+            ),
+            refuses=_ASKED,
+        )
+        for kind, fields in USED.items()
+    },
     "GET /v1/organization/costs": Described(
         answer=buckets_of(
             {

@@ -11,7 +11,9 @@ from batchyard.rules.limits import (
     METADATA_KEY_CHARACTERS_MAX,
     METADATA_KEYS_MAX,
     METADATA_VALUE_CHARACTERS_MAX,
+    STRICT,
 )
+from batchyard.rules.lines import is_shallow
 from batchyard.wire.errors import ApiError
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "json_object",
     "limit_of",
     "metadata_of",
+    "object_in",
     "one_of",
     "query_of",
     "string_of",
@@ -79,22 +82,46 @@ async def json_object(request: Request, *, may_be_empty: bool = False) -> dict[s
     content_type = request.headers.get("content-type", "application/json")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "Send the request body as JSON, with 'Content-Type: application/json'.")
-    body = bytearray()
+    received = bytearray()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > _BODY_BYTES_MAX:
+        received += chunk
+        if len(received) > _BODY_BYTES_MAX:
             raise ApiError(413, f"The request body is larger than {_BODY_BYTES_MAX:,} bytes.")
+    body = bytes(received)
     if may_be_empty and not body:
         return {}
+    if not is_shallow(body, STRICT):
+        raise ApiError(
+            400,
+            "We could not parse the JSON body of your request: it is nested more than "
+            f"{STRICT.nesting_max} levels deep.",
+        )
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
-        if b"\\u" in body:
-            # Raises where an escape is half a character, which can be neither kept nor shown.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+        value = _value_of(body)
+    except ValueError:
         raise ApiError(400, "We could not parse the JSON body of your request.") from None
     if not isinstance(value, dict):
         raise ApiError(400, "The body of the request must be a JSON object.")
+    return value
+
+
+def object_in(name: str, text: str) -> dict[str, Any]:
+    """An object that came as the JSON text of a form field."""
+    try:
+        raw = text.encode()
+        value = _value_of(raw) if is_shallow(raw, STRICT) else None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ApiError.invalid_type(name, "an object", "other text")
+    return value
+
+
+def _value_of(text: bytes) -> Any:
+    value = json.loads(text.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+    if b"\\u" in text:
+        # Raises where an escape is half a character, which can be neither kept nor shown.
+        json.dumps(value, ensure_ascii=False).encode()
     return value
 
 

@@ -6,14 +6,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from batchyard.places.blobs import Blobs
+from batchyard.places.blobs import BlobCorruptError, Blobs
 from batchyard.places.store.results import Kept
 from batchyard.wire.outcomes import OUTCOMES, read_outcome
 
-__all__ = ["Span", "Wanted", "cursor_of", "cut", "lines", "offsets_of", "wanted_lines"]
+__all__ = [
+    "PIECE_BYTES",
+    "Span",
+    "Wanted",
+    "cursor_of",
+    "cut",
+    "lines",
+    "offsets_of",
+    "wanted_lines",
+]
 
 _CURSOR = re.compile(r"at((?:_[0-9a-f]{12}\.[0-9a-f]{1,15})*)")
 _KEY_DIGITS = 12
+# So much of a download is read at a time: it is held while its reader is slow.
+PIECE_BYTES = 64 << 10
 
 
 class Span(Struct, frozen=True):
@@ -76,13 +87,19 @@ def offsets_of(cursor: str, kept: Sequence[Kept], blobs: Blobs) -> dict[str, int
 
 def lines(blobs: Blobs, span: Span) -> Iterator[list[bytes]]:
     """The lines of a span, each with its line end, as many at once as came in one read."""
-    left = b""
-    for chunk in blobs.chunks(span.kept.blob, start=span.start, length=span.end - span.start):
-        whole = _split(left + chunk)
-        left = whole.pop()
-        yield whole
-    if left:
-        raise EOFError(f"blob {span.kept.blob} does not end with a line end at {span.end}")
+    length = span.end - span.start
+    begun: list[bytes] = []
+    for chunk in blobs.chunks(
+        span.kept.blob, start=span.start, length=length, piece_bytes=PIECE_BYTES
+    ):
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield _split(b"".join((*begun, chunk[:end])))
+            begun.clear()
+        if end < len(chunk):
+            begun.append(chunk[end:])
+    if begun:
+        raise BlobCorruptError(f"blob {span.kept.blob} has no line end at {span.end}")
 
 
 def wanted_lines(blobs: Blobs, span: Span, wanted: Wanted) -> Iterator[list[bytes]]:
@@ -113,9 +130,8 @@ def cut(blobs: Blobs, spans: Iterable[Span], wanted: Wanted, most: int) -> list[
 
 
 def _split(text: bytes) -> list[bytes]:
-    """The lines of a text, each with its line end, and what stands behind the last one."""
-    found = text.split(b"\n")
-    return [line + b"\n" for line in found[:-1]] + found[-1:]
+    """The lines of a text that ends with one, each with its line end."""
+    return [line + b"\n" for line in text.split(b"\n")[:-1]]
 
 
 def _key(blob: str) -> str:

@@ -6,13 +6,22 @@ from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from batchyard.places.store.results import Kind, Results
 from batchyard.rules.limits import RESULTS_MAX
+from batchyard.server.downloads import Download, check_results
 from batchyard.server.gate import project_of
 from batchyard.server.params import limit_of, one_of, query_of
-from batchyard.server.reading import Span, Wanted, cursor_of, cut, offsets_of, wanted_lines
+from batchyard.server.reading import (
+    PIECE_BYTES,
+    Span,
+    Wanted,
+    cursor_of,
+    cut,
+    offsets_of,
+    wanted_lines,
+)
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.outcomes import OUTCOMES, Row, numbered, read_row
@@ -20,6 +29,7 @@ from batchyard.wire.outcomes import OUTCOMES, Row, numbered, read_row
 __all__ = ["errors", "merged", "output"]
 
 _NO_LIMIT = 0
+_TEXT_BYTES = 2 * PIECE_BYTES
 
 
 async def merged(request: Request, yard: Yard) -> Response:
@@ -39,6 +49,7 @@ async def merged(request: Request, yard: Yard) -> Response:
         raise _not_ours("after", "X-Next-After")
     spans = [Span(kept, reached[kept.blob], kept.size_bytes) for kept in found.kept]
     asked = [span for span in spans if span.start < span.end and not wanted.skips(span.kept)]
+    await check_results(request, yard, found, [span.kept for span in asked])
     if limit != _NO_LIMIT:
         asked = await yard.disk.run(cut, yard.blobs, asked, wanted, limit)
     more = _advance(reached, spans, asked, wanted)
@@ -50,8 +61,12 @@ async def merged(request: Request, yard: Yard) -> Response:
     }
     if request.method == "HEAD":
         return Response(headers=headers)
-    return StreamingResponse(
-        _rendered(yard, asked, wanted, table=table, head=after is None), headers=headers
+    return Download(
+        _rendered(yard, asked, wanted, table=table, head=after is None),
+        request,
+        yard,
+        size_bytes=sum(span.end - span.start for span in asked),
+        headers=headers,
     )
 
 
@@ -87,7 +102,11 @@ async def _growing(request: Request, yard: Yard, kind: Kind) -> Response:
     }
     if request.method == "HEAD":
         return Response(headers=headers)
-    return StreamingResponse(_bytes(yard, spans), headers=headers)
+    await check_results(
+        request, yard, found, [span.kept for span in spans if span.start < span.end]
+    )
+    sent_bytes = int(headers["content-length"])
+    return Download(_bytes(yard, spans), request, yard, size_bytes=sent_bytes, headers=headers)
 
 
 async def _offsets(text: str, found: Results, yard: Yard) -> dict[str, int]:
@@ -144,7 +163,9 @@ def _advance(reached: dict[str, int], spans: list[Span], asked: list[Span], want
 async def _bytes(yard: Yard, spans: list[Span]) -> AsyncIterator[bytes]:
     for span in spans:
         length = span.end - span.start
-        chunks = yard.blobs.chunks(span.kept.blob, start=span.start, length=length)
+        chunks = yard.blobs.chunks(
+            span.kept.blob, start=span.start, length=length, piece_bytes=PIECE_BYTES
+        )
         while chunk := await yard.disk.run(next, chunks, b""):
             yield chunk
 
@@ -157,8 +178,9 @@ async def _rendered(
     for span in spans:
         texts = _texts(yard, span, wanted, table=table)
         while (text := await yard.disk.run(next, texts, None)) is not None:
-            if text:
-                yield text
+            # Numbers of lines make it longer than a piece, and one line may be an answer of MiB.
+            for at in range(0, len(text), _TEXT_BYTES):
+                yield text[at : at + _TEXT_BYTES]
 
 
 def _texts(yard: Yard, span: Span, wanted: Wanted, *, table: bool) -> Iterator[bytes]:

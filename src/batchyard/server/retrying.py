@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from batchyard.places.blobs import Blobs, Writing
-from batchyard.places.contents import chunks_of
+from batchyard.places.contents import sound_chunks_of
 from batchyard.places.store.results import Original
 from batchyard.places.store.rows import Content, FileRow, NewBatch, Part
 from batchyard.rules.limits import INPUT_EXPIRES_SECONDS, Limits
@@ -17,6 +17,7 @@ from batchyard.rules.validate import Digest, Scan
 from batchyard.server.allowance import check_batches
 from batchyard.server.answers import answer
 from batchyard.server.batches import window_of
+from batchyard.server.downloads import check, check_results
 from batchyard.server.extras import dressed, forget
 from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import budget_of, has_body, json_object, metadata_of, string_of
@@ -53,6 +54,9 @@ async def retry(request: Request, yard: Yard) -> Response:
         window = string_of(body, "completion_window")
     window, seconds = window_of(window, limits_of(request.scope))
     metadata = metadata_of(body) if "metadata" in body else original.metadata
+    await check(request, yard, content)
+    failed = [one for one in original.results.kept if one.kind == "error"]
+    await check_results(request, yard, original.results, failed)
     indexes = await yard.disk.run(_indexes, yard.blobs, original, wanted)
     if not indexes:
         raise _refused(409, "There is nothing to retry: no line of this batch is such a one.")
@@ -179,7 +183,7 @@ def _indexes(blobs: Blobs, original: Original, wanted: Wanted) -> Set[int]:
 def _lines(blobs: Blobs, content: Content, indexes: Set[int]) -> Iterator[list[bytes]]:
     """These lines of an input, in its order; blank ones are no requests and have no index."""
     index, left, begun = 0, b"", False
-    for chunk in chain(chunks_of(blobs, content.parts), (b"\n",)):
+    for chunk in chain(sound_chunks_of(blobs, content), (b"\n",)):
         *whole, left = (left + chunk).split(b"\n")
         if whole and not begun:
             whole[0], begun = whole[0].removeprefix(BOM), True

@@ -33,7 +33,7 @@ from batchyard.server.params import (
     strings_of,
 )
 from batchyard.server.promises import once
-from batchyard.server.purposes import check_purpose, end_of
+from batchyard.server.purposes import check_content, check_purpose, end_of
 from batchyard.server.uploading import FORM_BYTES_MAX, label, receive, too_large
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
@@ -154,6 +154,8 @@ async def _complete(
             param="md5",
         )
     digest = None if scan is None else await yard.disk.run(scan.finish)
+    if digest is not None:
+        check_content(digest, limits_of(request.scope))
     now = yard.now()
     row = FileRow(
         id=file_id(yard.chance),

@@ -32,6 +32,7 @@ __all__ = [
     "TAGS",
     "TEXT",
     "TEXT_OR_NULL",
+    "USED",
     "WINDOW_SENTENCE",
     "Param",
     "Schema",
@@ -157,14 +158,41 @@ TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 GROUPED = dict.fromkeys(("project_id", "user_id", "api_key_id", "model"), TEXT_OR_NULL)
 
 
-def days_of(page: tuple[int, int, int], *groups: str) -> tuple[Param, ...]:
-    """Which days, told apart by what."""
+# What is told of each kind of usage, beside its requests; of most there is none here.
+USED: Mapping[str, Mapping[str, Schema]] = {
+    "audio_speeches": {},
+    "audio_transcriptions": {"seconds": COUNT},
+    "code_interpreter_sessions": {},
+    "completions": {
+        "input_tokens": COUNT,
+        "output_tokens": COUNT,
+        "input_cached_tokens": COUNT,
+        "batch": {"type": ["boolean", "null"]},
+    },
+    "decisions": {},
+    "embeddings": {"input_tokens": COUNT},
+    "file_search_calls": {},
+    "images": {"images": COUNT},
+    "moderations": {"input_tokens": COUNT},
+    "vector_stores": {},
+    "web_search_calls": {},
+}
+
+
+def days_of(
+    page: tuple[int, int, int], *groups: str, widths: tuple[str, ...] = ("1d",)
+) -> tuple[Param, ...]:
+    """Which days, hours or minutes, told apart by what."""
     return (
-        Param("start_time", COUNT, "The Unix second at which the first day begins.", True),
+        Param("start_time", COUNT, "A Unix second within the first bucket.", True),
         Param("end_time", COUNT, "The Unix second before which it ends; now by default."),
-        Param("bucket_width", one_of("1d"), "Of each day apart."),
+        Param("bucket_width", one_of(*widths), "How long a bucket is; `1d` by default."),
         Param("group_by", list_of(one_of(*groups)), "By what it is told apart."),
-        Param("limit", integer(*page), "How many days a page has at most."),
+        Param(
+            "limit",
+            integer(*page),
+            "How many buckets a page has; 168 of `1h`, 1,440 of `1m` at most.",
+        ),
         Param("page", TEXT, "What `next_page` said before."),
     )
 
@@ -172,14 +200,14 @@ def days_of(page: tuple[int, int, int], *groups: str) -> tuple[Param, ...]:
 def tokens_of(*groups: str) -> tuple[Param, ...]:
     """The parameters of a usage of tokens."""
     return (
-        *days_of((1, 31, 7), *groups),
+        *days_of((1, 31, 7), *groups, widths=("1d", "1h", "1m")),
         Param("models", list_of(TEXT), "Only of these models."),
         Param("batch", {"type": "boolean"}, "All is batch here: `false` gives none."),
     )
 
 
 def buckets_of(results: Mapping[str, Schema]) -> Mapping[str, Schema]:
-    """A page of days, each with its results."""
+    """A page of buckets, each with its results."""
     bucket = {
         "object": {"const": "bucket"},
         "start_time": COUNT,

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from batchyard.config import Settings
 from batchyard.places.blobs import Blobs
 from batchyard.places.clock import Clock
+from batchyard.places.contents import Beginnings
 from batchyard.places.database import Inline, Runner
 from batchyard.places.posting import Posting
 from batchyard.places.store import Identity, Records, Webhooks
 from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import Limits
+from batchyard.server.turnstile import Turnstile
 from batchyard.server.wardrobe import Wardrobe
 from batchyard.wire.objects import Model
 
@@ -48,6 +50,9 @@ class Yard:
     # A row of SQLite is read in less time than a thread is woken in.
     reads: Runner = field(default_factory=Inline)
     wardrobe: Wardrobe = field(default_factory=Wardrobe)
+    turnstile: Turnstile = field(default_factory=Turnstile)
+    # What was found sound of results that still grow.
+    beginnings: Beginnings = field(default_factory=Beginnings)
     # Requests that run now and must not run twice, by project and key.
     running: Counter[tuple[str, str]] = field(default_factory=Counter)
 

@@ -101,6 +101,17 @@ class ApiError(Exception):
         )
 
     @classmethod
+    def empty(cls, param: str) -> "ApiError":
+        """A text is empty that must say something."""
+        return cls(
+            400,
+            f"Invalid '{param}': empty string. Expected a string with minimum length 1, but got an "
+            "empty string instead.",
+            code="empty_string",
+            param=param,
+        )
+
+    @classmethod
     def invalid_type(cls, param: str, expected: str, got: str) -> "ApiError":
         """A parameter has another JSON type than the one it must have."""
         return cls(

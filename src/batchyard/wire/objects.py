@@ -14,8 +14,10 @@ __all__ = [
     "Cost",
     "Deleted",
     "Extras",
+    "FailureCount",
     "File",
     "InputTokensDetails",
+    "LaneStatus",
     "Model",
     "OutputTokensDetails",
     "Page",
@@ -96,6 +98,39 @@ class Reason(Struct, frozen=True):
     since: int | None = None
 
 
+class FailureCount(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many lines of a batch failed for one cause, with the first of them as the example.
+
+    `code` is that of the upstream's error or of our own; `status` is the HTTP status of the
+    upstream's answer, None where there was none. `line` counts requests from 1. `message` is an
+    excerpt.
+    """
+
+    code: str
+    status: int | None = None
+    count: int
+    line: int
+    custom_id: str | None = None
+    message: str = ""
+
+
+class LaneStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The requests in flight to one model at one upstream, summed over the workers.
+
+    `limit` is how many may be in flight now, `waiting` how many lines wait to be tried again.
+    `reason` says why the lane stands still, as a code, a colon and a detail; `since` is when that
+    began.
+    """
+
+    model: str
+    upstream: str
+    in_flight: int
+    limit: int
+    waiting: int = 0
+    reason: str | None = None
+    since: int | None = None
+
+
 class Cost(Struct, frozen=True, kw_only=True):
     """What a batch has cost so far in US dollars, and what real-time requests would have."""
 
@@ -109,7 +144,8 @@ class Extras(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What we know of a batch beyond OpenAI's fields; keys without a value are left out.
 
     `eta_at` is when it will be done at its present rate, `verdict` what that means for its
-    `expires_at`. `tokens_held` are those that it occupies of its quota.
+    `expires_at`. `tokens_held` are those that it occupies of its quota. `failures` are the causes
+    of failed lines, the most frequent first, and `lanes` where its lines are sent.
     """
 
     reason: Reason | None = None
@@ -123,6 +159,8 @@ class Extras(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost: Cost | None = None
     retry_of: str | None = None
     retried_by: tuple[str, ...] = ()
+    failures: tuple[FailureCount, ...] = ()
+    lanes: tuple[LaneStatus, ...] = ()
 
 
 class Batch(Struct, frozen=True, kw_only=True):
@@ -203,6 +241,7 @@ class Model(Struct, frozen=True, kw_only=True):
     object: Literal["model"] = "model"
     created: int
     owned_by: str
+    shutdown_date: str | None = None
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):

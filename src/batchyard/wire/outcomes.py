@@ -1,6 +1,7 @@
 """Reads what a result line tells: how its request ended, and what to show of it in a table."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -10,7 +11,16 @@ from msgspec import Raw, Struct
 from batchyard.wire.json_texts import BUILT_BYTES_MAX
 from batchyard.wire.lines import read_answer, split_object
 
-__all__ = ["OUTCOMES", "Outcome", "Row", "line_index", "numbered", "read_outcome", "read_row"]
+__all__ = [
+    "OUTCOMES",
+    "Outcome",
+    "Row",
+    "error_in",
+    "line_index",
+    "numbered",
+    "read_outcome",
+    "read_row",
+]
 
 OutcomeStatus = Literal["succeeded", "errored", "expired", "cancelled"]
 OUTCOMES: tuple[OutcomeStatus, ...] = ("succeeded", "errored", "expired", "cancelled")
@@ -19,10 +29,16 @@ _NOT_EXECUTED: dict[str, OutcomeStatus] = {
     "batch_expired": "expired",
     "batch_cancelled": "cancelled",
 }
+# What a line with an answer has before it, as `lines.render_answer` writes it.
+_BEFORE_BODY = (
+    rb'\{"id":"[^"]*+","custom_id":("(?:[^"\\]|\\.)*+"),"response":\{"status_code":([0-9]+),'
+)
 # An error that is larger is no message to show.
 _SHOWN_BYTES_MAX = 1 << 19
 _BEFORE_ID = len(b'{"id":"')
 _INDEX_DIGITS = 8
+# Of an error that is no JSON object, so much is told.
+_EXCERPT_BYTES = 1_000
 
 
 class Outcome(Struct, frozen=True):
@@ -70,8 +86,8 @@ def read_outcome(line: bytes) -> Outcome:
         return Outcome(_NOT_EXECUTED.get(code, "errored"), (code,), message)
     fault = _error_of(bytes(found.response.body))
     names = (fault.get("code"), fault.get("type"), found.response.status_code)
-    codes = dict.fromkeys(str(name) for name in names if name is not None and name != "")
-    return Outcome("errored", tuple(codes), str(fault.get("message") or ""))
+    codes = dict.fromkeys(_text(name) for name in names if name is not None and name != "")
+    return Outcome("errored", tuple(codes), _text(fault.get("message") or ""))
 
 
 def read_row(line: bytes, *, succeeded: bool) -> Row:
@@ -91,6 +107,22 @@ def read_row(line: bytes, *, succeeded: bool) -> Row:
         input_tokens=facts.input_tokens if facts else None,
         output_tokens=facts.output_tokens if facts else None,
     )
+
+
+def error_in(body: bytes) -> tuple[str, str]:
+    """The code and the message of the error in an answer's body; empty where it has none.
+
+    Some servers put the error's type, or the HTTP status, in the place of a code.
+    """
+    error = _error_of(body)
+    if isinstance(error.get("error"), dict):
+        # Some servers wrap an error twice.
+        error = error["error"]
+    code = next((error[name] for name in ("code", "type") if error.get(name)), "")
+    message = error.get("message")
+    if message is None:
+        message = body[:_EXCERPT_BYTES].decode(errors="replace")
+    return (code if isinstance(code, str) else ""), str(message)
 
 
 class _Response(Struct):
@@ -133,19 +165,44 @@ _large_decoder = msgspec.json.Decoder(_Large)
 def _read(line: bytes) -> _Line:
     try:
         return _line_decoder.decode(line)
+    except RecursionError:
+        return _read_deep(line)
     except msgspec.DecodeError:
-        # Lone surrogates, as in `lines.read_line`: allowed by JSON, refused by the decoder.
-        parts = split_object(line)
-        if parts["response"] == b"null":
-            return _Line(json.loads(parts["custom_id"]), None, json.loads(parts["error"]))
-        response = split_object(parts["response"])
-        answer = _Response(int(response["status_code"]), Raw(response["body"]))
-        return _Line(json.loads(parts["custom_id"]), answer)
+        try:
+            return _read_odd(line)
+        except RecursionError:
+            return _read_deep(line)
+
+
+def _read_odd(line: bytes) -> _Line:
+    """Lone surrogates, as in `lines.read_line`: allowed by JSON, refused by the decoder."""
+    parts = split_object(line)
+    if parts["response"] == b"null":
+        return _Line(json.loads(parts["custom_id"]), None, json.loads(parts["error"]))
+    response = split_object(parts["response"])
+    answer = _Response(int(response["status_code"]), Raw(response["body"]))
+    return _Line(json.loads(parts["custom_id"]), answer)
+
+
+def _read_deep(line: bytes) -> _Line:
+    """A line whose answer nests deeper than can be read: what stands before the answer."""
+    found = re.match(_BEFORE_BODY, line)
+    if found is None:
+        return _Line("", _Response(0, Raw(b"null")))
+    return _Line(json.loads(found[1]), _Response(int(found[2]), Raw(b"null")))
 
 
 def _fault(error: Any) -> tuple[str, str]:
     found = error if isinstance(error, dict) else {}
     return str(found.get("code")), str(found.get("message") or "")
+
+
+def _text(value: Any) -> str:
+    """What an upstream put in the place of a text, as a text."""
+    try:
+        return str(value)
+    except RecursionError:
+        return "nested too deeply"
 
 
 def _error_of(body: bytes) -> dict[str, Any]:

@@ -1,4 +1,9 @@
-"""The steps of a batch's course: each moves a status from the one it is expected in, or nothing."""
+"""The steps of a batch's course: each moves a status from the one it is expected in, or nothing.
+
+Each also asks, in its transaction, that the batch is in the hands of the worker that takes the
+step and that this worker is entered as living: what a worker has written that was given up
+meanwhile gets no name.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     String,
+    Update,
     and_,
     bindparam,
     delete,
@@ -63,6 +69,12 @@ class Courses:
         with self._store.writing() as connection:
             return _moved(connection, _TAKE, {"the_batch": batch_id, "the_worker": worker})
 
+    def left_behind(self, worker: str, but: Sequence[str]) -> Sequence[str]:
+        """The batches in the hands of a worker, other than those it works on."""
+        with self._store.reading() as connection:
+            held = connection.execute(_IN_HANDS, {"the_worker": worker}).scalars()
+            return [id for id in held if id not in but]
+
     def leave_course(self, batch_id: str, worker: str) -> None:
         """Let a batch go after its step, or when the step could not be taken."""
         with self._store.writing() as connection:
@@ -78,20 +90,18 @@ class Courses:
         with self._store.reading() as connection:
             return content_of(connection, project_id, file_id, 0)
 
-    def fail(self, batch_id: str, errors: BatchErrors, now: int) -> bool:
+    def fail(self, course: Course, worker: str, errors: BatchErrors, now: int) -> bool:
         """Refuse a batch in validation."""
         with self._store.writing() as connection:
             moved = _moved(
                 connection,
-                update(batches)
-                .where(batches.c.id == batch_id, batches.c.status == "validating")
-                .values(**_failed(errors, now)),
+                _step_of(course, worker, "validating").values(**_failed(errors, now)),
             )
             if moved:
-                tell(connection, "batch.failed", batch_id, now)
+                tell(connection, "batch.failed", course.id, now)
         return moved
 
-    def stop(self, course: Course, errors: BatchErrors, now: int) -> bool:
+    def stop(self, course: Course, worker: str, errors: BatchErrors, now: int) -> bool:
         """End a batch whose counts cannot be vouched for; the rows of what it has are kept.
 
         False where they are no longer those of the course.
@@ -100,9 +110,7 @@ class Courses:
         with self._store.writing() as connection:
             moved = _moved(
                 connection,
-                update(batches)
-                .where(batches.c.id == course.id, batches.c.status == course.status, counted)
-                .values(**_failed(errors, now)),
+                _step_of(course, worker).where(counted).values(**_failed(errors, now)),
             )
             if moved:
                 release(connection, course.id)
@@ -113,11 +121,12 @@ class Courses:
     def populate(
         self,
         course: Course,
+        worker: str,
         model: str | None,
         new: Sequence[NewShard],
         now: int,
-        asked: Sequence[AskedModel] = (),
         *,
+        asked: Sequence[AskedModel] = (),
         may_wait: bool = True,
     ) -> bool | tuple[Shortage, ...]:
         """Give a validated batch its shards; one being cancelled gets them to be settled.
@@ -140,10 +149,7 @@ class Courses:
                     return short
             moved = _moved(
                 connection,
-                update(batches)
-                .where(batches.c.id == course.id, batches.c.status == course.status)
-                .where(batches.c.total == 0)
-                .values(**values),
+                _step_of(course, worker).where(batches.c.total == 0).values(**values),
             )
             if moved:
                 connection.execute(_CUT, _shard_rows(course.id, new))
@@ -153,7 +159,7 @@ class Courses:
         self._reach("populate.after_commit")
         return moved
 
-    def begin_finalizing(self, course: Course, now: int) -> bool:
+    def begin_finalizing(self, course: Course, worker: str, now: int) -> bool:
         """Close a running batch to further results.
 
         False where one has come since its course was read, or may still come.
@@ -162,8 +168,7 @@ class Courses:
         with self._store.writing() as connection:
             return _moved(
                 connection,
-                update(batches)
-                .where(batches.c.id == course.id, batches.c.status == "in_progress")
+                _step_of(course, worker, "in_progress")
                 .where(counted, ~_IS_HELD)
                 .values(status="finalizing", finalizing_at=now),
             )
@@ -181,16 +186,19 @@ class Courses:
             return [SegmentMark(**row._mapping) for row in rows]
 
     def finish(
-        self, course: Course, end: BatchStatus, new_files: dict[str, FileRow], now: int
+        self,
+        course: Course,
+        worker: str,
+        end: BatchStatus,
+        new_files: dict[str, FileRow],
+        now: int,
     ) -> bool:
         """End a batch: status, file ids and file rows at once; `new_files` by column name."""
         stamp = {"completed": "completed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
         with self._store.writing() as connection:
             moved = _moved(
                 connection,
-                update(batches)
-                .where(batches.c.id == course.id, batches.c.status == course.status)
-                .values(
+                _step_of(course, worker).values(
                     status=end,
                     steward=None,
                     open_shards=0,
@@ -212,6 +220,9 @@ class Courses:
 
 
 _COURSE = [batches.c[name] for name in Course.__struct_fields__ if name not in ("populated",)]
+
+# The statuses in which a batch takes steps.
+_MOVING = ("validating", "in_progress", "finalizing", "cancelling")
 
 # Asked with each turn of each worker, so built once.
 _NOW = bindparam("now", type_=BigInteger)
@@ -243,6 +254,7 @@ _THE_WORKER = bindparam("the_worker", type_=String)
 _TAKE = (
     update(batches)
     .where(batches.c.id == _THE_BATCH, batches.c.steward.is_(None))
+    .where(batches.c.status.in_(_MOVING))
     .where(select(workers.c.id).where(workers.c.id == _THE_WORKER).exists())
     .values(steward=_THE_WORKER)
 )
@@ -250,6 +262,9 @@ _LEAVE = (
     update(batches)
     .where(batches.c.id == _THE_BATCH, batches.c.steward == _THE_WORKER)
     .values(steward=None)
+)
+_IN_HANDS = select(batches.c.id).where(
+    batches.c.steward == _THE_WORKER, batches.c.status.in_(_MOVING)
 )
 _CUT = insert(shards)
 _UNANSWERED = (
@@ -271,6 +286,17 @@ def _shard_rows(batch_id: str, new: Sequence[NewShard]) -> list[dict[str, Any]]:
         | {"batch_id": batch_id, "position": position, "epoch": 0, "losses": 0}
         for position, shard in enumerate(new)
     ]
+
+
+def _step_of(course: Course, worker: str, status: BatchStatus | None = None) -> Update:
+    """A step of this worker from the status of the course, as it was read, or another."""
+    lives = select(workers.c.id).where(workers.c.id == worker).exists()
+    return update(batches).where(
+        batches.c.id == course.id,
+        batches.c.status == (status or course.status),
+        batches.c.steward == worker,
+        lives,
+    )
 
 
 def _failed(errors: BatchErrors, now: int) -> dict[str, Any]:

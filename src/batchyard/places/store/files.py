@@ -1,18 +1,19 @@
 """Files by project: their rows, and which blobs are their bytes."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
 
+from batchyard.places.store.installation import count_named
 from batchyard.places.store.paging import page_of
 from batchyard.places.store.promises import Promise, Promises, keep
 from batchyard.places.store.rows import Content, FileRow, Part
 from batchyard.places.store.schema import batches, files, segments, upload_parts
 from batchyard.wire.objects import File
 
-__all__ = ["Files", "content_of", "insert_file"]
+__all__ = ["DiscardedFile", "Files", "content_of", "insert_file"]
 
 # A batch in one of these will never read its input or write results again.
 TERMINAL = ("failed", "completed", "expired", "cancelled")
@@ -20,6 +21,14 @@ TERMINAL = ("failed", "completed", "expired", "cancelled")
 # The hash of what has no bytes any more, and how long its row is kept.
 _FORGOTTEN = ""
 _MARKS_SECONDS = 86_400
+
+
+class DiscardedFile(NamedTuple):
+    """A file that is over, with the blobs that are its bytes."""
+
+    sequence: int
+    id: str
+    blobs: tuple[str, ...]
 
 
 class Files(Promises):
@@ -80,19 +89,25 @@ class Files(Promises):
                 == 1
             )
 
-    def discarded(self, now: int) -> list[tuple[str, tuple[str, ...]]]:
-        """Deleted and expired files that nothing reads any more: their ids and blobs."""
+    def discarded(self, now: int, *, after: int = 0, limit: int = -1) -> Sequence[DiscardedFile]:
+        """Deleted and expired files that nothing reads any more, in their order."""
         needed = exists().where(
             batches.c.input_file_id == files.c.id, batches.c.status.not_in(TERMINAL)
         )
         with self._store.reading() as connection:
             rows = connection.execute(
-                select(files.c.id, files.c.parts)
+                select(files.c.sequence, files.c.id, files.c.parts)
+                .where(files.c.sequence > after)
                 .where(or_(files.c.deleted_at.is_not(None), files.c.expires_at <= now))
                 .where(files.c.sha256 != _FORGOTTEN)
                 .where(~needed)
+                .order_by(files.c.sequence)
+                .limit(limit if limit >= 0 else None)
             ).all()
-        return [(row.id, tuple(part[0] for part in row.parts)) for row in rows]
+        return [
+            DiscardedFile(row.sequence, row.id, tuple(part[0] for part in row.parts))
+            for row in rows
+        ]
 
     def named_blobs(self) -> set[str]:
         """All blobs that a file, a segment or a part of an upload names."""
@@ -103,17 +118,28 @@ class Files(Promises):
                 named |= set(connection.execute(select(column)).scalars())
             return named
 
-    def forget_file(self, file_id: str, now: int) -> None:
-        """Note that the bytes of a file are gone.
+    def names_blob(self, blob: str) -> bool:
+        """Whether an input or a part of an upload is this blob, which has one name at most."""
+        with self._store.reading() as connection:
+            file = select(files.c.id).where(files.c.id == blob.removeprefix("inputs/"))
+            part = select(upload_parts.c.id).where(upload_parts.c.id == blob.removeprefix("parts/"))
+            return any(connection.execute(row).first() is not None for row in (file, part))
 
-        For a day its row still marks a place in the list, for those who page through it.
+    def forget_files(self, ids: Sequence[str], now: int) -> None:
+        """Note that the bytes of files are gone.
+
+        For a day their rows still mark places in the list, for those who page through it.
         """
         with self._store.writing() as connection:
             connection.execute(
                 update(files)
-                .where(files.c.id == file_id)
+                .where(files.c.id.in_(ids))
                 .values(sha256=_FORGOTTEN, parts=[], digest=None, deleted_at=now)
             )
+
+    def forget_marks(self, now: int) -> None:
+        """Drop the rows of files whose bytes are gone for a day."""
+        with self._store.writing() as connection:
             connection.execute(
                 files.delete().where(
                     files.c.sha256 == _FORGOTTEN, files.c.deleted_at <= now - _MARKS_SECONDS
@@ -136,6 +162,7 @@ def insert_file(connection: Connection, file: FileRow) -> File:
     values = msgspec.structs.asdict(file)
     values["parts"] = msgspec.to_builtins(file.parts)
     connection.execute(_NAME, values)
+    count_named(connection)
     return _file(file)
 
 

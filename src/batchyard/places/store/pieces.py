@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, case, insert, select, update
 
+from batchyard.places.store.failures import add_failures
+from batchyard.places.store.installation import count_named
 from batchyard.places.store.rows import BatchTally, Recording, SegmentMark, ShardMark
 from batchyard.places.store.schema import batches, segments, shards
 from batchyard.places.store.usage import TALLIED, add_usage, halt_over_budget
@@ -46,8 +48,8 @@ _MARK = (
     .values(
         answered=bindparam("the_mask"),
         remaining=bindparam("the_rest"),
-        losses=0,
         worker=case((bindparam("the_rest") == 0, None), else_=shards.c.worker),
+        sent_at=case((bindparam("the_rest") == 0, None), else_=shards.c.sent_at),
     )
 )
 _COUNT = (
@@ -88,6 +90,8 @@ def record(connection: Connection, piece: Recording) -> None:
             add_usage(connection, tally, piece.now)
         if budget is not None:
             halt_over_budget(connection, batch_id, piece.now)
+    for batch_id, counted in piece.failures.items():
+        add_failures(connection, batch_id, counted)
 
 
 def _count(
@@ -106,6 +110,7 @@ def _move_mark(connection: Connection, segment: SegmentMark) -> None:
     named = {f"the_{name}": value for name, value in row.items()}
     if not connection.execute(_MOVE, named).rowcount:
         connection.execute(_BEGIN, row)
+        count_named(connection)
 
 
 _MOVE = (

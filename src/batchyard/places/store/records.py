@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
+from batchyard.places.store.failures import FailureRows
 from batchyard.places.store.files import TERMINAL, insert_file
 from batchyard.places.store.paging import page_of
 from batchyard.places.store.promises import Promise, keep
@@ -28,7 +29,7 @@ from batchyard.wire.objects import (
 __all__ = ["Records"]
 
 
-class Records(Uploads, Quotas, Standings, ResultRows, UsageRows):
+class Records(Uploads, Quotas, Standings, ResultRows, UsageRows, FailureRows):
     """The rows behind the API's objects; another project's row is as good as none."""
 
     # What a statement raises when the disk is full or the database is away: nothing was done.

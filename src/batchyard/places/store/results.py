@@ -22,6 +22,7 @@ class Kept(Struct, frozen=True):
     kind: Kind
     blob: str
     size_bytes: int
+    sha256: str
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -99,7 +100,7 @@ def _results(connection: Connection, batch: Any, now: int) -> Results:
     return Results(
         status=batch.status,
         ended=batch.status in TERMINAL,
-        kept=tuple(Kept(row.kind, row.blob, row.size_bytes) for row in rows),
+        kept=tuple(Kept(row.kind, row.blob, row.size_bytes, row.sha256) for row in rows),
         lines=lines,
         gone={},
     )
@@ -121,7 +122,9 @@ def _of_files(connection: Connection, batch: Any, now: int) -> Results:
             gone[kind] = file_id
             continue
         parts = (Part(*part) for part in file.parts)
-        kept += (Kept(kind, part.blob, part.size_bytes) for part in parts)
+        kept += (
+            Kept(kind, part.blob, part.size_bytes, part.sha256 or file.sha256) for part in parts
+        )
     return Results(
         status=batch.status,
         ended=True,

@@ -1,10 +1,11 @@
 """What goes into the store and comes out of it, beside the API's own objects."""
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-from batchyard.wire.objects import BatchStatus
+from batchyard.wire.objects import BatchStatus, FailureCount
 
 __all__ = [
     "AskedModel",
@@ -227,6 +228,7 @@ class BatchStanding(Struct, frozen=True, kw_only=True):
     tokens_held: int
     short: tuple[Shortfall, ...]
     above: int
+    moved_at: int | None = None
 
 
 class LaneRow(Struct, frozen=True, kw_only=True):
@@ -272,12 +274,17 @@ class Outlook(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """A running batch with shards of one model that nobody holds."""
+    """A running batch with shards of one model that nobody holds, and their lines.
+
+    `lines_left` are all of this model that lack an answer, whoever holds them.
+    """
 
     batch_id: str
+    project_id: str
     model: str
     shards: int
-    held: int
+    lines: int
+    lines_left: int
     expires_at: int
     sequence: int
     priority: int
@@ -297,6 +304,8 @@ class Lease(Struct, frozen=True, kw_only=True):
     answered: bytes
     epoch: int
     losses: int
+    # Lines of which one is suspected to have ended its worker, as a mask; None: any.
+    suspects: bytes | None = None
     endpoint: str
     expires_at: int
     line_id_prefix: str
@@ -304,6 +313,8 @@ class Lease(Struct, frozen=True, kw_only=True):
     project_id: str
     mixed: bool
     budgeted: bool = False
+    priority: int = 0
+    sequence: int = 0
 
 
 class ShardMark(Struct, frozen=True):
@@ -350,6 +361,8 @@ class Recording(Struct, frozen=True):
     tallies: tuple[BatchTally, ...]
     segments: tuple[SegmentMark, ...]
     now: int
+    # The causes of the lines that failed, by batch.
+    failures: Mapping[str, Sequence[FailureCount]] = {}
 
 
 class Unanswered(Struct, frozen=True):

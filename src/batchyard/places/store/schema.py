@@ -24,7 +24,9 @@ __all__ = [
     "batches",
     "deliveries",
     "events",
+    "failures",
     "files",
+    "installation",
     "keys",
     "lanes",
     "metadata",
@@ -41,6 +43,15 @@ __all__ = [
 ]
 
 metadata = MetaData()
+
+# One row, once a server has started here: which database this is, and how often it has named
+# blobs. The same two stand beside the database and beside the blobs, which may be mounted apart.
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+)
 
 # SQLite gives rowids only to a column that is INTEGER to the letter.
 _Sequence = BigInteger().with_variant(Integer(), "sqlite")
@@ -189,6 +200,21 @@ usage = Table(
     Index("usage_by_project", "project_id", "day"),
 )
 
+# Failed lines of a batch by their cause; `line` and what follows is of the first one recorded.
+failures = Table(
+    "failures",
+    metadata,
+    Column("batch_id", String, ForeignKey("batches.id"), primary_key=True),
+    Column("code", String, primary_key=True),
+    # The HTTP status of the upstream's answer; 0 where there was none.
+    Column("status", Integer, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    # Requests are counted from 1.
+    Column("line", BigInteger, nullable=False),
+    Column("custom_id", String),
+    Column("message", String, nullable=False),
+)
+
 # The quotas of a project by model; the model "*" stands for all that have no row.
 rate_limits = Table(
     "rate_limits",
@@ -214,7 +240,15 @@ shards = Table(
     Column("answered", LargeBinary, nullable=False),
     Column("worker", String),
     Column("epoch", Integer, nullable=False),
+    # How often a worker died with lines of it at the upstream, and the Unix time of the last.
     Column("losses", Integer, nullable=False),
+    Column("lost_at", BigInteger),
+    # When lines of it were last known to be at the upstream; null while none is.
+    Column("sent_at", BigInteger),
+    # Bit i set: this line is in the group that its worker noted before it was sent.
+    Column("trial", LargeBinary),
+    # The group that was out when a worker last died with it.
+    Column("suspects", LargeBinary),
     Index("shards_by_worker", "worker"),
     Index("shards_open", "batch_id", "model", "worker", "remaining"),
 )

@@ -80,6 +80,7 @@ _STANDING = [
         "priority",
         "budget",
         "retry_of",
+        "moved_at",
     )
 ]
 _LANE = [lanes.c[name] for name in LaneRow.__struct_fields__]
@@ -152,26 +153,48 @@ def _short(
 
 
 def _above(connection: Connection, running: Sequence[Any]) -> dict[str, int]:
-    """How many batches of higher priority have free shards where a batch has none under way."""
+    """How many batches of a batch's project go before it, where no line of it is at an upstream.
+
+    They are of higher priority and have lines of its models left; other projects have their own
+    share, and never go before it.
+    """
+    projects = {row.project_id for row in running}
+    if not projects:
+        return {}
     highest = connection.execute(
-        select(func.max(batches.c.priority)).where(batches.c.status == "in_progress")
-    ).scalar()
-    low = {row.id: row.priority for row in running if highest and row.priority < highest}
+        select(batches.c.project_id, func.max(batches.c.priority).label("highest"))
+        .where(batches.c.status == "in_progress", batches.c.project_id.in_(projects))
+        .group_by(batches.c.project_id)
+    ).all()
+    most = {row.project_id: row.highest for row in highest}
+    low = {row.id: row for row in running if row.priority < most.get(row.project_id, row.priority)}
     if not low:
         return {}
-    held = func.sum(case((shards.c.worker.is_(None), 0), else_=1))
+    out = func.sum(case((shards.c.sent_at.is_(None), 0), else_=1))
     rows = connection.execute(
-        select(shards.c.batch_id, shards.c.model, batches.c.priority, held.label("held"))
+        select(
+            shards.c.batch_id,
+            shards.c.model,
+            batches.c.project_id,
+            batches.c.priority,
+            out.label("out"),
+        )
         .join(batches, batches.c.id == shards.c.batch_id)
         .where(batches.c.status == "in_progress", shards.c.remaining > 0)
+        .where(batches.c.project_id.in_(projects))
         .where(and_(batches.c.admitted_at.is_not(None), batches.c.paused_at.is_(None)))
-        .group_by(shards.c.batch_id, shards.c.model, batches.c.priority)
+        .group_by(shards.c.batch_id, shards.c.model, batches.c.project_id, batches.c.priority)
     ).all()
     above: dict[str, int] = {}
-    for id, priority in low.items():
-        mine = {row.model for row in rows if row.batch_id == id}
-        if not any(row.held for row in rows if row.batch_id == id):
+    for id, mine in low.items():
+        models = {row.model for row in rows if row.batch_id == id}
+        if not any(row.out for row in rows if row.batch_id == id):
             above[id] = len(
-                {row.batch_id for row in rows if row.priority > priority and row.model in mine}
+                {
+                    row.batch_id
+                    for row in rows
+                    if (row.project_id, row.model) in {(mine.project_id, one) for one in models}
+                    and row.priority > mine.priority
+                }
             )
     return above

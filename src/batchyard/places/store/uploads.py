@@ -8,6 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from batchyard.places.store.files import Files, insert_file
+from batchyard.places.store.installation import count_named
 from batchyard.places.store.promises import Promise, keep
 from batchyard.places.store.rows import FileRow
 from batchyard.places.store.schema import upload_parts, uploads
@@ -67,6 +68,7 @@ class Uploads(Files):
             found = _one(connection, project_id, part.upload_id, now)
             if found is not None and found.status == "pending":
                 connection.execute(insert(upload_parts).values(**msgspec.structs.asdict(part)))
+                count_named(connection)
         return found
 
     def parts_of(self, upload_id: str) -> dict[str, UploadPartRow]:
@@ -104,25 +106,31 @@ class Uploads(Files):
                 found = msgspec.structs.replace(found, status="cancelled")
         return found
 
-    def spare_parts(self, now: int) -> list[tuple[str, str]]:
-        """Ids and blobs of parts that will be in no file; pending uploads expire here."""
+    def expire_uploads(self, now: int) -> None:
+        """End the uploads whose time is over."""
         with self._store.writing() as connection:
             connection.execute(
                 update(uploads)
                 .where(uploads.c.status == "pending", uploads.c.expires_at <= now)
                 .values(status="expired")
             )
+
+    def spare_parts(self, *, after: str = "", limit: int = -1) -> Sequence[tuple[str, str]]:
+        """Ids and blobs of parts that will be in no file, by id."""
+        with self._store.reading() as connection:
             rows = connection.execute(
                 select(upload_parts.c.id, upload_parts.c.blob)
                 .join(uploads, uploads.c.id == upload_parts.c.upload_id)
-                .where(uploads.c.status != "pending")
+                .where(uploads.c.status != "pending", upload_parts.c.id > after)
+                .order_by(upload_parts.c.id)
+                .limit(limit if limit >= 0 else None)
             )
             return [(row.id, row.blob) for row in rows]
 
-    def forget_part(self, part_id: str) -> None:
-        """Drop the row of a part whose bytes are gone."""
+    def forget_parts(self, part_ids: Sequence[str]) -> None:
+        """Drop the rows of parts whose bytes are gone."""
         with self._store.writing() as connection:
-            connection.execute(delete(upload_parts).where(upload_parts.c.id == part_id))
+            connection.execute(delete(upload_parts).where(upload_parts.c.id.in_(part_ids)))
 
     def forget_uploads(self, now: int) -> None:
         """Drop the rows of uploads that ended long ago."""

@@ -1,4 +1,4 @@
-"""What was used by batch, model and day: written with the results, priced when it is read."""
+"""What was used by batch, model and minute: written with the results, priced when it is read."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -37,11 +37,15 @@ TALLIED = (
     "calls",
 )
 DAY_SECONDS = 86_400
+_MINUTE_SECONDS = 60
 
 
 def add_usage(connection: Connection, tally: BatchTally, now: int) -> None:
-    """Add what a piece used of one model to its day."""
-    row = msgspec.structs.asdict(tally) | {"day": now - now % DAY_SECONDS}
+    """Add what a piece used of one model to its minute.
+
+    The column is called `day`, for a row was one of a whole day once; such rows begin with it.
+    """
+    row = msgspec.structs.asdict(tally) | {"day": now - now % _MINUTE_SECONDS}
     named = {f"the_{name}": value for name, value in row.items()}
     if not connection.execute(_ADD, named).rowcount:
         connection.execute(_FIRST, row)
@@ -101,9 +105,9 @@ def costs(connection: Connection, batch_ids: Sequence[str]) -> dict[str, Cost]:
 
 
 class Used(Struct, frozen=True, kw_only=True):
-    """What one batch used of one model on one day; `spent` tells what it costs."""
+    """What one batch used of one model within the minute that begins so; `spent` tells its cost."""
 
-    day: int
+    minute: int
     batch_id: str
     project_id: str
     endpoint: str
@@ -151,7 +155,7 @@ class UsageRows:
 
 def _used(row: Any) -> Used:
     return Used(
-        day=row.day,
+        minute=row.day,
         batch_id=row.batch_id,
         project_id=row.project_id,
         endpoint=row.endpoint,

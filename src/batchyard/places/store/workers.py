@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from sqlalchemy import (
     Connection,
     Float,
+    Integer,
     String,
+    and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
     or_,
     select,
-    tuple_,
     update,
 )
 
@@ -21,7 +23,10 @@ from batchyard.places.store.opening import Store
 from batchyard.places.store.schema import batches, shards, workers
 from batchyard.places.store.standing import forget_lanes
 
-__all__ = ["Workers"]
+__all__ = ["WATCHED_FROM", "Workers"]
+
+# From so many losses on, the lines of a shard are noted before they are sent.
+WATCHED_FROM = 2
 
 
 class Workers:
@@ -43,11 +48,14 @@ class Workers:
             return prolonged.rowcount == 1
 
     def bury(self, now: float, *, also: Sequence[str] = ()) -> None:
-        """Free what dead workers held, at a loss: those whose time is over and those named."""
+        """Free what dead workers held: those whose time is over and those named.
+
+        It is a loss of the shards that had lines at the upstream, and of no other.
+        """
         with self._store.writing() as connection:
             ids = list(connection.execute(_DEAD, {"now": now, "also": list(also)}).scalars())
             if ids:
-                _count_losses(connection, ids)
+                connection.execute(_CHARGE, {"ids": ids, "watched_from": WATCHED_FROM})
                 _forsake(connection, ids)
 
     def bury_all(self) -> None:
@@ -59,6 +67,11 @@ class Workers:
             ids = list(connection.execute(select(workers.c.id)).scalars())
             _forsake(connection, ids)
             connection.execute(update(shards).values(epoch=shards.c.epoch + 2))
+
+    def workers(self) -> Sequence[str]:
+        """The names of all workers that are entered, living or not."""
+        with self._store.reading() as connection:
+            return list(connection.execute(select(workers.c.id)).scalars())
 
     def sign_off(self, worker: str) -> None:
         """Give back all a worker holds, without counting it as a loss."""
@@ -81,22 +94,32 @@ _PROLONG = (
 )
 # What these held is free.
 _THESE = bindparam("ids", type_=String, expanding=True)
+_CHARGE = (
+    update(shards)
+    .where(shards.c.worker.in_(_THESE), shards.c.sent_at.is_not(None))
+    .values(
+        # Of a group that was suspected already they are counted on, of another one anew.
+        losses=case(
+            (
+                and_(
+                    shards.c.trial.is_not(None),
+                    or_(shards.c.suspects.is_(None), shards.c.suspects != shards.c.trial),
+                ),
+                bindparam("watched_from", type_=Integer),
+            ),
+            else_=shards.c.losses + 1,
+        ),
+        lost_at=shards.c.sent_at,
+        suspects=func.coalesce(shards.c.trial, shards.c.suspects),
+    )
+)
 _FREE_SHARDS = (
-    update(shards).where(shards.c.worker.in_(_THESE)).values(worker=None, epoch=shards.c.epoch + 1)
+    update(shards)
+    .where(shards.c.worker.in_(_THESE))
+    .values(worker=None, epoch=shards.c.epoch + 1, sent_at=None, trial=None)
 )
 _FREE_COURSES = update(batches).where(batches.c.steward.in_(_THESE)).values(steward=None)
 _STRIKE_OFF = delete(workers).where(workers.c.id.in_(_THESE))
-
-
-def _count_losses(connection: Connection, ids: Sequence[str]) -> None:
-    """Only what came first could be at the upstream for long: the rest waited behind it."""
-    first = (
-        select(shards.c.batch_id, func.min(shards.c.position))
-        .where(shards.c.worker.in_(ids))
-        .group_by(shards.c.batch_id, shards.c.model, shards.c.worker)
-    )
-    at_work = tuple_(shards.c.batch_id, shards.c.position).in_(first)
-    connection.execute(update(shards).where(at_work).values(losses=shards.c.losses + 1))
 
 
 def _forsake(connection: Connection, ids: Sequence[str]) -> None:

@@ -1,0 +1,347 @@
+"""Feeds the lanes of a worker: leases shards, reads their lines, and notes which are out."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+from batchyard.flow.drawing import Turn, draw
+from batchyard.flow.keeping import HeldLease
+from batchyard.flow.landing import written_off
+from batchyard.flow.recording import Recorder
+from batchyard.flow.routing import Lanes
+from batchyard.flow.shards import HeldShard
+from batchyard.flow.source import sound_lines
+from batchyard.flow.stock import Claim, Stock
+from batchyard.flow.tools import ShiftRules, Tools
+from batchyard.flow.trials import Trials
+from batchyard.places.log import log
+from batchyard.places.store.rows import Lease, Waiting
+from batchyard.places.store.workers import WATCHED_FROM
+from batchyard.rules.blame import LOSSES_FORGOTTEN_SECONDS, guilty
+from batchyard.rules.schedule import deal, is_urgent
+from batchyard.rules.settle import FILE_CORRUPT, WORKER_LOST
+
+__all__ = ["Feeder"]
+
+# Input bytes of leased shards, at most; one shard is taken in any case.
+_HELD_BYTES_MAX = 48 << 20
+_SHARDS_AT_ONCE_MAX = 8
+# The store hears which shards have lines out when that has changed, but no oftener than this. What
+# is still so is said again sometimes, for a loss counts from when it was last said.
+_NOTE_SECONDS, _NOTE_AGAIN_SECONDS = 1.0, 300
+_WAITING_SECONDS = 1.0
+# Room for those who have nothing is made no oftener than this.
+_MAKE_ROOM_SECONDS = 0.5
+
+
+class Feeder:
+    """The shards that a worker holds."""
+
+    def __init__(
+        self, worker: str, tools: Tools, rules: ShiftRules, lanes: Lanes, recorder: Recorder
+    ) -> None:
+        self._worker, self._tools, self._rules = worker, tools, rules
+        self._lanes, self._recorder = lanes, recorder
+        self._loop = asyncio.get_running_loop()
+        self.held: set[HeldLease] = set()
+        # No shard was free when last looked; only a bell can have changed that.
+        self.is_dry = False
+        self._stock = Stock()
+        # The batches, with whether they are urgent, that the queues of a model's lanes regard, and
+        # the models whose queues are to be filled anew.
+        self._regarded: dict[str, frozenset[tuple[str, bool]]] = {}
+        self._recalled: set[str] = set()
+        # A batch that has a claim to lines, but memory is full of those of others.
+        self._crowded_out: Claim | None = None
+        self._make_room_at = 0.0
+        self._trials = Trials(
+            self._note_trial,
+            self._stock.add,
+            lambda held, line: lanes.send_now(held.lease.model, line),
+        )
+        # What was last said of which shard, and when, in Unix seconds.
+        self._noted: dict[HeldLease, tuple[bool, int]] = {}
+        self._note_at = 0.0
+
+    @property
+    def due_at(self) -> float | None:
+        """When there is something to do that nobody calls for, on the loop's clock."""
+        moments = []
+        if len(self._noted) < len(self.held):
+            moments.append(self._note_at)
+        if self._trials.is_waiting:
+            moments.append(self._loop.time() + _WAITING_SECONDS)
+        return min(moments, default=None)
+
+    def awaits(self, shards: Iterable[HeldLease]) -> bool:
+        """Whether what came back of these shards lets other lines leave."""
+        return any(held in self._trials for held in shards)
+
+    def drop(self, shards: Collection[HeldLease]) -> None:
+        """Forget shards that are done, given back or lost; what the lanes have is not touched."""
+        self.held.difference_update(shards)
+        self._trials.drop(shards)
+        self._stock.drop(shards)
+        for held in shards:
+            self._noted.pop(held, None)
+
+    def hold_back(self, shards: Collection[HeldLease]) -> None:
+        """Let no further line of these shards leave: they are about to be given back."""
+        self._trials.drop(shards)
+        self._stock.drop(shards)
+
+    async def feed(self, *, may_lease: bool) -> None:
+        """Let lines leave, and take shards for the lanes that want more."""
+        await self._trials.step()
+        if may_lease and not self.is_dry:
+            turns = self._turns(await self._waiting())
+            if self._crowded_out and await self._make_room():
+                turns = self._turns(await self._waiting())
+            if turns:
+                await self._lease(turns)
+                await self._trials.step()
+        self._offer()
+        await self.note_sent()
+
+    async def _waiting(self) -> list[Waiting]:
+        now = int(self._tools.clock.wall())
+        rows = await self._tools.hot.run(self._tools.work.waiting, now)
+        self.is_dry = not rows
+        return rows
+
+    def _turns(self, rows: Sequence[Waiting]) -> list[Turn]:
+        """Which shards are to be leased, so that each claim gets its turns."""
+        turns = []
+        room = self._room()
+        self._crowded_out = None
+        by_model: dict[str, list[Waiting]] = {}
+        for row in rows:
+            by_model.setdefault(row.model, []).append(row)
+        for model, waiting in by_model.items():
+            self._look_for_newcomers(model, waiting)
+            queued = self._queued(model)
+            claims = self._claims(model, waiting, queued)
+            want = max(0, self._lanes.appetite(model)) + sum(queued.values())
+            for claim, lines in Counter(deal(claims, want)).items():
+                lack = lines - claim.ready
+                if lack > 0 >= room and not claim.ready and not claim.out:
+                    self._crowded_out = self._crowded_out or claim
+                if lack <= 0 or room <= 0:
+                    continue
+                shard_lines = self._tools.limits.shard_lines
+                shards = min(-(-lack // shard_lines), _SHARDS_AT_ONCE_MAX, claim.shards)
+                turns.append(Turn(claim.batch_id, model, shards))
+                room -= shards * shard_lines
+        return turns
+
+    def _room(self) -> int:
+        if self._held_bytes() >= _HELD_BYTES_MAX:
+            return 0
+        held = self._lanes.held + self._stock.lines + self._trials.lines
+        return self._rules.lines_held_max - held
+
+    async def _make_room(self) -> bool:
+        """Give back shards that others have beyond their need to one that has none; or False."""
+        claim, room, given = self._crowded_out, self._room(), []
+        assert claim is not None
+        if self._loop.time() < self._make_room_at:
+            return False
+        self._make_room_at = self._loop.time() + _MAKE_ROOM_SECONDS
+        self._stock.put_back(self._lanes.recall(claim.model))
+        for held, lines in self._stock.spare():
+            lease = held.lease
+            is_below = lease.project_id == claim.project_id and lease.priority < claim.priority
+            key = lease.batch_id, lease.model
+            if lines == held.remaining and not held.landed and room <= 0:
+                others = sum(self._stock.shards(key).values()) - lines
+                if is_below or others > 0:
+                    given.append(held)
+                    self._stock.drop([held])
+                    room += lines
+        if given:
+            self.drop(given)
+            places = [held.place for held in given]
+            await self._tools.hot.run(self._tools.work.release, self._worker, places)
+        return room > 0
+
+    def _look_for_newcomers(self, model: str, waiting: Sequence[Waiting]) -> None:
+        """Note whether a batch has come, or become urgent, that the lanes' queues do not regard."""
+        known = self._regarded.get(model, frozenset())
+        claims = self._claims(model, waiting, Counter())
+        self._regarded[model] = frozenset((one.batch_id, one.urgent) for one in claims)
+        if len(claims) > 1 and not self._regarded[model] <= known:
+            self._recalled.add(model)
+
+    def _queued(self, model: str) -> Counter[HeldShard]:
+        """What is in the lanes' queues and will be taken back before lines are offered."""
+        return self._lanes.unsent_by_owner(model) if model in self._recalled else Counter()
+
+    def _claims(
+        self, model: str, waiting: Sequence[Waiting], queued: Counter[HeldShard]
+    ) -> list[Claim]:
+        leases = {held.lease.batch_id: held.lease for held in self.held if _is_of(held, model)}
+        rows = {row.batch_id: row for row in waiting}
+        ready = self._stock.ready()
+        out: Counter[str] = Counter()
+        if len(leases.keys() | rows.keys()) > 1:
+            for held, lines in self._lanes.held_by_owner(model).items():
+                if isinstance(held, HeldLease):
+                    out[held.lease.batch_id] += lines
+        for held, lines in queued.items():
+            if isinstance(held, HeldLease):
+                out[held.lease.batch_id] -= lines
+                ready[held.lease.batch_id, model] += lines
+        rate, answer_seconds = self._lanes.pace(model)
+        wall = self._tools.clock.wall()
+        claims = []
+        for id in leases.keys() | rows.keys():
+            row = rows.get(id)
+            about = row or leases[id]
+            mine = ready[id, model]
+            left = row.lines_left if row else mine + out[id]
+            urgent = is_urgent(
+                left,
+                about.expires_at - wall,
+                lines_per_second=rate,
+                answer_seconds=answer_seconds,
+            )
+            claims.append(
+                Claim(
+                    batch_id=id,
+                    model=model,
+                    project_id=about.project_id,
+                    priority=about.priority,
+                    urgent=urgent,
+                    expires_at=about.expires_at,
+                    sequence=about.sequence,
+                    lines=mine + (row.lines if row else 0),
+                    ready=mine,
+                    shards=row.shards if row else 0,
+                    out=out[id],
+                )
+            )
+        return claims
+
+    def _offer(self) -> None:
+        """Fill the lanes from what is in hand, anew where a newcomer has a claim."""
+        for model in self._recalled:
+            self._stock.put_back(self._lanes.recall(model))
+        self._recalled.clear()
+        offered = False
+        for model in {model for _, model in self._stock.ready()}:
+            want = self._lanes.appetite(model)
+            dealt = deal(self._claims(model, (), Counter()), want) if want > 0 else []
+            if not dealt:
+                continue
+            lines = {
+                claim.batch_id: iter(self._stock.take((claim.batch_id, model), count))
+                for claim, count in Counter(dealt).items()
+            }
+            self._lanes.offer(model, [next(lines[claim.batch_id]) for claim in dealt])
+            offered = True
+        if offered:
+            self._lanes.pump()
+
+    async def note_sent(self) -> None:
+        """Tell the store which shards have lines at the upstream, if that has changed."""
+        loop_now = self._loop.time()
+        if loop_now < self._note_at or not self.held:
+            return
+        now = int(self._tools.clock.wall())
+        out = self._lanes.owners_in_flight()
+        changed = {}
+        for held in self.held:
+            is_out = held in out
+            said, said_at = self._noted.get(held, (None, 0))
+            if said is not is_out or (is_out and now - said_at >= _NOTE_AGAIN_SECONDS):
+                changed[held] = is_out
+        self._note_at = loop_now + _NOTE_SECONDS
+        if not changed:
+            return
+        rows = {held.place: is_out for held, is_out in changed.items()}
+        await self._tools.hot.run(self._tools.work.note_sent, self._worker, rows, now)
+        for held, is_out in changed.items():
+            if held in self.held:
+                self._noted[held] = is_out, now
+
+    async def _note_trial(self, held: HeldLease, lines: bytes | None) -> bool:
+        now = int(self._tools.clock.wall())
+        note = self._tools.work.note_trial
+        return await self._tools.hot.run(note, self._worker, held.lease, lines, now)
+
+    async def _lease(self, turns: Sequence[Turn]) -> None:
+        now = int(self._tools.clock.wall())
+        drawn = await self._tools.hot.run(self._draw, turns, now)
+        for lease, span, guilty_index in drawn:
+            self._load(lease, span, guilty_index)
+
+    def _draw(
+        self, turns: Iterable[Turn], now: int
+    ) -> list[tuple[Lease, bytes | None, int | None]]:
+        """Lease and read, and begin the count anew where the guilty line of a shard is known."""
+        work, since = self._tools.work, now - LOSSES_FORGOTTEN_SECONDS
+        drawn = draw(
+            work,
+            self._tools.blobs,
+            self._worker,
+            turns,
+            now,
+            losses_since=since,
+            watched_from=WATCHED_FROM,
+        )
+        found = []
+        for lease, span in drawn:
+            index = self._guilty(lease)
+            if index is not None:
+                work.absolve(lease)
+            found.append((lease, span, index))
+        return found
+
+    def _guilty(self, lease: Lease) -> int | None:
+        suspects = None if lease.suspects is None else int.from_bytes(lease.suspects, "little")
+        answered = int.from_bytes(lease.answered, "little")
+        unanswered = ~answered & ((1 << lease.lines) - 1)
+        return guilty(suspects, unanswered, lease.losses, self._rules.losses_max)
+
+    def _held_bytes(self) -> int:
+        return sum(held.lease.size_bytes * held.remaining // held.lines for held in self.held)
+
+    def _load(self, lease: Lease, span: bytes | None, guilty_index: int | None) -> None:
+        held = HeldLease(lease)
+        self.held.add(held)
+        lines = span and sound_lines(held, span, self._deadline(lease))
+        if not lines:
+            missing = [index for index in range(held.lines) if held.lacks(index)]
+            self._give_up(held, [(index, None) for index in missing], FILE_CORRUPT)
+            return
+        given_up = [line for line in lines if line.index == guilty_index]
+        if given_up:
+            ids = [(line.index, line.custom_id) for line in given_up]
+            self._give_up(held, ids, WORKER_LOST)
+            lines.remove(given_up[0])
+        if lease.losses >= WATCHED_FROM and not given_up:
+            self._trials.add(held, lines)
+        else:
+            self._stock.add(held, lines)
+
+    def _give_up(
+        self, held: HeldLease, lines: Iterable[tuple[int, str | None]], why: tuple[str, str]
+    ) -> None:
+        lease, lines = held.lease, list(lines)
+        log.error(
+            "lines_given_up",
+            batch=lease.batch_id,
+            shard=lease.position,
+            lines=len(lines),
+            why=why[0],
+        )
+        for index, custom_id in lines:
+            self._recorder.add(held, written_off(index, custom_id, *why))
+        self._recorder.hurry()
+
+    def _deadline(self, lease: Lease) -> float:
+        return self._loop.time() + lease.expires_at - self._tools.clock.wall()
+
+
+def _is_of(held: HeldLease, model: str) -> bool:
+    return held.lease.model == model
