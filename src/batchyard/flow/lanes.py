@@ -36,10 +36,15 @@ _BOTH_ENDS_RUN = 3
 _HASTE_SECONDS = 0.25
 
 
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
+
+
 class Lane(FailingLane):
     """The lines for one model at one upstream.
 
-    `models_head` is the head of a request for the upstream's list of models.
+    `models_head` is the head of a request for the upstream's list of models. `mask` takes our
+    secrets out of an answer that is to be told of.
     """
 
     def __init__(
@@ -55,10 +60,11 @@ class Lane(FailingLane):
         hungry: Callable[[], None],
         quiet: Callable[[], None],
         models_head: bytes | None = None,
+        mask: Callable[[Answer], Answer] = _as_it_is,
     ) -> None:
         super().__init__(land, rules=rules, wall=wall, chance=chance, models_head=models_head)
         self._sender, self._head, self._gate = sender, head, gate
-        self._hungry, self._quiet = hungry, quiet
+        self._hungry, self._quiet, self._mask = hungry, quiet, mask
         self._heads: dict[str, bytes] = {}
         self._queue, self._crossing = self.hand.queue, self.hand.crossing
         self._waiting = self.hand.waiting
@@ -298,6 +304,9 @@ class Lane(FailingLane):
                 # The line is still out with its second call, which now is the only one.
                 crossing[line] = second
                 return
+            if type(outcome) is Answer and outcome.status < 300:
+                # The transport does this with other answers, and does not search each success.
+                outcome = self._mask(outcome)
             self._weigh(line, outcome)
         except Exception as error:
             log.exception("lane_failed", error=str(error))

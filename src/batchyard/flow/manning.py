@@ -46,6 +46,7 @@ def open_lanes(
             chance=chance,
             hungry=hungry,
             quiet=quiet,
+            mask=upstream.transport.mask.answer,
             models_head=upstream.head("/models", "GET"),
         )
 
