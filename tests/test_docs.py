@@ -14,6 +14,7 @@ from tests.acceptance.processes import Sim, command, request_lines
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPERATING = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```\w+\n(.*?)```", README, re.DOTALL))
 UPSTREAM = "http://127.0.0.1:8000/v1"
 
@@ -62,8 +63,8 @@ def test_the_blocks_with_a_server_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [*Settings.__struct_fields__, *UpstreamSettings.__struct_fields__])
 def test_each_setting_is_explained(name: str) -> None:
-    """The README's table names every setting."""
-    assert f"`{name}`" in README or f"`[[{name}]]`" in README
+    """A table of the README, or of the guide for operators, names every setting."""
+    assert any(f"`{name}`" in text or f"`[[{name}]]`" in text for text in (README, OPERATING))
 
 
 @pytest.mark.parametrize(

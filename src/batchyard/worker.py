@@ -33,8 +33,8 @@ from batchyard.places.faults import reach_from
 from batchyard.places.log import to_stderr
 from batchyard.places.machine import disk_free_bytes, end_with_parent, open_files_max
 from batchyard.places.prices import ListPrices
-from batchyard.places.store import Identity, Store, Work, open_store
-from batchyard.places.upstreams import Upstream, Upstreams
+from batchyard.places.store import Identity, ServedModels, Store, Work, open_store
+from batchyard.places.upstreams import Upstreams, open_upstreams
 from batchyard.places.worker_locks import WorkerLocks
 from batchyard.rules.limits import PROFILES, Limits, limits_of_project
 from batchyard.rules.prices import find_price, hundredths
@@ -48,13 +48,17 @@ _BEATS = 8
 
 
 class Orders(Struct, frozen=True):
-    """What a server tells its worker at the start; `locks` is the folder for the worker's lock."""
+    """What a server tells its worker at the start.
+
+    `locks` is the folder for the worker's lock, `wall` the time of the server's wall clock.
+    """
 
     worker: str
     database_url: str
     blobs: str
     settings: Settings
     locks: str = ""
+    wall: float = 0.0
 
 
 def main() -> None:
@@ -75,12 +79,13 @@ def main() -> None:
 
 async def _work(orders: Orders) -> None:
     settings = orders.settings
-    clock = system_clock()
+    clock = system_clock(not_before=orders.wall)
     reach = reach_from(os.environ)
     store = open_store(orders.database_url)
     identity = Identity(store)
     hot, heavy = BlockingThread(), BlockingThread()
-    upstreams = Upstreams([Upstream(one, one.api_key()) for one in settings.upstream], clock.steady)
+    memory = ServedModels(store, hot, clock.wall)
+    upstreams = Upstreams(open_upstreams(settings.upstream), clock.steady, memory=memory)
     tools = Tools(
         work=Work(store, reach),
         blobs=Blobs(Path(orders.blobs), reach),

@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.processes import Server, Sim, batch_of, command, ended, request_lines
 
 
@@ -74,3 +76,39 @@ def test_a_database_that_is_gone_costs_no_blob(sim: Sim, serve: Callable[..., Se
     assert blobs
     assert all(path.exists() for path in blobs)
     assert batch.output_file_id is not None
+
+
+UPSTREAM = '[[upstream]]\nurl = "http://127.0.0.1:9/v1"\n'
+
+
+@pytest.mark.parametrize(
+    ("toml", "environment", "said"),
+    [
+        ("workers = 0\n" + UPSTREAM, {}, "batchyard.toml, line 1: workers = 0 must be"),
+        (UPSTREAM + "api_key_env = 'A_KEY'", {"A_KEY": "se\ncret"}, "character that a key cannot"),
+        (UPSTREAM, {"BATCHYARD_API_KEY": "secr\u2013et"}, "The key from BATCHYARD_API_KEY has"),
+        ("", {"OPENAI_BASE_URL": "localhost:8000"}, "OPENAI_BASE_URL: Base URL"),
+        ("host = 'a..b'\n" + UPSTREAM, {}, "Cannot listen on a..b"),
+    ],
+)
+def test_no_wrong_setting_ends_in_a_traceback(
+    tmp_path: Path, toml: str, environment: dict[str, str], said: str
+) -> None:
+    """One line says what is wrong, and nothing is left running."""
+    (tmp_path / "batchyard.toml").write_text(toml)
+    told = failed(tmp_path, **environment)
+    assert said in told
+    assert "Traceback" not in told
+    assert "cret" not in told
+
+
+def test_a_data_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+    """So is any other that cannot be used."""
+    (tmp_path / "batchyard.toml").write_text(UPSTREAM)
+    (tmp_path / "data").touch()
+    said = failed(tmp_path)
+    assert "cannot be used: File exists" in said
+    assert "Traceback" not in said
+    made = command("keys", "create", "k", "--data", str(tmp_path / "data"))
+    done = subprocess.run(made, capture_output=True, text=True, check=False)
+    assert (done.returncode, "cannot be used: File exists" in done.stderr) == (1, True)

@@ -9,6 +9,7 @@ from batchyard.client.apis.profiles import (
     Profile,
     ProfileError,
     Profiles,
+    UnusableKeyError,
     config_file,
     destination_for,
     destination_of,
@@ -112,3 +113,42 @@ def test_files_are_where_the_platform_has_them() -> None:
     mac = there / "Library/Application Support/batchyard"
     assert (config_file(home, "darwin"), state_folder(home, "darwin")) == (mac / "config.toml", mac)
     assert config_file({"XDG_CONFIG_HOME": "/c"}, "linux") == Path("/c/batchyard/config.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"sk\xe2\x80\x93secret", "EN DASH"),
+        ("sk-secret".encode("utf-16"), "is no text in UTF-8"),
+        (None, "No such file"),
+    ],
+)
+def test_a_key_that_cannot_be_sent_is_named_by_its_place(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    """Nothing of it is shown, and nothing is asked with it."""
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    profile = Profile(url="http://x/v1", key_file=str(file))
+    with pytest.raises(UnusableKeyError) as caught:
+        destination_of("mine", {}, Profiles(profile={"mine": profile}))
+    assert str(file) in str(caught.value)
+    assert said in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("to", [None, "openai", "https://api.groq.com/v9", "azure"])
+def test_a_key_of_ours_is_not_sent_to_others(to: str | None) -> None:
+    """What opens a Batchyard server is nothing that another API should see."""
+    ours = {"OPENAI_API_KEY": "by_secret", "AZURE_OPENAI_API_KEY": "by_secret"}
+    environment = ours | {"AZURE_OPENAI_ENDPOINT": "https://me.openai.azure.com"}
+    with pytest.raises(UnusableKeyError, match="OPENAI_BASE_URL") as caught:
+        destination_of(to, environment, Profiles())
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("to", ["local", "http://10.0.0.7:8080/v1", "https://batches.example/v1"])
+def test_a_key_of_ours_is_sent_to_servers_of_ones_own(to: str) -> None:
+    """Nobody but its owner knows where a Batchyard server is."""
+    assert destination_of(to, {"OPENAI_API_KEY": "by_key\n"}, Profiles()).key == "by_key"

@@ -56,8 +56,9 @@ async def test_a_request_that_went_out_twice_is_two_calls() -> None:
         lanes.offer("m", lines)
         lanes.pump()
         calls = [(await landed.get()).calls for _ in lines]
-    assert calls == [1, 2, 2, 2]
-    assert sum(calls) == len(asked)
+    # Beside them the upstream is asked what it serves.
+    assert sum(calls) == sum(one.startswith(b"POST") for one in asked)
+    assert max(calls) == 2
 
 
 @pytest.mark.parametrize("body", [b'{"error":"%b"}', b"<html>%b</html>"])

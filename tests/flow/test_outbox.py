@@ -53,14 +53,14 @@ class House:
         )
         assert self.webhooks.add(project, row, 100)
 
-    def end(self, status: BatchStatus = "completed") -> str:
+    def end(self, status: BatchStatus = "completed", project: str = "p") -> str:
         """A batch that comes to this end."""
         self.ended += 1
         id = f"batch_{self.ended}"
         self.records.add_batch(
             NewBatch(
                 id=id,
-                project_id="p",
+                project_id=project,
                 endpoint="/v1/embeddings",
                 input_file_id="file-none",
                 completion_window="24h",
@@ -256,6 +256,25 @@ async def test_a_hanging_receiver_holds_nobody_up(house: House, receiver: Receiv
     fault = next(row for row in house.log() if row.fault)
     assert (fault.fault or "").startswith("timeout: ")
     assert (fault.endpoint_id, fault.state) == ("we_slow", "pending")
+
+
+async def test_a_project_whose_receivers_hang_holds_no_other_up(
+    house: House, receiver: Receiver
+) -> None:
+    """Twenty endpoints that never answer, with fifteen ends for each, before another's only one."""
+    hanging = Receiver()
+    hanging.hang()
+    for number in range(20):
+        house.listen(f"{hanging.url}/{number}", id=f"we_slow_{number}")
+    for _ in range(15):
+        house.end()
+    house.listen(receiver.url, id="we_other", project="q")
+    last = house.end(project="q")
+    # Nothing of what hangs ends before the test does.
+    async with house.pumping(timeout_seconds=300.0):
+        came = await next_of(receiver)
+        assert msgspec.json.decode(came.body)["data"]["id"] == last
+    hanging.close()
 
 
 async def test_nobody_there_is_a_fault_in_the_log(house: House) -> None:

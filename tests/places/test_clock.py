@@ -42,6 +42,18 @@ def test_a_leap_that_lasts_is_followed() -> None:
     assert hands.pass_by(700) == 1_090_760
 
 
+def test_time_begins_where_it_was_left() -> None:
+    """A clock that was turned back between two lives goes on from the newest time written."""
+    wall, steady = [1_000_000.0], [50.0]
+    for newest, told in (
+        (1_010_800.0, 1_010_800.0),
+        (990_000.0, 1_000_000.0),
+        (1_000_000.0 + 3 * 86_400, 1_000_000.0),
+    ):
+        clock = system_clock(lambda: wall[0], lambda: steady[0], not_before=newest)
+        assert clock.wall() == told
+
+
 def test_time_never_goes_back() -> None:
     """A clock that is turned back goes on from where it was."""
     hands = Hands()

@@ -3,7 +3,7 @@
 import pytest
 
 from batchyard import __version__
-from batchyard.places.request_head import BaseUrl, head_for
+from batchyard.places.request_head import BaseUrl, head_for, usable_key
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,39 @@ def test_bad_path_is_refused(path: str) -> None:
     """A path begins with a slash and holds nothing that would end the request line."""
     with pytest.raises(ValueError, match="Path"):
         head_for("http://host", "GET", path, {})
+
+
+def test_a_person_may_say_who_asks() -> None:
+    """`User-Agent` and `Accept` of one's own take the place of ours, whatever their case."""
+    head = head_for("http://host", "GET", "/models", {"User-Agent": "mine/1", "ACCEPT": "*/*"})
+    lines = head.decode().lower().split("\r\n")
+    assert [one for one in lines if one.startswith(("user-agent", "accept:"))] == [
+        "user-agent: mine/1",
+        "accept: */*",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["sk-1", " sk-1\n", "\ufeffsk-1\r\n", "\n\ufeff sk-1\u200b", "\xa0sk-1\t"]
+)
+def test_what_editors_leave_around_a_key_is_left_out(text: str) -> None:
+    """A key file that ends with a line feed, or begins with a byte order mark, has a key in it."""
+    assert usable_key(text, "a file") == "sk-1"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sk-se\ncret", "number 6 of 10 is a line feed"),
+        ("sk\u2013secret", "number 3 of 9 is U+2013 (EN DASH)"),
+        ("sk-secret\x00", "number 10 of 10 is U+0000"),
+        ("sk-secr\xe9t", "number 8 of 9 is U+00E9"),
+        ("\ud83dsecret", "number 1 of 7 is U+D83D"),
+    ],
+)
+def test_a_key_that_no_header_can_carry_is_named_by_its_place(text: str, said: str) -> None:
+    """Where it stands and which character it is, but nothing else of it."""
+    with pytest.raises(ValueError, match="The key from the vault has") as caught:
+        usable_key(text, "the vault")
+    assert said in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -4,12 +4,19 @@ import json
 
 import pytest
 
-from batchyard.rules.endpoints import ENDPOINTS, Endpoint
-from batchyard.rules.limits import RELAXED
+from batchyard.rules.endpoints import ENDPOINTS, EVERYWHERE, SUPPORTED, Endpoint
+from batchyard.rules.limits import LOCAL, RELAXED, STRICT
 from batchyard.rules.lines import Sound, examine
-from batchyard.rules.validate import Scan
+from batchyard.rules.validate import Scan, fits
 
-VALUES = {"model": "m", "messages": [], "input": "x", "prompt": "x"}
+VALUES = {
+    "model": "m",
+    "messages": [],
+    "input": "x",
+    "prompt": "x",
+    "query": "q",
+    "documents": ["d"],
+}
 
 
 def line_for(endpoint: Endpoint, *, without: str = "") -> bytes:
@@ -43,6 +50,30 @@ def test_an_endpoint_misses_what_it_requires(endpoint: Endpoint, name: str) -> N
     assert error.code == "missing_required_parameter"
     assert error.param == f"body.{name}"
     assert error.message == f"Missing required parameter: '{name}'."
+
+
+@pytest.mark.parametrize("url", EVERYWHERE)
+def test_what_openai_has_not_needs_servers_of_ones_own(url: str) -> None:
+    """Relaxed and local take scores, ranks and the like; the strict profile says what it takes."""
+    line = line_for(ENDPOINTS[url])
+    for limits in (RELAXED, LOCAL, STRICT):
+        scan = Scan(limits)
+        scan.feed(line)
+        digest = scan.finish()
+        taken = limits is not STRICT or url in SUPPORTED
+        assert [one.code for one in digest.errors] == ([] if taken else ["invalid_url"])
+        assert all("/v1/score," not in one.message for one in digest.errors)
+
+
+def test_the_digest_of_another_profile_is_no_proof() -> None:
+    """A file that came while the profile was relaxed is looked at again in the strict one."""
+    scan = Scan(RELAXED)
+    scan.feed(line_for(ENDPOINTS["/v1/score"]))
+    digest = scan.finish()
+    for limits, proven in ((RELAXED, True), (STRICT, False)):
+        assert proven == fits(
+            digest, endpoint="/v1/score", limits=limits, known_model=lambda _model: True
+        )
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=ENDPOINTS)

@@ -83,6 +83,7 @@ class Door:
         self.records, self.work = Records(self._store), Work(self._store)
         self.identity = Identity(self._store)
         self.blobs_folder = folder / "blobs"
+        self.blobs_folder.mkdir(exist_ok=True)
         self.fault: Exception | None = None
         self.rings = 0
         fence = Fence(private=private_webhooks)

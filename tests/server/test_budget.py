@@ -69,4 +69,10 @@ def test_what_is_no_budget_is_refused(caller: Caller, budget: object, param: str
 
 def test_strict_knows_no_budget(strict_caller: Caller) -> None:
     """OpenAI passes over parameters that it does not know."""
-    assert strict_caller.create(budget="none").status == 200
+    for budget in ("none", {"tokens": 1}, {"usd": 1}):
+        refused = (400, "unsupported_parameter", "budget")
+        assert strict_caller.create(budget=budget).error == refused
+        for path in ("retry", "resume"):
+            answer = strict_caller.post(f"/v1/batches/x/{path}", {"budget": budget})
+            assert answer.error == refused
+    assert strict_caller.create(budget=None).status == 200

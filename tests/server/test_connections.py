@@ -1,16 +1,21 @@
 """What a connection may do: table M of the faults below HTTP's surface."""
 
+import gzip
 import json
 import socket
-from contextlib import suppress
+import tracemalloc
+from contextlib import ExitStack, suppress
 
 import pytest
 from openai import AuthenticationError
 
 from batchyard.server import http
 from tests.server.door import LINE, Caller, Door, form
+from tests.server.recorded import Running
 from tests.server.until import until
 
+BATCH = b'{"input_file_id":"a","endpoint":"/v1/embeddings","completion_window":"24h"}'
+CLOSE = ("connection: close",)
 FORM = form((b'name="purpose"', b"batch"), (b'name="file"; filename="a.jsonl"', LINE))
 FORM_TYPE = "content-type: multipart/form-data; boundary=B"
 
@@ -57,8 +62,10 @@ def test_the_head_of_a_request_is_bounded(door: Door, head: bytes, status: int) 
         b"GET /v1/f\xffles HTTP/1.1\r\nhost: x\r\n\r\n",
         b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
         b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx",
-        b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n"
-        b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 01\r\n\r\nx",
+        b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1, 2\r\n\r\nx",
+        b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\ncontent-length: x\r\n\r\nx",
+        b"POST /v1/files HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\nx",
         b"GET /v1/files HTTP/1.1\r\nhost : x\r\n\r\n",
     ],
 )
@@ -172,12 +179,52 @@ def test_who_uploads_with_a_wrong_key_learns_it(door: Door) -> None:
         stranger.files.create(file=("a.jsonl", bytes(60_000_000)), purpose="batch")
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity", "x"])
-def test_encoded_bodies_are_refused(caller: Caller, encoding: str) -> None:
-    """M15: 415; sizes are those of what is sent."""
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, br", "gzip, gzip", "x"])
+def test_what_cannot_be_undone_is_refused(caller: Caller, encoding: str) -> None:
+    """M15: 415, and what would be taken."""
     for path in ("/v1/files", "/v1/batches"):
         answer = caller.ask("POST", path, b"x", {"content-encoding": encoding})
         assert answer.error == (415, None, None)
+        assert answer.headers["accept-encoding"] == "gzip, identity"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "X-GZIP", "gzip, identity"])
+@pytest.mark.parametrize("members", [1, 3])
+def test_gzip_is_undone(caller: Caller, encoding: str, members: int) -> None:
+    """M15: what clients compress is taken as what it was."""
+    share = -(-len(FORM) // members)
+    packed = b"".join(gzip.compress(FORM[at : at + share]) for at in range(0, len(FORM), share))
+    headers = {"content-encoding": encoding, "content-type": "multipart/form-data; boundary=B"}
+    made = caller.ask("POST", "/v1/files", packed, headers)
+    assert (made.status, made.json["bytes"]) == (200, len(LINE))
+    headers["content-type"] = "application/json"
+    assert caller.ask("POST", "/v1/batches", gzip.compress(BATCH), headers).status == 200
+
+
+def test_a_bomb_is_let_off_in_pieces(small_caller: Caller) -> None:
+    """M15: what comes out is held to the same bounds, and never held as a whole."""
+    bomb = gzip.compress(form((b'name="file"; filename="a"', bytes(100_000_000))))
+    headers = {"content-encoding": "gzip", "content-type": "multipart/form-data; boundary=B"}
+    tracemalloc.start()
+    try:
+        assert small_caller.ask("POST", "/v1/files", bomb, headers).error == (413, None, "file")
+        headers["content-type"] = "application/json"
+        assert small_caller.ask("POST", "/v1/batches", bomb, headers).error[0] == 413
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"no gzip", gzip.compress(BATCH)[:-9], gzip.compress(BATCH) + b"x", b"\x1f\x8b"],
+    ids=["empty", "plain", "cut", "more behind", "a beginning"],
+)
+def test_what_is_no_gzip_is_refused(caller: Caller, body: bytes) -> None:
+    """M15: 400, and no half of a body is taken for the whole."""
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    assert caller.ask("POST", "/v1/batches", body, headers).error == (400, None, None)
+    assert caller.ask("GET", "/v1/batches").json["data"] == []
 
 
 def test_a_body_is_asked_for_only_with_a_key(caller: Caller) -> None:
@@ -239,15 +286,121 @@ def test_who_takes_nothing_of_an_answer_is_cut_off(
     assert 0 < taken < 30_000_000
 
 
+def asks(connection: socket.socket, caller: Caller) -> bytes:
+    """What a connection is answered that stays."""
+    connection.sendall(caller.head_of("GET", "/v1/files"))
+    return connection.recv(65_536)[:13]
+
+
 def test_connections_are_limited(small_caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    """M12: one too many is told so at once, and the others go on."""
+    """M12: one too many is told so at once, and those who have shown a key go on."""
     monkeypatch.setattr(http, "_CONNECTIONS_MAX", 2)
     door = small_caller.door
-    with door.connect() as one, door.connect():
-        until(lambda: len(door.protocols()) == 2)
+    with door.connect() as one, door.connect() as other:
+        for connection in (one, other):
+            assert asks(connection, small_caller) == b"HTTP/1.1 200 "
         assert error_of(door.send(b"")) == (503, "server_error")
-        one.sendall(small_caller.head_of("GET", "/v1/files"))
-        assert one.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        assert asks(one, small_caller) == b"HTTP/1.1 200 "
+
+
+@pytest.mark.parametrize("bound", ["_CONNECTIONS_MAX", "_STRANGERS_MAX"])
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", b"GET /"])
+def test_who_has_no_key_keeps_nobody_out(
+    small_caller: Caller, monkeypatch: pytest.MonkeyPatch, bound: str, sent: bytes
+) -> None:
+    """The connection without a key that is there longest gives way to one that may have one."""
+    monkeypatch.setattr(http, bound, 4)
+    door = small_caller.door
+    with ExitStack() as open_connections:
+        known = open_connections.enter_context(door.connect())
+        assert asks(known, small_caller) == b"HTTP/1.1 200 "
+        strangers = []
+        for _ in range(8):
+            stranger = open_connections.enter_context(door.connect())
+            stranger.sendall(sent)
+            if sent.endswith(b"\r\n\r\n"):
+                assert stranger.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            strangers.append(stranger)
+        newcomer = open_connections.enter_context(door.connect())
+        assert asks(newcomer, small_caller) == b"HTTP/1.1 200 "
+        assert asks(known, small_caller) == b"HTTP/1.1 200 "
+        assert _received(strangers[0])[:13] in (b"", b"HTTP/1.1 503 ")
+        rest = b"healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+        strangers[-1].sendall(rest if sent == b"GET /" else b"GET /" + rest)
+        assert strangers[-1].recv(65_536).startswith(b"HTTP/1.1 ")
+
+
+FRAMED = {
+    "chunks and a length": (("transfer-encoding: chunked", "content-length: 5"), True),
+    "a length and chunks": (("content-length: 9999", "Transfer-Encoding: chunked"), True),
+    "a length twice": ((f"content-length: {len(BATCH)}", f"Content-Length: {len(BATCH)}"), False),
+    "a length thrice": ((f"content-length: {len(BATCH)}",) * 3, False),
+    "a list of lengths": ((f"content-length: {len(BATCH)}, {len(BATCH)}",), False),
+}
+
+
+@pytest.mark.parametrize("cut", [None, -20, 60])
+@pytest.mark.parametrize(("fields", "chunked"), FRAMED.values(), ids=FRAMED)
+def test_a_body_that_is_framed_twice_is_read(
+    caller: Caller, fields: tuple[str, ...], cut: int | None, *, chunked: bool
+) -> None:
+    """Proxies that copy headers do that; what official clients read is read, and is the last."""
+    head = caller.head_of("POST", "/v1/batches", *fields, *(() if chunked else CLOSE))
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BATCH), BATCH) if chunked else BATCH
+    with caller.door.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if cut is not None:
+            connection.sendall(head[:cut])
+            until(lambda: any(one._head_bytes for one in caller.door.protocols()))
+        connection.sendall(head[cut or 0 :] + body)
+        if chunked:
+            # What would have been smuggled behind it is no request.
+            connection.sendall(caller.head_of("GET", "/v1/files"))
+        answer = b"".join(iter(lambda: _received(connection), b""))
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_length_twice_does_not_end_a_connection(caller: Caller) -> None:
+    """The next request on it is read as if nothing had been."""
+    length = f"content-length: {len(BATCH)}"
+    with caller.door.connect() as connection:
+        for _ in range(2):
+            connection.sendall(caller.head_of("POST", "/v1/batches", length, length) + BATCH)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(caller.head_of("GET", "/v1/files"))
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "length"),
+    [
+        ("/v1/files/{}/content", (), True),
+        ("/v1/files/{}/content", ("accept-encoding: gzip",), False),
+        ("/v1/batches/{batch}/results", (), False),
+        ("/v1/batches/{batch}/results?format=csv", (), False),
+        ("/v1/batches/{batch}/output", (), True),
+        ("/v1/files", (), True),
+        ("/v1/nothing", (), True),
+    ],
+)
+def test_who_speaks_http_1_0_gets_no_chunks(
+    caller: Caller, path: str, fields: tuple[str, ...], *, length: bool
+) -> None:
+    """RFC 9112, 7.1: what has no length ends with the connection, and is whole."""
+    running = Running(caller, 300)
+    running.record(dict.fromkeys(range(300), "x" * 1000))
+    path = path.format(running.input_id, batch=running.id)
+    head = caller.head_of("GET", path, *fields)
+    answer = caller.door.send(head.replace(b"HTTP/1.1", b"HTTP/1.0"))
+    top, _, body = answer.partition(b"\r\n\r\n")
+    assert b"chunked" not in top.lower()
+    assert (b"content-length" in top.lower()) == length
+    expected = caller.ask("GET", path, None, dict(field.split(": ") for field in fields))
+    assert body == expected.body or b"request_id" in body or "nothing" in path
+    if "results" in path:
+        assert body.count(b"\n") >= 300
 
 
 def _received(connection: socket.socket) -> bytes:

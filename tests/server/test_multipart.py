@@ -1,5 +1,6 @@
 """Uploads as clients and attackers send them: table M of the faults a form can have."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,41 @@ def test_the_fields_of_a_form_are_checked(
     before = blobs_of(caller.door)
     assert error == caller.post_form(form(*fields)).error
     assert before == blobs_of(caller.door)
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        (b"caf\xe9.jsonl", "café.jsonl"),
+        ("café.jsonl".encode(), "café.jsonl"),
+        ("日本.jsonl".encode(), "日本.jsonl"),
+        (b"\xff\xfe\x80.jsonl", "ÿþ.jsonl"),
+        (b"a\x00b.jsonl", "ab.jsonl"),
+    ],
+)
+def test_a_name_is_a_label_in_any_bytes(caller: Caller, sent: bytes, name: str) -> None:
+    """M5: UTF-8 where it is that, else Latin-1, as old clients send it."""
+    made = caller.post_form(form(PURPOSE, (b'name="file"; filename="%b"' % sent, LINE)))
+    assert (made.status, made.json["filename"]) == (200, name)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Disposition: form-data; name=\xff",
+        b"Content-Disposition: \xff; name=purpose",
+        b"\xff: x\r\nContent-Disposition: form-data; name=purpose",
+        b"Content-Length: \xff\r\nContent-Disposition: form-data; name=purpose",
+        b"no head at all",
+    ],
+)
+def test_no_message_shows_what_python_thinks(caller: Caller, head: bytes) -> None:
+    """Whatever bytes stand in the head of a part, the answer is in words."""
+    body = b"--B\r\n" + head + b"\r\n\r\nbatch\r\n" + form(FILE)
+    answer = caller.post_form(body)
+    assert answer.error[0] == 400
+    message = answer.json["error"]["message"]
+    assert not re.search(r"Error\(|b'|\\\\x|codec", message), message
 
 
 @pytest.mark.parametrize("style", [b"expires_after[%b]", b"expires_after.%b"])

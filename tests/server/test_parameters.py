@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from batchyard.rules.endpoints import SELF_HOSTED
 from tests.server.door import Caller
 
 ENDPOINT_ERROR = "Invalid value: '/v1/nothing'. Supported values are: '/v1/"
@@ -343,6 +344,15 @@ def test_the_supported_endpoints_are_named(caller: Caller) -> None:
     """Who errs is told what there is."""
     message = caller.create(endpoint="/v1/nothing").json["error"]["message"]
     assert message.startswith(ENDPOINT_ERROR)
+
+
+@pytest.mark.parametrize("url", SELF_HOSTED)
+def test_endpoints_of_self_hosted_servers(caller: Caller, strict_caller: Caller, url: str) -> None:
+    """P5: the relaxed profile has them, the strict one neither takes nor names them."""
+    assert caller.create(endpoint=url).json["endpoint"] == url
+    answer = strict_caller.create(endpoint=url)
+    assert answer.error == (400, "invalid_value", "endpoint")
+    assert "audio" not in answer.json["error"]["message"].partition("Supported")[2]
 
 
 def _json(value: object) -> bytes:

@@ -141,9 +141,25 @@ def test_results_come_as_a_table(caller: Caller) -> None:
     assert later.body == b""
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "a=1", ""])
+def test_cells_are_formulas_only_where_that_is_wanted(caller: Caller, text: str) -> None:
+    """As they were answered, or with an apostrophe before what a spreadsheet would compute."""
+    running = Running(caller, 2)
+    running.record({0: text}, {1: (400, {"code": "=c", "message": "=m"})})
+    for safe in ("0", "1"):
+        answer = ask(caller, running, format="csv", safe=safe)
+        rows = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
+        mark = "'" if safe == "1" and text[:1] in tuple("=+-@\t\r") else ""
+        assert rows[0]["content"] == mark + text
+        assert (rows[1]["code"], rows[1]["message"]) == (
+            ("'=c", "'=m") if safe == "1" else ("=c", "=m")
+        )
+
+
 @pytest.mark.parametrize(
     ("query", "param"),
     [
+        ("safe=yes", "safe"),
         ("limit=0", "limit"),
         ("limit=x", "limit"),
         ("status=good", "status"),

@@ -84,6 +84,32 @@ def test_whoever_presses_twice_has_one_batch(caller: Caller, cancelled: Running)
     assert other.json["id"] != first.json["id"]
 
 
+def test_another_budget_is_another_retry(caller: Caller, cancelled: Running) -> None:
+    """Whoever asks again with a budget does not get the batch that has none."""
+    budgets: list[dict[str, float] | None] = [None, {"tokens": 10}, {"tokens": 20}, {"usd": 1.5}]
+    made = [retry(caller, cancelled.id, budget=budget).json for budget in budgets]
+    assert len({one["id"] for one in made}) == len(budgets)
+    assert [one["batchyard"].get("budget") for one in made] == budgets
+    assert retry(caller, cancelled.id, budget={"tokens": 20}).json["id"] == made[2]["id"]
+
+
+def test_a_retry_has_a_name(caller: Caller, cancelled: Running) -> None:
+    """With an Idempotency-Key the same answer comes again, and no other request may have it."""
+
+    def named(body: bytes) -> Answer:
+        headers = {"idempotency-key": "k", "content-type": "application/json"}
+        return caller.ask("POST", f"/v1/batches/{cancelled.id}/retry", body, headers)
+
+    first = named(b'{"only":"failed"}')
+    made = Running.of(caller, first.json["id"])
+    made.record({0: "a", 1: "b", 2: "c"})
+    made.step()
+    again = named(b'{"only":"failed"}')
+    assert (again.status, again.json["id"]) == (200, first.json["id"])
+    assert again.headers["idempotent-replayed"] == "true"
+    assert named(b"{}").error == (400, "idempotency_key_reused", "Idempotency-Key")
+
+
 def test_a_retry_is_validated_and_retried_in_turn(caller: Caller, cancelled: Running) -> None:
     """It is a batch like others, and its own failures can be asked again."""
     made = Running.of(caller, retry(caller, cancelled.id, only="failed").json["id"])

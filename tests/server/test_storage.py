@@ -4,6 +4,7 @@ import errno
 import random
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -92,3 +93,26 @@ def test_a_database_without_room_is_known(tmp_path: Path) -> None:
     connection.close()
     assert is_full(OperationalError("INSERT", {}, full.value))
     assert not is_full(OperationalError("nonsense", {}, other.value))
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["not written", "written"])
+@pytest.mark.parametrize("verb", ["add_file", "add_part"])
+def test_bytes_without_a_row_are_taken_away(
+    failing: Caller, verb: str, written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that fails at its row leaves nothing; one whose row is there after all, all."""
+    asked = {"bytes": 1, "filename": "a", "mime_type": "x", "purpose": "batch"}
+    upload = failing.post("/v1/uploads", asked).json["id"]
+    path = {"add_file": "/v1/files", "add_part": f"/v1/uploads/{upload}/parts"}[verb]
+    body = ASKED if verb == "add_file" else form((b'name="data"; filename="a"', b"x"))
+    real = getattr(failing.door.records, verb)
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        if written:
+            real(*args, **kwargs)
+        raise OperationalError("COMMIT", {}, sqlite3.OperationalError("disk I/O error"))
+
+    monkeypatch.setattr(failing.door.records, verb, fail)
+    headers = {"content-type": "multipart/form-data; boundary=B"}
+    assert failing.ask("POST", path, body, headers).error == (503, None, None)
+    assert len(left(failing)) == written

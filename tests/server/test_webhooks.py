@@ -96,9 +96,25 @@ def test_event_types_are_listed(client: OpenAI) -> None:
     }
 
 
+@pytest.mark.parametrize("status", [301, 307, 308, 400, 401, 404, 410, 429, 500, 503])
+def test_a_test_that_is_not_answered_with_success_has_failed(
+    home: Door, receiver: Receiver, status: int
+) -> None:
+    """A delivery would be tried again after such an answer; so the test says it is no success."""
+    receiver.answers = [status]
+    caller = home.caller()
+    asked = {"name": "n", "url": receiver.url, "event_types": ["batch.completed"]}
+    id = caller.post("/v1/webhook_endpoints", asked).json["id"]
+    path = f"/v1/webhook_endpoints/{id}/test"
+    answer = caller.post(path, {"event_type": "batch.completed"})
+    receiver.next()
+    assert answer.error == (400, "webhook_delivery_failed", None)
+    assert str(status) in answer.json["error"]["message"]
+
+
 def test_a_test_delivery_is_verified(home: Door, receiver: Receiver) -> None:
     """It goes out at once; the client accepts it, and the receiver's answer is told."""
-    receiver.answers = [418]
+    receiver.answers = [204]
     with home.caller().sdk() as client:
         made = client.webhooks.create(
             name="night", url=receiver.url, event_types=["batch.completed"]
@@ -106,7 +122,7 @@ def test_a_test_delivery_is_verified(home: Door, receiver: Receiver) -> None:
         told = client.webhooks.test(made.id, event_type="batch.expired")
         came = receiver.next()
         event = client.webhooks.unwrap(came.body, came.headers, secret=made.signing_secret)
-    assert (418, made.id, True) == (told.status_code, told.webhook_endpoint_id, told.success)
+    assert (204, made.id, True) == (told.status_code, told.webhook_endpoint_id, told.success)
     assert (event.type, came.path) == ("batch.expired", "/hook?team=a")
     assert came.headers["webhook-id"] != event.id
     assert came.headers["webhook-id"].startswith("wh_")
@@ -118,7 +134,8 @@ def test_a_redirect_is_an_answer(home: Door, receiver: Receiver) -> None:
     caller = home.caller()
     id = caller.post("/v1/webhook_endpoints", ASKED | {"url": receiver.url}).json["id"]
     told = caller.post(f"/v1/webhook_endpoints/{id}/test", {"event_type": "batch.failed"})
-    assert told.json["status_code"] == 302
+    assert told.error == (400, "webhook_delivery_failed", None)
+    assert "answered 302" in told.json["error"]["message"]
     receiver.next()
     assert receiver.came.empty()
 

@@ -213,7 +213,7 @@ async def carry(
             chance=chance,
             hungry=lambda: reasons.append(lane.reason) if lane.reason else None,
             quiet=lambda: None,
-            models_head=b"",
+            models_head=lambda: b"",
         )
         opened.append(lane)
         return lane

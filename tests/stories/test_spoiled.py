@@ -30,6 +30,17 @@ def shorten(blob: Path) -> None:
     blob.write_bytes(blob.read_bytes()[:10])
 
 
+def block(blob: Path) -> None:
+    """An input that is there and cannot be read, whoever asks: EISDIR."""
+    blob.rename(blob.with_suffix(".away"))
+    blob.mkdir()
+
+
+def unblock(blob: Path) -> None:
+    blob.rmdir()
+    blob.with_suffix(".away").rename(blob)
+
+
 SPOIL = pytest.mark.parametrize("spoil", [vanish, flip, shorten])
 
 
@@ -112,5 +123,85 @@ def test_a_spoiled_input_hurts_its_own_batch_alone(
 
     async def told() -> None:
         await tale(World(store, place / "blobs", Random(7)), spoil)
+
+    run_virtually(told())
+
+
+async def unreadable_for_a_while(world: World) -> None:
+    world.bear()
+    blocked = world.submit("a", 4 * LINES, ("m",), 10_000)
+    await until(lambda: world.batch(blocked.id).request_counts.completed > 0)
+    block(world.folder / "inputs" / "a.0")
+    for number in range(5):
+        (other,) = await ended(world, world.submit(f"{number}", LINES, ("m",), 10_000))
+        assert other.status == "completed"
+    assert world.batch(blocked.id).status == "in_progress"
+    unblock(world.folder / "inputs" / "a.0")
+    (blocked,) = await ended(world, blocked)
+    assert "file_corrupt" not in codes_of(world, blocked)
+
+
+async def unreadable_for_good(world: World) -> None:
+    world.bear()
+    blocked = world.submit("a", 4 * LINES, ("m",), 10_000)
+    await until(lambda: world.batch(blocked.id).request_counts.completed > 0)
+    block(world.folder / "inputs" / "a.0")
+    (blocked,) = await ended(world, blocked)
+    assert blocked.status == "completed"
+    assert "file_corrupt" in codes_of(world, blocked)
+
+
+async def unreadable_before_it_is_validated(world: World) -> None:
+    expires, cancelled = (world.submit(name, LINES, ("m",), 30) for name in "ab")
+    for name in "ab":
+        block(world.folder / "inputs" / f"{name}.0")
+    world.bear()
+    (whole,) = await ended(world, world.submit("c", LINES, ("m",), 10_000))
+    assert whole.status == "completed"
+    world.records.cancel_batch("proj_story", cancelled.id, world.now())
+    world.ring()
+    expires, cancelled = await ended(world, expires, cancelled)
+    assert (expires.status, cancelled.status) == ("failed", "cancelled")
+    assert expires.errors is not None
+    assert [error.code for error in expires.errors.data] == ["file_corrupt"]
+    assert expires.expires_at is not None
+    assert world.clock.wall() - expires.expires_at < 30
+
+
+async def unreadable_as_it_ends(world: World) -> None:
+    world.bear()
+    expires, cancelled = (world.submit(name, 4 * LINES, ("m",), 20) for name in "ab")
+    await until(lambda: world.batch(cancelled.id).request_counts.completed > 0)
+    for name in "ab":
+        block(world.folder / "inputs" / f"{name}.0")
+    world.records.cancel_batch("proj_story", cancelled.id, world.now())
+    world.ring()
+    expires, cancelled = await ended(world, expires, cancelled)
+    assert (expires.status, cancelled.status) == ("expired", "cancelled")
+    for batch in (expires, cancelled):
+        lines = world.lines_of(batch.output_file_id) + world.lines_of(batch.error_file_id)
+        assert len({line["id"] for line in lines}) == 4 * LINES
+
+
+@pytest.mark.parametrize(
+    "tale",
+    [
+        unreadable_for_a_while,
+        unreadable_for_good,
+        unreadable_before_it_is_validated,
+        unreadable_as_it_ends,
+    ],
+    ids=lambda it: it.__name__,
+)
+def test_an_unreadable_input_is_its_own_batchs_matter(
+    tale: Callable[[World], Awaitable[None]], store: Store, place: Path
+) -> None:
+    """Others get lines in the same turn; it is tried again for minutes, and ends without it."""
+
+    async def told() -> None:
+        world = World(store, place / "blobs", Random(7))
+        world.upstream._trouble = 0.0
+        await tale(world)
+        assert (world.crashes, world.losses) == ([], 0)
 
     run_virtually(told())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.wire.model_name import with_model
+from batchyard.wire.models import with_model
 
 NAMES = st.text(max_size=8)
 VALUES = st.recursive(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 
+_NO_ACCESS = 4
+
+
 def later(name: str) -> Callable[..., Any]:
     """A completer that is loaded when the shell asks for it; `--help` is quicker without."""
 
@@ -57,6 +61,8 @@ def aim(to: str | None) -> Destination:
     """Where `--to` leads."""
     try:
         return api_profiles.destination_of(to, os.environ, profiles_here())
+    except api_profiles.UnusableKeyError as error:
+        _end_without_access(error)
     except api_profiles.ProfileError as error:
         raise click.BadParameter(str(error), param_hint="--to") from error
 
@@ -70,8 +76,15 @@ def aim_for(base_url: str, name: str = "") -> Destination:
             if found.base_url == base_url:
                 return found
         return api_profiles.destination_for(base_url, os.environ, profiles)
+    except api_profiles.UnusableKeyError as error:
+        _end_without_access(error)
     except api_profiles.ProfileError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _end_without_access(error: Exception) -> NoReturn:
+    click.echo(f"Error: {error}", err=True)
+    sys.exit(_NO_ACCESS)
 
 
 def profiles_here() -> Profiles:

@@ -18,6 +18,7 @@ with lazily():
     import msgspec
 
     from batchyard.client.apis import profiles as api_profiles
+    from batchyard.places import request_head
 
 if TYPE_CHECKING:
     from batchyard.client.apis.profiles import Profiles
@@ -170,9 +171,13 @@ def _asked_key() -> str:
         key = str(click.prompt("Key", hide_input=True, err=True))
     else:
         key = sys.stdin.readline()
-    if not key.strip() or not key.strip().isprintable():
+    try:
+        key = request_head.usable_key(key, "stdin")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if not key:
         raise click.UsageError("There is no key on stdin.")
-    return key.strip()
+    return key
 
 
 def _has_key(profile: api_profiles.Profile) -> bool:

@@ -38,6 +38,8 @@ def doctor(*, to: str | None, offline: bool, as_json: bool) -> None:
     if not offline:
         try:
             destination = profiles.destination_of(to, os.environ, profiles_here())
+        except profiles.UnusableKeyError as error:
+            found.append(diagnosis.Finding("key", "fail", str(error), "See: batchyard config show"))
         except (profiles.ProfileError, click.ClickException) as error:
             fix = "See: batchyard config show"
             found.append(diagnosis.Finding("target", "fail", str(error), fix))

@@ -45,7 +45,7 @@ _TOLD_MAX = 20
     help="Where the repaired file goes.",
 )
 @click.option(
-    "--url", type=Named(lambda: endpoints.SUPPORTED), metavar="URL", help="Give it to every line."
+    "--url", type=Named(lambda: endpoints.EVERYWHERE), metavar="URL", help="Give it to every line."
 )
 @json_option("Every change as a JSON line.")
 def fix(*, source: Path, target: str, output: Path, url: str | None, as_json: bool) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from batchyard.places.store import Store
 
 
-__all__ = ["folder_of", "identity_of", "store_of"]
+__all__ = ["folder_of", "identity_of", "store_of", "unusable"]
 
 
 def folder_of(data: str | None, *, make: bool = False) -> folders.DataFolder:
@@ -30,7 +30,10 @@ def folder_of(data: str | None, *, make: bool = False) -> folders.DataFolder:
         raise click.ClickException(str(error)) from error
     if not make and not folder.exists:
         raise click.ClickException(f"There is no Batchyard data in {folder.path}.")
-    folder.make()
+    try:
+        folder.make()
+    except OSError as error:
+        raise click.ClickException(unusable(str(folder.path), error)) from error
     try:
         installation.check_database(folder)
     except installation.MismatchError as error:
@@ -46,3 +49,10 @@ def store_of(data: str | None, *, make: bool = False) -> Store:
 def identity_of(data: str | None, *, make: bool = False) -> store.Identity:
     """The projects and keys in this data folder."""
     return store.Identity(store_of(data, make=make))
+
+
+def unusable(folder: str, error: OSError) -> str:
+    """Why a data folder cannot be used, and what to do."""
+    why = error.strerror or str(error)
+    place = f" ({error.filename})" if error.filename and error.filename != folder else ""
+    return f"The data folder {folder} cannot be used: {why}{place}. Choose another with --data."

@@ -12,6 +12,7 @@ from batchyard.cli.options import PLAIN, clean
 
 with lazily():
     from batchyard.places import objects
+    from batchyard.places import store as stores
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -87,6 +88,11 @@ class _Verbs(click.Group):
         except objects.StoreError as error:
             # A campaign's folder at a URL may be out of reach for any verb.
             raise click.ClickException(clean(error)) from error
+        except stores.StoreUnusableError as error:
+            # The database of a server that is damaged, newer, locked, on a full disk.
+            raise click.ClickException(clean(error)) from error
+        except stores.Work.faults as error:
+            raise click.ClickException(clean(stores.in_words(error))) from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         if not incomplete.isidentifier() and incomplete:

@@ -35,7 +35,7 @@ from batchyard.places.clock import system_clock
 from batchyard.places.database import BlockingThread
 from batchyard.places.input_file import InputFile
 from batchyard.places.machine import open_files_max
-from batchyard.places.upstreams import Upstream, Upstreams, UpstreamSettings
+from batchyard.places.upstreams import Upstreams, UpstreamSettings, open_upstreams
 from batchyard.rules.limits import LOCAL
 from batchyard.rules.validate import Digest, Scan, explain, fits
 from batchyard.wire.ids import line_id_prefix
@@ -266,7 +266,7 @@ async def _open_upstreams(
         _say("upstream: " + ", ".join(one.url for one in settings))
     settings = tuple(_bounded(one, bounds) for one in settings)
     try:
-        opened = [Upstream(one, one.api_key()) for one in settings]
+        opened = open_upstreams(settings)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     upstreams = Upstreams(opened, time.monotonic)

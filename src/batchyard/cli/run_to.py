@@ -19,7 +19,7 @@ from batchyard.cli.remote import fail
 from batchyard.cli.road import Road, labels_of, scorer_of, shape_of, template_of, text_of
 from batchyard.cli.submit import go_on, tell_fault
 from batchyard.client.apis.pricing import prices_of
-from batchyard.client.apis.profiles import ProfileError
+from batchyard.client.apis.profiles import ProfileError, UnusableKeyError
 from batchyard.client.apis.provider import ProviderError
 from batchyard.client.building.parameters import ParameterError
 from batchyard.client.building.schema import SchemaError
@@ -51,7 +51,8 @@ from batchyard.places.whole import publish
 
 __all__ = ["travel"]
 
-_INVALID, _ENDED_BADLY, _INCOMPLETE, _OVER_BUDGET, _INTERRUPTED = 3, 5, 6, 8, 130
+_INVALID, _NO_ACCESS, _ENDED_BADLY, _INCOMPLETE = 3, 4, 5, 6
+_OVER_BUDGET, _INTERRUPTED = 8, 130
 _CHUNK_BYTES = 1 << 20
 _SOURCES = {
     "asked": "asked",
@@ -218,6 +219,8 @@ def _told(road: Road) -> Iterator[None]:
         end(f"{error} is the folder of another campaign. Choose another --folder.", 1)
     except (CanaryError, CampaignInUseError, SettingsError, MissingExtraError) as error:
         end(str(error), 1)
+    except UnusableKeyError as error:
+        end(str(error), _NO_ACCESS)
     except (ProfileError, SchemaError, ParameterError, ValueError) as error:
         raise click.UsageError(str(error)) from error
 

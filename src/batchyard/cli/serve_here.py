@@ -17,6 +17,7 @@ import click
 import msgspec
 import uvloop
 
+from batchyard.cli.machine import unusable
 from batchyard.cli.upstreams import (
     NO_UPSTREAM,
     find_local,
@@ -29,8 +30,10 @@ from batchyard.config import Settings, SettingsError, read_settings
 from batchyard.places.folder import DataFolder, FolderInUseError
 from batchyard.places.log import log, to_stderr
 from batchyard.places.machine import open_files_max
+from batchyard.places.request_head import usable_key
 from batchyard.places.store import Identity, open_store
-from batchyard.places.upstreams import Upstream
+from batchyard.places.upstream_settings import SIMULATED_URL
+from batchyard.places.upstreams import Upstream, open_upstreams
 from batchyard.places.worker_locks import WorkerLocks, WorkerStaysError
 from batchyard.server.house import House
 from batchyard.server.installation import Installation, MismatchError, check_database
@@ -69,6 +72,8 @@ def serve(
         ) from error
     except MismatchError as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(unusable(settings.data, error)) from error
     to_stderr()
     _end_leftovers(folder)
     open_files_max()
@@ -94,9 +99,9 @@ async def _serve(
         # Under `nohup` a closed terminal is to end nothing.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with with_simulated(urls) as real_urls:
-        chosen = await _with_upstreams(settings, real_urls)
-        await _run(chosen, folder, stop, accept_database=accept_database)
+    chosen = await _with_upstreams(settings, urls)
+    async with with_simulated([one.url for one in chosen.upstream]) as real_urls:
+        await _run(_at(real_urls, chosen), folder, stop, accept_database=accept_database)
 
 
 async def _run(
@@ -123,20 +128,28 @@ def _first_key(identity: Identity, now: int) -> str | None:
     if identity.all_keys():
         return None
     chance = secrets.SystemRandom()
-    given = os.environ.get("BATCHYARD_API_KEY")
+    given = _given_key()
     secret = given or new_secret(chance)
     identity.add_key(key_of(secret, "first", chance, now), hash_secret(secret))
     return None if given else secret
+
+
+def _given_key() -> str | None:
+    try:
+        return usable_key(os.environ.get("BATCHYARD_API_KEY", ""), "BATCHYARD_API_KEY") or None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=4096)
-    except OSError as error:
+    # A UnicodeError is what a name raises that no name server can be asked for.
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no name of a host"
         raise click.ClickException(
-            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another --port or "
-            "--host."
+            f"Cannot listen on {host}, port {port}: {why}. Choose another --port or --host."
         ) from error
 
 
@@ -170,7 +183,7 @@ def _announce(listening: socket.socket, settings: Settings, secret: str | None) 
 
 def _opened(settings: Settings) -> list[Upstream]:
     try:
-        return [Upstream(one, one.api_key()) for one in settings.upstream]
+        return open_upstreams(settings.upstream)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
 
@@ -183,3 +196,14 @@ async def _with_upstreams(settings: Settings, urls: Sequence[str]) -> Settings:
     if not chosen:
         raise click.ClickException(NO_UPSTREAM)
     return msgspec.structs.replace(settings, upstream=chosen)
+
+
+def _at(real_urls: Sequence[str], settings: Settings) -> Settings:
+    """The settings with the real URLs of their upstreams; a simulated one keeps its name."""
+    upstream = tuple(
+        one
+        if one.url == url
+        else msgspec.structs.replace(one, url=url, name=one.name or SIMULATED_URL)
+        for one, url in zip(settings.upstream, real_urls, strict=True)
+    )
+    return msgspec.structs.replace(settings, upstream=upstream)

@@ -6,9 +6,13 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+import click
 import msgspec
 
-from batchyard.places.upstreams import Upstream, UpstreamSettings
+from batchyard.places.request_head import BaseUrl
+from batchyard.places.upstream_settings import SIMULATED_URL, UpstreamSettings
+from batchyard.places.upstreams import Upstream
+from batchyard.wire.ids import KEY_PREFIX
 
 __all__ = [
     "NO_UPSTREAM",
@@ -42,9 +46,11 @@ NO_UPSTREAM = (
 def named(
     urls: Sequence[str], start_concurrency: int | None = None, max_concurrency: int | None = None
 ) -> tuple[UpstreamSettings, ...]:
-    """Upstreams given on the command line; the key is OPENAI_API_KEY, where it is set."""
-    key = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else None
-    plain = UpstreamSettings(url="", api_key_env=key)
+    """Upstreams given on the command line; the key is OPENAI_API_KEY, where it is set to one."""
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    # One of a Batchyard server is there for its clients, and for no other address.
+    is_for_upstreams = key and not key.startswith(KEY_PREFIX)
+    plain = UpstreamSettings(url="", api_key_env="OPENAI_API_KEY" if is_for_upstreams else None)
     return tuple(
         msgspec.structs.replace(
             plain,
@@ -64,9 +70,8 @@ def nearby(urls: Sequence[str]) -> tuple[UpstreamSettings, ...]:
 @asynccontextmanager
 async def with_simulated(urls: Sequence[str]) -> AsyncIterator[tuple[str, ...]]:
     """The URLs, with `sim` replaced by that of a simulated upstream that lives as long."""
-    real = tuple(url for url in urls if url != "sim")
-    if len(real) == len(urls):
-        yield real
+    if SIMULATED_URL not in urls:
+        yield tuple(urls)
         return
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -76,8 +81,10 @@ async def with_simulated(urls: Sequence[str]) -> AsyncIterator[tuple[str, ...]]:
     )
     try:
         assert process.stdout is not None
-        announced = (await process.stdout.readline()).decode()
-        yield (*real, announced.split()[-1])
+        announced = (await process.stdout.readline()).decode().split()
+        if not announced:
+            raise click.ClickException("The simulated upstream does not start.")
+        yield tuple(announced[-1] if url == SIMULATED_URL else url for url in urls)
     finally:
         if process.returncode is None:
             process.terminate()
@@ -86,8 +93,14 @@ async def with_simulated(urls: Sequence[str]) -> AsyncIterator[tuple[str, ...]]:
 
 def from_environment(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The upstream that OPENAI_BASE_URL names."""
-    url = environment.get("OPENAI_BASE_URL")
-    return (url,) if url else ()
+    url = environment.get("OPENAI_BASE_URL", "").strip()
+    if not url:
+        return ()
+    try:
+        BaseUrl.parse(url)
+    except ValueError as error:
+        raise click.ClickException(f"OPENAI_BASE_URL: {error}") from error
+    return (url,)
 
 
 async def find_local() -> list[str]:

@@ -91,6 +91,18 @@ def _validate(desk: Desk, course: Course, now: int) -> bool:
             param="file_id",
         )
         return _refuse(desk, course, (corrupt,), now)
+    except OSError as fault:
+        if course.status == "validating" and course.expires_at > now:
+            raise
+        # Its end needs no input.
+        log.error("file_unreadable", batch=course.id, file=content.file_id, why=str(fault))
+        unread = BatchError(
+            code="file_corrupt",
+            message=f"{content.file_id} could not be read within the completion window. Upload "
+            "the file again.",
+            param="file_id",
+        )
+        return _refuse(desk, course, (unread,), now)
 
 
 def _validate_content(desk: Desk, course: Course, content: Content, now: int) -> bool:
@@ -288,8 +300,8 @@ def _tail(
 
 
 def _custom_ids(desk: Desk, content: Content, shard: Unanswered) -> Sequence[str | None]:
-    """Those of all lines of a shard; None for each where the input is damaged or gone."""
-    with suppress(BlobCorruptError, msgspec.MsgspecError):
+    """Those of all lines of a shard; None for each where the input cannot be read any more."""
+    with suppress(BlobCorruptError, OSError, msgspec.MsgspecError):
         verify(desk.blobs, content)
         text = span_of(desk.blobs, content.parts, shard.start, shard.size_bytes)
         found = [read_line(line).custom_id for line in request_lines(text)]

@@ -1,6 +1,7 @@
 """Draws shards from the store together with the bytes of their lines."""
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from batchyard.places.blobs import BlobCorruptError, Blobs
@@ -9,7 +10,10 @@ from batchyard.places.log import log
 from batchyard.places.store import Work
 from batchyard.places.store.rows import Lease
 
-__all__ = ["Turn", "draw"]
+__all__ = ["Draw", "Turn", "draw", "is_own_fault"]
+
+# What the machine lacks for a moment says nothing of the file that was to be read.
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
 
 
 class Turn(NamedTuple):
@@ -18,6 +22,18 @@ class Turn(NamedTuple):
     batch_id: str
     model: str
     shards: int
+
+
+class Draw(NamedTuple):
+    """What was drawn, and why the inputs of which batches could not be read."""
+
+    shards: list[tuple[Lease, bytes | None]]
+    unreadable: dict[str, OSError]
+
+
+def is_own_fault(fault: OSError) -> bool:
+    """Whether it is a matter of the file that was read, not of the machine."""
+    return fault.errno not in _PASSING
 
 
 def draw(
@@ -29,15 +45,19 @@ def draw(
     *,
     losses_since: int,
     watched_from: int,
-) -> list[tuple[Lease, bytes | None]]:
+    given_up: Collection[str] = (),
+) -> Draw:
     """Lease shards and read them; None is what a damaged or vanished input left of them.
 
-    When the disk fails they are given back before the error is raised.
+    What cannot be read is given back and told; others are drawn all the same. Of batches that are
+    `given_up` it counts as damaged.
     """
-    drawn: list[tuple[Lease, bytes | None]] = []
+    drawn = Draw([], {})
     leases: list[Lease] = []
     try:
         for turn in turns:
+            if turn.batch_id in drawn.unreadable:
+                continue
             leases = work.lease(
                 worker,
                 turn.batch_id,
@@ -53,16 +73,28 @@ def draw(
             assert content is not None, "a running batch keeps its input"
             try:
                 verify(blobs, content)
-                drawn += [
-                    (lease, span_of(blobs, content.parts, lease.start, lease.size_bytes))
-                    for lease in leases
+                spans = [
+                    span_of(blobs, content.parts, lease.start, lease.size_bytes) for lease in leases
                 ]
+                drawn.shards.extend(zip(leases, spans, strict=True))
             except BlobCorruptError as fault:
                 log.error("file_corrupt", batch=turn.batch_id, file=content.file_id, why=str(fault))
-                drawn += [(lease, None) for lease in leases]
+                drawn.shards.extend((lease, None) for lease in leases)
+            except OSError as fault:
+                if turn.batch_id in given_up and is_own_fault(fault):
+                    log.error(
+                        "file_unreadable",
+                        batch=turn.batch_id,
+                        file=content.file_id,
+                        why=str(fault),
+                    )
+                    drawn.shards.extend((lease, None) for lease in leases)
+                else:
+                    drawn.unreadable[turn.batch_id] = fault
+                    work.release(worker, [(one.batch_id, one.position) for one in leases])
     except BaseException:
         held = {(one.batch_id, one.position) for one in leases} | {
-            (one.batch_id, one.position) for one, _ in drawn
+            (one.batch_id, one.position) for one, _ in drawn.shards
         }
         work.release(worker, held)
         raise

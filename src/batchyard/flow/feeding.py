@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
-from batchyard.flow.drawing import Turn, draw
+from batchyard.flow.drawing import Turn, draw, is_own_fault
 from batchyard.flow.keeping import HeldLease
 from batchyard.flow.landing import written_off
 from batchyard.flow.recording import Recorder
@@ -30,6 +30,9 @@ _SHARDS_AT_ONCE_MAX = 8
 # is still so is said again sometimes, for a loss counts from when it was last said.
 _NOTE_SECONDS, _NOTE_AGAIN_SECONDS = 1.0, 300
 _WAITING_SECONDS = 1.0
+# Between two attempts to read an input that cannot be read.
+_READ_AGAIN_SECONDS = (1.0, 60.0)
+_FINE = (0, 0.0)
 # Room for those who have nothing is made no oftener than this.
 _MAKE_ROOM_SECONDS = 0.5
 
@@ -54,6 +57,8 @@ class Feeder:
         # A batch that has a claim to lines, but memory is full of those of others.
         self._crowded_out: Claim | None = None
         self._make_room_at = 0.0
+        # Batches whose input could not be read: how often, and when it is tried again.
+        self._unreadable: dict[str, tuple[int, float]] = {}
         self._trials = Trials(
             self._note_trial,
             self._stock.add,
@@ -69,6 +74,7 @@ class Feeder:
         moments = []
         if len(self._noted) < len(self.held):
             moments.append(self._note_at)
+        moments += [again_at for _, again_at in self._unreadable.values()]
         if self._trials.is_waiting:
             moments.append(self._loop.time() + _WAITING_SECONDS)
         return min(moments, default=None)
@@ -106,6 +112,10 @@ class Feeder:
     async def _waiting(self) -> list[Waiting]:
         now = int(self._tools.clock.wall())
         rows = await self._tools.hot.run(self._tools.work.waiting, now)
+        batches = {row.batch_id for row in rows}
+        self._unreadable = {id: it for id, it in self._unreadable.items() if id in batches}
+        patience = self._loop.time()
+        rows = [row for row in rows if self._unreadable.get(row.batch_id, _FINE)[1] <= patience]
         self.is_dry = not rows
         return rows
 
@@ -271,13 +281,28 @@ class Feeder:
 
     async def _lease(self, turns: Sequence[Turn]) -> None:
         now = int(self._tools.clock.wall())
-        drawn = await self._tools.hot.run(self._draw, turns, now)
+        given_up = {
+            id for id, (tries, _) in self._unreadable.items() if tries >= self._rules.read_tries_max
+        }
+        drawn, unreadable = await self._tools.hot.run(self._draw, turns, now, given_up)
         for lease, span, guilty_index in drawn:
+            if span is not None:
+                self._unreadable.pop(lease.batch_id, None)
             self._load(lease, span, guilty_index)
+        for id, fault in unreadable.items():
+            self._put_off(id, fault)
+
+    def _put_off(self, batch_id: str, fault: OSError) -> None:
+        """Leave a batch alone for a while whose input cannot be read."""
+        tries = self._unreadable.get(batch_id, _FINE)[0] + is_own_fault(fault)
+        first, most = _READ_AGAIN_SECONDS
+        delay = min(most, first * 2.0 ** min(tries, 10))
+        self._unreadable[batch_id] = tries, self._loop.time() + delay
+        log.error("input_not_read", batch=batch_id, fault=str(fault), again_in_seconds=delay)
 
     def _draw(
-        self, turns: Iterable[Turn], now: int
-    ) -> list[tuple[Lease, bytes | None, int | None]]:
+        self, turns: Iterable[Turn], now: int, given_up: Collection[str]
+    ) -> tuple[list[tuple[Lease, bytes | None, int | None]], dict[str, OSError]]:
         """Lease and read, and begin the count anew where the guilty line of a shard is known."""
         work, since = self._tools.work, now - LOSSES_FORGOTTEN_SECONDS
         drawn = draw(
@@ -288,14 +313,15 @@ class Feeder:
             now,
             losses_since=since,
             watched_from=WATCHED_FROM,
+            given_up=given_up,
         )
         found = []
-        for lease, span in drawn:
+        for lease, span in drawn.shards:
             index = self._guilty(lease)
             if index is not None:
                 work.absolve(lease)
             found.append((lease, span, index))
-        return found
+        return found, drawn.unreadable
 
     def _guilty(self, lease: Lease) -> int | None:
         suspects = None if lease.suspects is None else int.from_bytes(lease.suspects, "little")

@@ -36,15 +36,12 @@ _BOTH_ENDS_RUN = 3
 _HASTE_SECONDS = 0.25
 
 
-def _as_it_is(answer: Answer) -> Answer:
-    return answer
-
-
 class Lane(FailingLane):
     """The lines for one model at one upstream.
 
-    `models_head` is the head of a request for the upstream's list of models. `mask` takes our
-    secrets out of an answer that is to be told of.
+    `models_head` makes the head of a request for the upstream's list of models; `rewrite` makes
+    the body that is sent of that of the line, where its model has another name there; `mask` takes
+    our secrets out of an answer that is to be told of.
     """
 
     def __init__(
@@ -59,12 +56,14 @@ class Lane(FailingLane):
         chance: Random,
         hungry: Callable[[], None],
         quiet: Callable[[], None],
-        models_head: bytes | None = None,
-        mask: Callable[[Answer], Answer] = _as_it_is,
+        models_head: Callable[[], bytes] | None = None,
+        rewrite: Callable[[bytes], bytes] | None = None,
+        mask: Callable[[Answer], Answer] | None = None,
     ) -> None:
         super().__init__(land, rules=rules, wall=wall, chance=chance, models_head=models_head)
         self._sender, self._head, self._gate = sender, head, gate
-        self._hungry, self._quiet, self._mask = hungry, quiet, mask
+        self._hungry, self._quiet, self._rewrite = hungry, quiet, rewrite
+        self._mask = mask
         self._heads: dict[str, bytes] = {}
         self._queue, self._crossing = self.hand.queue, self.hand.crossing
         self._waiting = self.hand.waiting
@@ -124,7 +123,7 @@ class Lane(FailingLane):
         try:
             for line in lines:
                 line.started = now
-                body = line.body
+                body = line.body if self._rewrite is None else self._rewrite(line.body)
                 head = heads.get(line.path) or self._head_of(line)
                 crossing[line] = send(
                     b"%b%d\r\n\r\n" % (head, len(body)),
@@ -246,6 +245,10 @@ class Lane(FailingLane):
         now = self._loop.time()
         return now >= self._paused_until and not self._gate.is_shut(now)
 
+    def forget_heads(self) -> None:
+        """The upstream is asked at another place from now on."""
+        self._heads.clear()
+
     def _head_of(self, line: Line) -> bytes:
         head = self._heads[line.path] = self._head(line.path)
         return head
@@ -304,8 +307,8 @@ class Lane(FailingLane):
                 # The line is still out with its second call, which now is the only one.
                 crossing[line] = second
                 return
-            if type(outcome) is Answer and outcome.status < 300:
-                # The transport does this with other answers, and does not search each success.
+            # The transport masks all answers but those that call themselves successes.
+            if self._mask is not None and type(outcome) is Answer and outcome.status < 300:
                 outcome = self._mask(outcome)
             self._weigh(line, outcome)
         except Exception as error:

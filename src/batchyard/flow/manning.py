@@ -1,13 +1,15 @@
 """Opens the lanes from a worker, or a one-shot run, to its upstreams."""
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from batchyard.flow.landing import Landing
 from batchyard.flow.lanes import Gate, Lane, LaneRules, Line
 from batchyard.flow.routing import Lanes
 from batchyard.flow.shards import HeldShard
-from batchyard.places.upstreams import Upstreams
+from batchyard.places.upstreams import Upstream, Upstreams
+from batchyard.wire.models import with_model
 
 __all__ = ["open_lanes"]
 
@@ -21,14 +23,16 @@ def open_lanes(
     wall: Callable[[], float],
     chance: Random,
 ) -> Lanes:
-    """Lanes to these upstreams; needs a running event loop.
+    """Lanes to these upstreams, which are looked after until they are closed.
+
+    Needs a running event loop.
 
     `land` takes the shard of a line that came back for good, and how it did; `hungry` hears that a
     lane has few lines left, and `quiet` that it has none in hand any more.
     """
     gate = Gate(upstreams.budget)
 
-    def open_lane(_model: str, name: str) -> Lane:
+    def open_lane(model: str, name: str) -> Lane:
         upstream = upstreams[name]
         upstream.transport.on_retry = _count_call
         settings = upstream.settings
@@ -47,10 +51,17 @@ def open_lanes(
             hungry=hungry,
             quiet=quiet,
             mask=upstream.transport.mask.answer,
-            models_head=upstream.head("/models", "GET"),
+            models_head=partial(upstream.head, "/models", "GET"),
+            rewrite=_renaming(upstream, model),
         )
 
-    lanes = Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate)
+    lanes = Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate, lack_of=upstreams.lack_of)
+
+    def changed() -> None:
+        lanes.reroute()
+        hungry()
+
+    upstreams.watch(changed)
     upstreams.budget.on_room = lanes.pump
     return lanes
 
@@ -59,3 +70,15 @@ def _count_call(ticket: object) -> None:
     """Count a line that went out twice because a connection was closed while it was idle."""
     if isinstance(ticket, Line):
         ticket.calls += 1
+
+
+def _renaming(upstream: Upstream, model: str) -> Callable[[bytes], bytes] | None:
+    """Writes the name that the upstream has for a model into a body, where names may differ."""
+    if not upstream.settings.aliases:
+        return None
+
+    def rewrite(body: bytes) -> bytes:
+        sent = upstream.sent_as(model)
+        return body if sent is None else with_model(body, sent)
+
+    return rewrite

@@ -81,11 +81,16 @@ class Pump:
             # A few at a time of each endpoint, so that a slow one leaves room for the others.
             now = self._clock.wall()
             due = await self._runner.run(
-                self._outbox.due, now, room, but=self._ids(), busy=self._busy()
+                self._outbox.due,
+                now,
+                room,
+                but=self._ids(),
+                busy=self._busy(),
+                busy_projects=self._busy_projects(),
             )
-            if not due:
-                break
             chosen = self._spread(due)
+            if not chosen:
+                break
             until = now + _HELD_SECONDS
             for delivery in await self._runner.run(self._outbox.take, chosen, now, until):
                 self._begin(delivery)
@@ -94,13 +99,25 @@ class Pump:
         return _LOOK_SECONDS if due_at is None else min(_LOOK_SECONDS, due_at - now)
 
     def _spread(self, due: Sequence[DueDelivery]) -> list[DueDelivery]:
-        """Those of which no endpoint has too many at once."""
-        counted = Counter(one.endpoint_id for one in self._under_way.values())
+        """Those of which no endpoint, and no project, has too many at once.
+
+        A project may have as many under way as then are free: alone half of all, two of them a
+        third each, and so on. So there is always a place for one that comes with its first.
+        """
+        under_way = self._under_way.values()
+        endpoints = Counter(one.endpoint_id for one in under_way)
+        projects = Counter(one.project_id for one in under_way)
+        free = _AT_ONCE_MAX - len(under_way)
         chosen = []
         for one in due:
-            counted[one.endpoint_id] += 1
-            if counted[one.endpoint_id] <= _AT_ONCE_PER_ENDPOINT_MAX:
-                chosen.append(one)
+            if endpoints[one.endpoint_id] >= _AT_ONCE_PER_ENDPOINT_MAX:
+                continue
+            if projects[one.project_id] >= free:
+                continue
+            endpoints[one.endpoint_id] += 1
+            projects[one.project_id] += 1
+            free -= 1
+            chosen.append(one)
         return chosen
 
     def _begin(self, delivery: DueDelivery) -> None:
@@ -118,6 +135,11 @@ class Pump:
     def _busy(self) -> Sequence[str]:
         counted = Counter(one.endpoint_id for one in self._under_way.values())
         return [id for id, count in counted.items() if count >= _AT_ONCE_PER_ENDPOINT_MAX]
+
+    def _busy_projects(self) -> Sequence[str]:
+        counted = Counter(one.project_id for one in self._under_way.values())
+        free = _AT_ONCE_MAX - len(self._under_way)
+        return [id for id, count in counted.items() if count >= free]
 
     async def _try(self, delivery: DueDelivery) -> None:
         try:

@@ -38,7 +38,7 @@ class ProbingLane(ABC):
         rules: LaneRules,
         wall: Callable[[], float],
         chance: Random,
-        models_head: bytes | None,
+        models_head: Callable[[], bytes] | None,
     ) -> None:
         self._land, self._rules, self._wall, self._chance = land, rules, wall, chance
         self._models_head = models_head
@@ -175,7 +175,7 @@ class ProbingLane(ABC):
     def _ask_for_models(self) -> None:
         """Ask what the upstream serves: it tells that it is up and takes the key."""
         if self._models_head is not None and self._asking_models is None:
-            self._asking_models = self._fetch(self._models_head, self._models_came)
+            self._asking_models = self._fetch(self._models_head(), self._models_came)
 
     def _models_came(self, _ticket: None, outcome: Answer | Fault) -> None:
         self._asking_models = None

@@ -37,6 +37,7 @@ class Reporter:
         marks = (
             gate.held or gate.disk_is_low,
             *((key, lane.reason, lane.in_flight > 0) for key, lane in self._lanes.each()),
+            *self._lanes.unserved(),
         )
         changed = marks != self._marks
         if now < self._said_at + (_TROUBLE_SECONDS if changed else _FIGURES_SECONDS):
@@ -61,6 +62,14 @@ class Reporter:
                 model=EVERY_MODEL,
                 upstream="",
                 standing=msgspec.json.encode(stalled),
+                said_at=wall,
+            )
+        for (model, upstream), why in self._lanes.unserved():
+            standing = LaneStanding(width=0, in_flight=0, trouble=why)
+            yield LaneRow(
+                model=model,
+                upstream=upstream,
+                standing=msgspec.json.encode(standing),
                 said_at=wall,
             )
         for key, lane in self._lanes.each():

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from batchyard.flow.lanes import Gate, Lane
@@ -19,8 +19,9 @@ _TELLINGS, _TELLING_SECONDS = 6.0, 60.0
 class Lanes:
     """All lanes of one worker, opened as their models come along.
 
-    `routes` names the upstreams that serve a model (never none); `open_lane` opens the lane of a
-    model at one of them; `look` asks the upstreams what they serve, where that is not fresh.
+    `routes` names the upstreams that serve a model: none while its lines must wait for one, and
+    `lack_of` tells then which are to blame and why. `open_lane` opens the lane of a model at one
+    of them; `look` asks the upstreams what they serve, where that is not fresh.
     """
 
     def __init__(
@@ -30,24 +31,50 @@ class Lanes:
         look: Callable[[], Awaitable[None]],
         *,
         gate: Gate,
+        lack_of: Callable[[str], tuple[str, str]] = lambda _model: ("", ""),
     ) -> None:
         self._routes, self._open_lane, self._look = routes, open_lane, look
-        self.gate = gate
+        self.gate, self._lack_of = gate, lack_of
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._loop = asyncio.get_running_loop()
         # How many changes of a lane may still be logged, and when that was so.
         self._tellings: dict[tuple[str, str], tuple[float, float]] = {}
         # The lanes of each model as they were found when the upstreams were last looked at.
         self._found: dict[str, list[Lane]] = {}
+        # Lines in hand that no upstream serves at present, by model.
+        self._unplaced: dict[str, list[Line]] = {}
 
     async def look_around(self) -> None:
         """Ask the upstreams what they serve now; lines may take other lanes from then on."""
         await self._look()
+        self.reroute()
+
+    def reroute(self) -> None:
+        """Lines take the lanes that are right for what the upstreams serve now."""
         self._found.clear()
+        unplaced, self._unplaced = self._unplaced, {}
+        for (model, route), lane in self._lanes.items():
+            lane.forget_heads()
+            if lane.held and route not in self._routes(model):
+                unplaced.setdefault(model, []).extend(lane.surrender())
+        for model, lines in unplaced.items():
+            self.offer(model, lines)
+        if unplaced:
+            self.pump()
+
+    def unserved(self) -> Iterator[tuple[tuple[str, str], str]]:
+        """Models that no upstream serves: each with the upstreams to blame, and why."""
+        for model, lanes in self._found.items():
+            if not lanes:
+                names, why = self._lack_of(model)
+                yield (model, names), why
 
     def offer(self, model: str, lines: Sequence[Line]) -> None:
         """Take lines to the lane that has the most room, line by line where there are several."""
         lanes = self._found.get(model) or self._of(model)
+        if not lanes:
+            self._unplaced.setdefault(model, []).extend(lines)
+            return
         if len(lanes) == 1:
             lanes[0].offer(lines)
             return
@@ -64,21 +91,25 @@ class Lanes:
 
     def recall(self, model: str) -> list[Line]:
         """Take back the lines of a model that were never sent."""
-        return [line for lane in self._of(model) for line in lane.recall()]
+        lines = [line for lane in self._of(model) for line in lane.recall()]
+        return lines + self._unplaced.pop(model, [])
 
     def held_by_owner(self, model: str) -> Counter[HeldShard]:
         """How many lines of each shard the lanes of a model have in hand."""
-        return Counter(line.owner for lane in self._of(model) for line in lane.lines())
+        held = Counter(line.owner for lane in self._of(model) for line in lane.lines())
+        return held + Counter(line.owner for line in self._unplaced.get(model, ()))
 
     def unsent_by_owner(self, model: str) -> Counter[HeldShard]:
         """How many lines of each shard `recall` would take back."""
         lanes = self._of(model)
-        return Counter(line.owner for lane in lanes for line in lane.queued() if not line.calls)
+        lines = Counter(line.owner for lane in lanes for line in lane.queued() if not line.calls)
+        return lines + Counter(line.owner for line in self._unplaced.get(model, ()))
 
     def pace(self, model: str) -> tuple[float, float]:
         """How many lines of a model are answered in a second, and how long one takes, about."""
         seconds = [(lane.width.limit, lane.width.answer_seconds or 1.0) for lane in self._of(model)]
-        return sum(limit / one for limit, one in seconds), max(one for _, one in seconds)
+        rate = sum(limit / one for limit, one in seconds)
+        return rate, max((one for _, one in seconds), default=0.0)
 
     def owners_in_flight(self) -> set[HeldShard]:
         """The shards of which lines are at an upstream now."""
@@ -101,7 +132,9 @@ class Lanes:
     @property
     def held(self) -> int:
         """Lines in hand."""
-        return sum(lane.held for lane in self._lanes.values())
+        return sum(lane.held for lane in self._lanes.values()) + sum(
+            map(len, self._unplaced.values())
+        )
 
     @property
     def in_flight(self) -> int:
@@ -115,17 +148,24 @@ class Lanes:
     @property
     def reasons(self) -> dict[tuple[str, str], str]:
         """Why lanes stand still, by model and upstream."""
-        return {key: lane.reason for key, lane in self._lanes.items() if lane.reason}
+        reasons = {key: lane.reason for key, lane in self._lanes.items() if lane.reason}
+        return reasons | dict(self.unserved())
 
     def owners(self) -> set[object]:
         """What the lines in hand were read from."""
-        return {line.owner for lane in self._lanes.values() for line in lane.lines()}
+        owners: set[object] = {line.owner for lane in self._lanes.values() for line in lane.lines()}
+        return owners | {line.owner for lines in self._unplaced.values() for line in lines}
 
     def withdraw(self, wanted: Callable[[Line], bool], *, abort: bool) -> list[Line]:
         """Take lines back from all lanes; those at an upstream only with `abort`."""
-        return [
-            line for lane in self._lanes.values() for line in lane.withdraw(wanted, abort=abort)
-        ]
+        taken = [line for lines in self._unplaced.values() for line in lines if wanted(line)]
+        if taken:
+            gone = set(taken)
+            for model, lines in self._unplaced.items():
+                self._unplaced[model] = [line for line in lines if line not in gone]
+        for lane in self._lanes.values():
+            taken += lane.withdraw(wanted, abort=abort)
+        return taken
 
     def close(self) -> None:
         """Stop for good."""

@@ -24,6 +24,8 @@ class ShiftRules(Struct, frozen=True):
     # A line is given up when its worker was lost so often: the first time it goes on as before,
     # the second time its shard is watched, then each loss with this line out alone counts.
     losses_max: int = 4
+    # So often an input may fail to be read, over some minutes, before it counts as damaged.
+    read_tries_max: int = 10
     lines_held_max: int = 20_000
     piece_delay_seconds: float = 0.2
     disk_free_bytes_min: int = 0

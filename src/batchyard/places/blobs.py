@@ -1,5 +1,6 @@
 """A folder of blobs: bytes that are durable before anything names them."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchyard.places.faults import Reach, nothing
+from batchyard.places.machine import disk_free_bytes
 from batchyard.places.whole import sync_folder
 
 __all__ = ["BlobCorruptError", "Blobs", "Segment", "Writing"]
@@ -26,20 +28,25 @@ class BlobCorruptError(Exception):
 
 
 class Blobs:
-    """Blobs by name in one folder; a name may have slashes and is never a user's text."""
+    """Blobs by name in one folder; a name may have slashes and is never a user's text.
 
-    def __init__(self, folder: Path, reach: Reach = nothing) -> None:
+    The folder must be there: one that was removed is not made anew. What is created here leaves
+    `reserve_bytes` of the disk to others.
+    """
+
+    def __init__(self, folder: Path, reach: Reach = nothing, *, reserve_bytes: int = 0) -> None:
         self._folder, self._reach = folder, reach
+        self._reserve_bytes = reserve_bytes
         # What was found sound, and what it looked like then.
         self._verified: dict[tuple[str, int, str], tuple[int, int, int]] = {}
 
     def create(self, name: str) -> "Writing":
         """Begin a blob that appears under its name, whole and durable, at `commit`."""
-        return Writing(self._path(name), self._reach)
+        return Writing(self._made(name), self._reach, self._reserve_bytes)
 
     def segment(self, name: str) -> "Segment":
         """Begin a blob that grows by durable appends."""
-        return Segment(self._path(name), name, self._reach)
+        return Segment(self._made(name), name, self._reach)
 
     def open(self, name: str) -> BinaryIO:
         """Open a blob for reading; raises BlobCorruptError when it is gone."""
@@ -143,13 +150,20 @@ class Blobs:
     def _path(self, name: str) -> Path:
         return self._folder / name
 
+    def _made(self, name: str) -> Path:
+        """The place of a blob, with the folders between."""
+        path = self._path(name)
+        if not path.parent.is_dir():
+            for between in [*path.relative_to(self._folder).parents][-2::-1]:
+                (self._folder / between).mkdir(exist_ok=True)
+        return path
+
 
 class Writing:
     """A blob while it is written; without `commit` it never was."""
 
-    def __init__(self, path: Path, reach: Reach) -> None:
-        self._reach = reach
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path, reach: Reach, reserve_bytes: int) -> None:
+        self._reach, self._reserve_bytes = reach, reserve_bytes
         self._path = path
         self._temporary = path.with_name(path.name + ".unfinished")
         self._file = self._temporary.open("wb", buffering=0)
@@ -158,7 +172,9 @@ class Writing:
         self.size_bytes = 0
 
     def write(self, chunk: bytes) -> None:
-        """Append; raises OSError when the disk is full."""
+        """Append; raises OSError when the disk is full, but for its reserve."""
+        if self._reserve_bytes and disk_free_bytes(self._path.parent) < self._reserve_bytes:
+            raise OSError(errno.ENOSPC, "No space left on the disk, but for its reserve")
         _write_all(self._file, chunk)
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
@@ -193,7 +209,6 @@ class Segment:
 
     def __init__(self, path: Path, name: str, reach: Reach) -> None:
         self._reach = reach
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.name = name
         self._path = path
         self._file = path.open("xb", buffering=0)

@@ -10,6 +10,7 @@ __all__ = ["Clock", "system_clock"]
 # A wall clock that leaps further than this at once is not believed until it has stood by it for
 # so long: a wrong date for a moment must not expire every batch there is.
 _LEAP_SECONDS, _DOUBT_SECONDS = 300.0, 600.0
+_AHEAD_SECONDS_MAX = 2 * 86_400.0
 
 
 class Clock(Struct, frozen=True):
@@ -24,18 +25,30 @@ class Clock(Struct, frozen=True):
 
 
 def system_clock(
-    wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time,
+    steady: Callable[[], float] = time.monotonic,
+    *,
+    not_before: float = 0.0,
 ) -> Clock:
-    """The clock of this machine."""
-    return Clock(wall=_Doubtful(wall, steady), steady=steady)
+    """The clock of this machine; its wall begins no earlier than `not_before`.
+
+    That is the newest time that was ever written, so that nothing ends before it was begun when
+    the clock was turned back between two lives. One that lies more than two days ahead is not
+    believed: then it was the clock of before that was wrong.
+    """
+    return Clock(wall=_Doubtful(wall, steady, not_before), steady=steady)
 
 
 class _Doubtful:
     """Asks the wall clock, and holds its answer against the time that has passed."""
 
-    def __init__(self, wall: Callable[[], float], steady: Callable[[], float]) -> None:
+    def __init__(
+        self, wall: Callable[[], float], steady: Callable[[], float], not_before: float
+    ) -> None:
         self._wall, self._steady = wall, steady
         self._told, self._told_at = wall(), steady()
+        if self._told < not_before <= self._told + _AHEAD_SECONDS_MAX:
+            self._told = not_before
         self._leapt_at: float | None = None
 
     def __call__(self) -> float:

@@ -2,115 +2,226 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
 
-import msgspec
 from msgspec import Struct
 
 from batchyard.places.byte_budget import ByteBudget
+from batchyard.places.discovery import State, ask_slots, discover
+from batchyard.places.log import Log
 from batchyard.places.masking import Mask
-from batchyard.places.transport import Answer, Fault, Transport, head_for
+from batchyard.places.request_head import AUTHORIZATION
+from batchyard.places.transport import Transport, head_for
+from batchyard.places.upstream_settings import ANY_MODEL, UpstreamSettings, twice
+from batchyard.wire.models import ModelList
 from batchyard.wire.objects import Model
 
-__all__ = ["Upstream", "UpstreamSettings", "Upstreams"]
+__all__ = ["Memory", "Served", "Upstream", "UpstreamSettings", "Upstreams", "open_upstreams"]
 
-_LOOK_TIMEOUT_SECONDS = 5.0
-_LIST_BYTES_MAX = 8 << 20
 # A list of models is asked for again when it is older, and it matters.
 _FRESH_SECONDS = 10.0
+# An upstream that could not be asked is asked again after so long, doubling.
+_AGAIN_SECONDS = (1.0, 15.0)
+_NAMED_MAX = 10
 
 
-class UpstreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[upstream]]` of the configuration.
+class Served(Struct, frozen=True):
+    """What an upstream served when it was last heard of; `any_model`: others than these, too."""
 
-    `models` names what it serves; left empty, the upstream is asked. `api_key_env` and
-    `api_key_file` say where its key is found; a key never stands in the configuration itself.
-    """
-
+    upstream: str
     url: str
-    name: str = ""
-    models: tuple[str, ...] = ()
-    api_key_env: str | None = None
-    api_key_file: str | None = None
-    start_concurrency: int = 8
-    max_concurrency: int = 4096
-    timeout_seconds: float = 600.0
-    headers: dict[str, str] = {}
+    models: tuple[str, ...]
+    any_model: bool
 
-    def api_key(self, environment: Mapping[str, str] = os.environ) -> str | None:
-        """The key; raises ValueError when it is not where the settings say."""
-        if self.api_key_file is not None:
-            try:
-                return Path(self.api_key_file).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise ValueError(f"api_key_file of upstream {self.url}: {error}") from error
-        if self.api_key_env is not None:
-            if self.api_key_env not in environment:
-                raise ValueError(
-                    f"api_key_env of upstream {self.url}: {self.api_key_env} is not set"
-                )
-            return environment[self.api_key_env]
-        return None
+
+class Memory(Protocol):
+    """Remembers what upstreams serve, for the next start."""
+
+    def recall(self) -> Sequence[Served]:
+        """All that is remembered."""
+
+    async def keep(self, served: Sequence[Served]) -> None:
+        """Remember this in the place of what was known of these upstreams."""
 
 
 class Upstream:
-    """One upstream: a transport, and what it is known to serve."""
+    """One upstream: a transport, and what it is known to serve.
+
+    `state` is that of the last look and `detail` why it is not `ok`; `slots` is how many requests
+    the server works on at once, where it says so. `effective_url` is the base URL that is asked:
+    that of the settings, or the one that was meant.
+    """
 
     def __init__(self, settings: UpstreamSettings, api_key: str | None) -> None:
         self.settings = settings
         self.name = settings.name or settings.url
-        self.transport = Transport(settings.url)
+        self.url = self.effective_url = settings.url
+        self.key_setting = settings.key_setting
+        self.transport = Transport(settings.url, ssl_context=_trusting(settings))
         self._extra = dict(settings.headers)
         if api_key:
-            self._extra["authorization"] = f"Bearer {api_key}"
+            self._extra[AUTHORIZATION] = f"Bearer {api_key}"
         self.transport.mask = Mask(self._extra)
-        self.models: tuple[Model, ...] = tuple(
-            Model(id=name, created=0, owned_by=self.name) for name in settings.models
-        )
-        self.reachable = False
-        # An upstream that was asked and lists nothing takes any model.
-        self.takes_any = False
+        # What cannot be written as a head is told now, and not by the first line.
+        self.head("/models", "GET")
+        self.state: State = "unknown"
+        self.detail = ""
+        self.is_batchyard = False
+        self.slots: int | None = None
+        self._listed: ModelList | None = None
+        if settings.models:
+            self._listed = ModelList(tuple(map(self._model, settings.models)))
 
     def head(self, path: str, method: str = "POST") -> bytes:
         """The request head for a path, up to the content length."""
-        return head_for(self.settings.url, method, path, self._extra)
+        return head_for(self.effective_url, method, path, self._extra)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it answered when it was last asked what it serves."""
+        return self.state == "ok"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what it serves, from the settings or from any time it was asked."""
+        return self._listed is not None
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether it takes models that it does not list."""
+        return self._listed is not None and self._listed.any_model
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """What it lists, and the aliases of that."""
+        if self._listed is None:
+            return ()
+        aliases = [one for one in self.settings.aliases if one != ANY_MODEL and self.serves(one)]
+        named = {one.id: one for one in self._listed.models}
+        return tuple((named | {one: self._model(one) for one in aliases}).values())
 
     def serves(self, model: str) -> bool:
-        """Whether it lists this model, or takes any."""
-        return self.takes_any or any(one.id == model for one in self.models)
+        """Whether it lists this model or one that stands for it, or takes any."""
+        if self._listed is None:
+            return False
+        sent = self.sent_as(model) or model
+        return self._listed.any_model or any(one.id == sent for one in self._listed.models)
+
+    def sent_as(self, model: str) -> str | None:
+        """Which model is named in what is sent for this one; None where that is itself."""
+        aliases = self.settings.aliases
+        if not aliases:
+            return None
+        if (sent := aliases.get(model)) is not None:
+            return sent if sent != model else None
+        sent = aliases.get(ANY_MODEL)
+        if sent is None or sent == model:
+            return None
+        is_listed = self._listed and any(one.id == model for one in self._listed.models)
+        return None if is_listed or model in aliases.values() else sent
+
+    def recall(self, served: Served) -> None:
+        """Take what was known before, as long as nothing newer is."""
+        if self._listed is None:
+            models = tuple(map(self._model, served.models))
+            self._listed = ModelList(models, any_model=served.any_model)
+
+    @property
+    def served(self) -> Served | None:
+        """What is to be remembered of it."""
+        if self._listed is None or self.settings.models:
+            return None
+        ids = tuple(one.id for one in self._listed.models)
+        return Served(self.name, self.url, ids, self._listed.any_model)
 
     async def look(self) -> None:
-        """Ask for its models; one that does not answer keeps the list it gave last."""
-        if self.settings.models:
-            self.reachable = True
-            return
-        head = head_for(self.settings.url, "GET", "/models", self._extra) + b"0\r\n\r\n"
-        outcome = await self.transport.fetch(
-            head, b"", timeout_seconds=_LOOK_TIMEOUT_SECONDS, body_bytes_max=_LIST_BYTES_MAX
-        )
-        self.reachable = not isinstance(outcome, Fault)
-        if isinstance(outcome, Answer):
-            listed = _models(outcome, self.name)
-            self.takes_any = not listed
-            self.models = listed
+        """Ask for its models; one that cannot tell keeps the list it gave last."""
+        found = await discover(self.transport, self.effective_url, self._extra, self.name)
+        is_back = found.state == "ok" and self.state != "ok"
+        if found.listed is not None:
+            self.effective_url = found.url
+            if not self.settings.models:
+                self._listed = found.listed
+        if is_back and (found.has_slots or found.url.startswith("http://")):
+            self.slots = await ask_slots(self.transport, found.url, self._extra)
+        self.state, self.detail = found.state, found.detail
+        self.is_batchyard = found.is_batchyard
+
+    def _model(self, name: str) -> Model:
+        return Model(id=name, created=0, owned_by=self.name)
+
+
+def open_upstreams(
+    settings: Sequence[UpstreamSettings], environment: Mapping[str, str] = os.environ
+) -> list[Upstream]:
+    """Open them all; ValueError tells, a line for each, which of them cannot be used and why."""
+    opened, mistakes = [], []
+    for one in settings:
+        found = [text for _, text in one.faults()]
+        if not found:
+            try:
+                opened.append(Upstream(one, one.api_key(environment)))
+            except ValueError as error:
+                found = [str(error)]
+        mistakes += [f"upstream {one.name or one.url}: {text}" for text in found]
+    if second := twice(settings):
+        mistakes.append(second)
+    if mistakes:
+        raise ValueError("\n".join(mistakes))
+    return opened
+
+
+def _trusting(settings: UpstreamSettings) -> ssl.SSLContext | None:
+    if settings.ca_file is None:
+        return None
+    trust = ssl.create_default_context()
+    try:
+        trust.load_verify_locations(cafile=settings.ca_file)
+    except OSError as error:
+        why = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no certificate"
+        raise ValueError(f"ca_file {settings.ca_file} cannot be used: {why}.") from error
+    return trust
 
 
 class Upstreams:
-    """All upstreams of one process; what they send is bounded in all by their `budget`."""
+    """All upstreams of one process; what they send is bounded in all by their `budget`.
 
-    def __init__(self, upstreams: Sequence[Upstream], steady: Callable[[], float]) -> None:
+    `memory` remembers what they serve; `log` is told when the state of one changes.
+    """
+
+    def __init__(
+        self,
+        upstreams: Sequence[Upstream],
+        steady: Callable[[], float],
+        *,
+        memory: Memory | None = None,
+        log: Log | None = None,
+    ) -> None:
         self._all = tuple(upstreams)
         self._by_name = {one.name: one for one in self._all}
         self.budget = ByteBudget()
         for one in self._all:
             one.transport.budget = self.budget
-        self._steady = steady
+        self._steady, self._memory, self._log = steady, memory, log
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._was_looked_at = asyncio.Event()
+        self._kept: dict[str, Served] = {}
+        for served in memory.recall() if memory is not None else ():
+            upstream = self._by_name.get(served.upstream)
+            if upstream is not None and upstream.url == served.url:
+                upstream.recall(served)
+                self._kept[served.upstream] = served
 
     def __getitem__(self, name: str) -> Upstream:
         return self._by_name[name]
+
+    def __iter__(self) -> Iterator[Upstream]:
+        return iter(self._all)
 
     async def look(self) -> None:
         """Ask all upstreams for their models, where the last answers are not fresh."""
@@ -119,21 +230,61 @@ class Upstreams:
         ):
             return
         if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
+            self._looking = asyncio.create_task(self._look(self._all))
+            self._looking.add_done_callback(self._looked)
         await asyncio.shield(self._looking)
+
+    def forget_freshness(self) -> None:
+        """Have the next look ask, for something is not as it was."""
+        self._looked_at = float("-inf")
+
+    def watch(self, changed: Callable[[], object]) -> None:
+        """Look after those that could not be asked, until closed.
+
+        `changed` hears when lines may take other ways than before.
+        """
+        self._watching = asyncio.create_task(self._watch(changed))
 
     def known(self, model: str) -> bool:
         """Whether a batch may name this model.
 
-        While no upstream can be reached, any model may be theirs: the batch waits for them.
+        As long as it is not known of each upstream what it serves, and while none can be reached,
+        any model may be theirs: the batch waits for them.
         """
-        reachable = [one for one in self._all if one.reachable]
-        return not reachable or any(one.serves(model) for one in self._all)
+        return (
+            any(one.serves(model) for one in self._all)
+            or not all(one.is_known for one in self._all)
+            or not any(one.reachable for one in self._all)
+        )
 
     def routes(self, model: str) -> list[str]:
-        """The upstreams that a model's lines go to; all of them where none is known to list it."""
+        """The upstreams that a model's lines go to; none while they must wait for one.
+
+        Only where nothing at all is known of any upstream do lines go to all of them.
+        """
         serving = [one.name for one in self._all if one.serves(model)]
-        return serving or [one.name for one in self._all]
+        if serving or any(one.is_known for one in self._all):
+            return serving
+        return [one.name for one in self._all]
+
+    def lack_of(self, model: str) -> tuple[str, str]:
+        """Why a model has no way: the upstreams that are to blame, and a reason with its code."""
+        unknown = [one for one in self._all if not one.is_known]
+        if not unknown:
+            names = ", ".join(one.name for one in self._all)
+            return names, f"upstream_lacks_model: '{model}' is not among {self.served_words()}"
+        code = "upstream_down"
+        if all(one.state == "key_refused" for one in unknown):
+            code = "upstream_refuses"
+        why = unknown[0].detail or "not asked yet"
+        names = ", ".join(one.name for one in unknown)
+        return names, f"{code}: what it serves is not known: {why}"
+
+    def served_words(self) -> str:
+        """The names of some models that are served, for people."""
+        names = [one.id for one in self.models()]
+        more = len(names) - _NAMED_MAX
+        return ", ".join(names[:_NAMED_MAX]) + (f" and {more:,} more" if more > 0 else "")
 
     def models(self) -> list[Model]:
         """What the upstreams list, each model once."""
@@ -141,36 +292,68 @@ class Upstreams:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._looking is not None:
-            self._looking.cancel()
+        for task in (self._looking, self._watching):
+            if task is not None:
+                task.cancel()
+        if self._watching is not None:
+            with suppress(asyncio.CancelledError):
+                await self._watching
         closing: list[Awaitable[None]] = [one.transport.aclose() for one in self._all]
         await asyncio.gather(*closing)
 
-    async def _look(self) -> None:
-        try:
-            await asyncio.gather(*(one.look() for one in self._all))
+    def _looked(self, _look: asyncio.Task[None]) -> None:
+        self._looking = None
+
+    async def _watch(self, changed: Callable[[], object]) -> None:
+        before: object = None
+        delay, most = _AGAIN_SECONDS
+        while True:
+            late = [one for one in self._all if not one.reachable]
+            if late:
+                await self._look(late)
+            self._was_looked_at.clear()
+            now = [(one.effective_url, one.models, one.takes_any) for one in self._all]
+            if now != before:
+                changed()
+                delay = _AGAIN_SECONDS[0]
+            before = now
+            waiting = any(not one.reachable for one in self._all)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay if waiting else None):
+                    await self._was_looked_at.wait()
+            delay = min(most, delay * 2)
+
+    async def _look(self, upstreams: Sequence[Upstream]) -> None:
+        states = {one.name: (one.state, one.effective_url) for one in upstreams}
+        await asyncio.gather(*(one.look() for one in upstreams))
+        if len(upstreams) == len(self._all):
             self._looked_at = self._steady()
-        finally:
-            self._looking = None
+        self._was_looked_at.set()
+        for one in upstreams:
+            self._tell(one, *states[one.name])
+        await self._remember(upstreams)
 
+    async def _remember(self, upstreams: Sequence[Upstream]) -> None:
+        found = [one.served for one in upstreams]
+        fresh = [one for one in found if one is not None and one != self._kept.get(one.upstream)]
+        if self._memory is not None and fresh:
+            await self._memory.keep(fresh)
+        self._kept |= {one.upstream: one for one in fresh}
 
-class _Listed(Struct):
-    id: str
-    created: int = 0
-    owned_by: str = ""
-
-
-class _List(Struct):
-    data: list[_Listed] = []
-
-
-def _models(answer: Answer, owner: str) -> tuple[Model, ...]:
-    if answer.status != 200:
-        return ()
-    try:
-        listed = msgspec.json.decode(answer.body, type=_List)
-    except msgspec.DecodeError:
-        return ()
-    return tuple(
-        Model(id=one.id, created=one.created, owned_by=one.owned_by or owner) for one in listed.data
-    )
+    def _tell(self, one: Upstream, before: State, url: str) -> None:
+        if self._log is None:
+            return
+        if one.effective_url != url:
+            self._log.warning(
+                "upstream_url_mended", upstream=one.name, url=url, taken=one.effective_url
+            )
+        if one.state == before:
+            return
+        if one.state == "ok":
+            count = "any" if one.takes_any else len(one.models)
+            self._log.info("upstream_ok", upstream=one.name, models=count, slots=one.slots)
+        elif one.state == "key_refused":
+            key = one.key_setting or "none is set"
+            self._log.warning("upstream_key_refused", upstream=one.name, why=one.detail, key=key)
+        else:
+            self._log.warning("upstream_unreachable", upstream=one.name, why=one.detail)

@@ -2,7 +2,15 @@
 
 from msgspec import Struct
 
-__all__ = ["EMBEDDINGS", "ENDPOINTS", "SUPPORTED", "Endpoint", "covers"]
+__all__ = [
+    "EMBEDDINGS",
+    "ENDPOINTS",
+    "EVERYWHERE",
+    "SELF_HOSTED",
+    "SUPPORTED",
+    "Endpoint",
+    "covers",
+]
 
 # Of its requests the inputs are counted.
 EMBEDDINGS = "/v1/embeddings"
@@ -37,6 +45,22 @@ ENDPOINTS = {
 }
 # What OpenAI's API knows.
 SUPPORTED = tuple(ENDPOINTS)
+# What self-hosted servers have beside that, vLLM above all: pooling models, and audio by its URL.
+ENDPOINTS |= {
+    one.url: one
+    for one in (
+        Endpoint("/v1/score", "/score", "Scores", ("model",)),
+        Endpoint("/v1/rerank", "/rerank", "Rerank", ("model", "query", "documents")),
+        Endpoint("/v1/pooling", "/pooling", "Pooling", ("model",)),
+        Endpoint("/v1/classify", "/classify", "Classify", ("model",)),
+        Endpoint(
+            "/v1/audio/transcriptions", "/audio/transcriptions", "Audio transcriptions", ("model",)
+        ),
+        Endpoint("/v1/audio/translations", "/audio/translations", "Audio translations", ("model",)),
+    )
+}
+EVERYWHERE = tuple(ENDPOINTS)
+SELF_HOSTED = EVERYWHERE[len(SUPPORTED) :]
 # Azure's files and batches name these without the version.
 ENDPOINTS |= {
     ENDPOINTS[url].path: ENDPOINTS[url]

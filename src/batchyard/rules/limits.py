@@ -59,7 +59,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     The defaults up to `stored_bytes_max` are OpenAI's; the rest are ours, to bound what one line
     may cost. `window_seconds_range` None means that only "24h" is a window.
-    `urls` are those that lines may have; None stands for all that are known.
+    `urls` are those that lines may have; None stands for all that are known, with `self_hosted`
+    those too that OpenAI does not have.
     `errors_max` are told, `wrong_lines_max` sought: a file with so many is examined no further.
     With `quota_waits`, a batch that is over its quota waits; else it fails. With `extras`, batches
     have a priority and are shown with a key `batchyard`.
@@ -75,6 +76,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     any_file_name: bool = False
     window_seconds_range: tuple[int, int] | None = None
     urls: tuple[str, ...] | None = None
+    self_hosted: bool = False
     quota_waits: bool = False
     extras: bool = False
     line_bytes_max: int = 10 * _MIB
@@ -96,6 +98,7 @@ RELAXED = Limits(
     window_seconds_range=(60, 30 * 24 * 3_600),
     quota_waits=True,
     extras=True,
+    self_hosted=True,
 )
 # A file on one's own disk, run without a server.
 LOCAL = Limits(
@@ -105,6 +108,7 @@ LOCAL = Limits(
     requests_max=sys.maxsize,
     input_bytes_max=sys.maxsize,
     embedding_inputs_max=sys.maxsize,
+    self_hosted=True,
 )
 
 PROFILES = {"strict": STRICT, "relaxed": RELAXED}

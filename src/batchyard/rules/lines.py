@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 from msgspec import DecodeError, Raw, Struct
 
-from batchyard.rules.endpoints import EMBEDDINGS, ENDPOINTS, SUPPORTED, covers
+from batchyard.rules.endpoints import (
+    EMBEDDINGS,
+    ENDPOINTS,
+    EVERYWHERE,
+    SELF_HOSTED,
+    SUPPORTED,
+    covers,
+)
 from batchyard.rules.limits import Limits
 from batchyard.wire.lines import body_bytes, read_line, split_object
 from batchyard.wire.objects import BatchError
@@ -66,8 +73,9 @@ def examine(
 
 def url_fault(url: str, limits: Limits, endpoint: str | None) -> Fault | None:
     """Why a line of this url does not belong in the batch, though there is such an endpoint."""
-    if limits.urls is not None and url not in limits.urls:
-        supported = ", ".join(limits.urls)
+    foreign = limits.urls is None and not limits.self_hosted and url in SELF_HOSTED
+    if foreign or (limits.urls is not None and url not in limits.urls):
+        supported = ", ".join(limits.urls or SUPPORTED)
         message = f"The URL '{url}' is not supported. Supported values are: {supported}."
         return ("invalid_url", message, "url")
     if endpoint is not None and not covers(endpoint, url):
@@ -145,7 +153,7 @@ def _envelope_fault(envelope: dict[str, Any], limits: Limits) -> Fault | None:
         return ("invalid_method", "The method must be 'POST'.", "method")
     url = envelope["url"]
     if not isinstance(url, str) or url not in ENDPOINTS:
-        supported = ", ".join(SUPPORTED)
+        supported = ", ".join(EVERYWHERE if limits.self_hosted else SUPPORTED)
         message = f"The URL {_shown(url)} is not supported. Supported values are: {supported}."
         return ("invalid_url", message, "url")
     return None

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterable
 
-from batchyard.rules.endpoints import covers
 from batchyard.rules.limits import Limits
+from batchyard.rules.lines import url_fault
 from batchyard.rules.scan import Digest, Scan, ShardSpan
 from batchyard.wire.objects import BatchError
 
@@ -19,7 +19,7 @@ def fits(
         and not digest.stopped
         and not digest.suspects
         and not _file_errors(digest, limits)
-        and (endpoint is None or all(covers(endpoint, url) for url in digest.urls))
+        and all(url_fault(url, limits, endpoint) is None for url in digest.urls)
         and (limits.mixed_models or len(digest.models) == 1)
         and all(known_model(model) for model in digest.models if model)
     )

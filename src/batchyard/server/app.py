@@ -116,15 +116,9 @@ _WHY_NOT = {
 
 def build_app(yard: Yard) -> Gate:
     """The ASGI application over a yard."""
-    pages = Pages(ROUTES)
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         route, ids = _split(scope["raw_path"].decode("ascii"))
-        page = pages.at(route, scope["method"])
-        if page is not None:
-            # Any good key will do: it says nothing of this server.
-            await page(scope, receive, send)
-            return
         verbs = ROUTES.get(route)
         if verbs is None:
             raise ApiError(404, f"Invalid URL ({scope['method']} {scope['path'][:200]})")
@@ -143,7 +137,8 @@ def build_app(yard: Yard) -> Gate:
         response = await found.endpoint(Request(scope, receive), yard)
         await response(scope, receive, send)
 
-    return Gate(routed, yard)
+    # The pages say nothing of this server or of what is on it.
+    return Gate(routed, yard, Pages(ROUTES))
 
 
 def _split(raw_path: str) -> tuple[str, dict[str, str]]:

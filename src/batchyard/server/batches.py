@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from batchyard.places.store.promises import Promise
 from batchyard.places.store.rows import NewBatch
+from batchyard.rules.endpoints import SELF_HOSTED
 from batchyard.rules.limits import BATCHES_PAGE, Limits, window_seconds
 from batchyard.rules.schedule import PRIORITY_RANGE
 from batchyard.server.allowance import check_batches
@@ -47,7 +48,9 @@ async def _create(
     input_file_id = string_of(body, "input_file_id")
     if not input_file_id:
         raise ApiError.empty("input_file_id")
-    endpoint = _endpoint(string_of(body, "endpoint"), dialect_of(request.scope))
+    endpoint = _endpoint(
+        string_of(body, "endpoint"), dialect_of(request.scope), limits_of(request.scope)
+    )
     window, seconds = window_of(string_of(body, "completion_window"), limits_of(request.scope))
     metadata = metadata_of(body)
     lifetime = expires_after_of("output_expires_after", body.get("output_expires_after"))
@@ -73,7 +76,7 @@ async def _create(
         output_expires_after_seconds=lifetime,
         line_id_prefix=line_id_prefix(yard.chance),
         priority=_priority(body, limits_of(request.scope)),
-        budget=budget_of(body) if limits_of(request.scope).extras else None,
+        budget=budget_of(body, limits_of(request.scope)),
     )
     batch = await yard.store.run(yard.records.add_batch, new, promise)
     yard.ring()
@@ -120,10 +123,12 @@ def _priority(body: dict[str, Any], limits: Limits) -> int:
     return integer_of(body, "priority", PRIORITY_RANGE) or 0
 
 
-def _endpoint(given: str, dialect: Dialect) -> str:
+def _endpoint(given: str, dialect: Dialect, limits: Limits) -> str:
+    foreign = () if limits.self_hosted else SELF_HOSTED
     endpoint = dialect.endpoint(given)
-    if endpoint is None:
-        raise ApiError.invalid_value("endpoint", given, dialect.endpoints)
+    if endpoint is None or endpoint in foreign:
+        choices = tuple(one for one in dialect.endpoints if one not in foreign)
+        raise ApiError.invalid_value("endpoint", given, choices)
     return endpoint
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from starlette.types import Scope
 
-from batchyard.rules.endpoints import ENDPOINTS, SUPPORTED
+from batchyard.rules.endpoints import ENDPOINTS, EVERYWHERE
 
 __all__ = ["AZURE", "OPENAI", "Dialect", "heard"]
 
@@ -20,7 +20,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     name: str
     key_field: bytes | None = None
-    endpoints: tuple[str, ...] = SUPPORTED
+    endpoints: tuple[str, ...] = EVERYWHERE
     error_codes: Mapping[int, str] = {}
 
     def endpoint(self, given: str) -> str | None:

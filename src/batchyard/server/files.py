@@ -18,6 +18,7 @@ from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import expires_after_of, limit_of, object_in, one_of, query_of
 from batchyard.server.promises import once
 from batchyard.server.purposes import check_content, check_purpose, end_of
+from batchyard.server.unnamed import unless_named
 from batchyard.server.uploading import FORM_BYTES_MAX, Form, receive, too_large
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
@@ -51,7 +52,8 @@ async def upload(request: Request, yard: Yard) -> Response:
 
     async def make(promise: Promise | None) -> Response:
         row = await _named(form, id, blob, request, yard)
-        return answer(await yard.store.run(yard.records.add_file, row, promise))
+        async with unless_named(yard, blob):
+            return answer(await yard.store.run(yard.records.add_file, row, promise))
 
     try:
         return await once(request, yard, asked, make)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.datastructures import State
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchyard.places.blobs import BlobCorruptError
@@ -21,14 +22,18 @@ from batchyard.rules.pace import Pace, in_words, take
 from batchyard.server.dialects import Dialect, heard
 from batchyard.server.headers import Answering
 from batchyard.server.keys import hash_secret, masked
+from batchyard.server.origins import Origins
+from batchyard.server.pages import Pages
 from batchyard.server.scopes import ScopeName
+from batchyard.server.unpacking import unpacking
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import ORGANIZATION, request_id
+from batchyard.wire.objects import to_json
 
 __all__ = ["Gate", "demand", "dialect_of", "key_id_of", "limits_of", "project_of"]
 
-# Whoever is answered at all is answered by a server whose store is open.
+# Whoever is answered at all is answered by a server that lives.
 _OPEN = dict.fromkeys(("/healthz", "/readyz"), b'{"status":"ok"}\n')
 # A key that was good is asked for again when this is over, so that a revocation bites soon.
 _KEY_SECONDS = 0.5
@@ -45,7 +50,7 @@ _DISK_FULL = ApiError(
     "The server's disk is full: nothing of this request was stored.",
     code="insufficient_storage",
     type="server_error",
-    headers={"x-should-retry": "false"},
+    headers={"x-should-retry": "false", "retry-after": "60"},
 )
 _DAMAGED = ApiError.file_corrupt("what was asked for")
 # After these answers nobody reads the rest of the request's body, which may be long.
@@ -111,10 +116,11 @@ def demand(scope: Scope, needed: ScopeName, *, by_name: bool = False) -> None:
 
 
 class Gate:
-    """Pure ASGI around the routes; nothing passes that it does not know."""
+    """Pure ASGI around the routes; nothing passes that it does not know, but to `pages`."""
 
-    def __init__(self, app: ASGIApp, yard: Yard) -> None:
-        self._app, self._yard = app, yard
+    def __init__(self, app: ASGIApp, yard: Yard, pages: Pages) -> None:
+        self._app, self._yard, self._pages = app, yard, pages
+        self._origins = Origins(yard.settings.cors_origins)
         self._storage_faults: tuple[type[Exception], ...] = (OSError, *yard.records.faults)
         self._good: dict[str, _Right] = {}
         # When the bucket of each key is full again (steady).
@@ -129,8 +135,7 @@ class Gate:
         dialect, scope = heard(scope)
         try:
             answer.client_request_id = _client_request_id(scope)
-            if scope["path"] in _OPEN and scope["method"] in ("GET", "HEAD"):
-                await answer.whole(200, _OPEN[scope["path"]], {})
+            if await self._open(scope, receive, answer):
                 return
             await self._admitted(dialect, scope, receive, answer)
         except ApiError as error:
@@ -152,6 +157,32 @@ class Gate:
             # Whoever names a request wants to find it again.
             log.info("request", **answer.names(), method=scope["method"], path=scope["path"][:200])
 
+    async def _tell_health(self, path: str, answer: Answering) -> None:
+        """Tell whether the server lives, or whether it can do what it is there for."""
+        condition = self._yard.condition
+        troubles = await condition.troubles() if condition and path == "/readyz" else ()
+        if troubles:
+            body = to_json({"status": "unavailable", "reasons": troubles}) + b"\n"
+            await answer.whole(503, body, {"retry-after": "5"})
+        else:
+            await answer.whole(200, _OPEN[path], {})
+
+    async def _open(self, scope: Scope, receive: Receive, answer: Answering) -> bool:
+        """Answer what may be asked without a key; False where a key is needed."""
+        path, method = scope["path"], scope["method"]
+        origin = next(iter(_fields(scope, b"origin")), None)
+        answer.headers |= self._origins.headers(origin)
+        if method == "OPTIONS" and origin and _fields(scope, b"access-control-request-method"):
+            granted = self._origins.preflight(origin, Request(scope).headers)
+            await Response(status_code=204, headers=granted)(scope, receive, answer.send)
+        elif path in _OPEN and method in ("GET", "HEAD"):
+            await self._tell_health(path, answer)
+        elif (page := self._pages.at(path, method)) is not None:
+            await page(scope, receive, answer.send)
+        else:
+            return False
+        return True
+
     async def _refuse(
         self, error: ApiError, dialect: Dialect, scope: Scope, receive: Receive, answer: Answering
     ) -> None:
@@ -172,17 +203,19 @@ class Gate:
         """Let a request with a good key through to its route."""
         secret = _secret(scope, dialect)
         right = await self._right(secret)
+        if (welcome := scope["state"].get("welcome")) is not None:
+            welcome()
         scope["state"] = State({"right": right, "dialect": dialect})
         answer.headers["openai-organization"] = ORGANIZATION
         self._hold_to_pace(right.bearer.key.id, answer)
         _check_owner(scope, right)
         self._note_use(right.bearer)
-        _refuse_encoded(scope)
+        unpacked = unpacking(_fields(scope, b"content-encoding"), receive)
 
         async def receive_while_good() -> Message:
             # A long upload ends when its key does.
             await self._right(secret)
-            return await receive()
+            return await unpacked()
 
         await self._app(scope, receive_while_good, answer.send)
 
@@ -320,9 +353,3 @@ def _refused(message: str, *, code: str | None) -> ApiError:
 def _has_body(scope: Scope) -> bool:
     fields = dict(scope["headers"])
     return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
-
-
-def _refuse_encoded(scope: Scope) -> None:
-    for value in _fields(scope, b"content-encoding"):
-        if value.lower() != "identity":
-            raise ApiError(415, "Send the request body without Content-Encoding.")

@@ -39,6 +39,8 @@ class Answering:
             message["headers"] = [
                 *message.get("headers", ()),
                 *((name.encode(), text.encode()) for name, text in self.headers.items()),
+                # By this a server sees that it was given another for its upstream.
+                (b"server", b"batchyard"),
                 (b"x-request-id", self.request_id.encode()),
                 (b"openai-processing-ms", b"%d" % milliseconds),
                 (b"openai-version", b"2020-10-01"),

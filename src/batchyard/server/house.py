@@ -16,11 +16,12 @@ from batchyard.places.faults import reach_from
 from batchyard.places.folder import DataFolder
 from batchyard.places.log import log
 from batchyard.places.posting import Posting
-from batchyard.places.store import Identity, Outbox, Records, Store, Webhooks, Work
+from batchyard.places.store import Identity, Outbox, Records, ServedModels, Store, Webhooks, Work
 from batchyard.places.upstreams import Upstream, Upstreams
 from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import PROFILES
 from batchyard.server.app import build_app
+from batchyard.server.condition import Condition
 from batchyard.server.http import make_server
 from batchyard.server.installation import Installation
 from batchyard.server.supervisor import Supervisor
@@ -51,12 +52,14 @@ class House:
         installation: Installation,
     ) -> None:
         self._settings, self._folder = settings, folder
-        self._clock, reach = system_clock(), reach_from(os.environ)
+        reach = reach_from(os.environ)
         self._work, records = Work(store), Records(store, reach)
-        blobs = Blobs(folder.blobs, reach)
+        self._clock = system_clock(not_before=records.newest_time())
+        # What uploads may not take is for answers, and for the database: a batch can be cancelled
+        # on a disk that is full for everybody else.
+        blobs = Blobs(folder.blobs, reach, reserve_bytes=settings.disk_free_bytes_min)
         self._threads, self._pages = BlockingThread(), BlockingThread()
         self._disk = BlockingThread(_DISK_THREADS)
-        self._upstreams = Upstreams(upstreams, self._clock.steady)
         self._upkeep = Upkeep(
             records,
             blobs,
@@ -65,6 +68,8 @@ class House:
             disk=self._disk,
             installation=installation,
         )
+        memory = ServedModels(store, self._threads, self._clock.wall)
+        self._upstreams = Upstreams(upstreams, self._clock.steady, memory=memory, log=log)
         chance = secrets.SystemRandom()
         fence = Fence(settings.webhook_hosts, settings.webhook_private)
         self._outbox = Outbox(store)
@@ -93,6 +98,13 @@ class House:
             ring=self._changed,
             models=self._models,
             settings=settings,
+            condition=Condition(
+                folder,
+                store,
+                self._threads,
+                self._clock.wall,
+                free_bytes_min=settings.disk_free_bytes_min,
+            ),
         )
 
     async def serve(
@@ -101,6 +113,7 @@ class House:
         """Serve until stopped, then end all in order; `ready` is called once it serves."""
         self._put_right()
         server = make_server(build_app(self._yard))
+        self._upstreams.watch(self._supervisor.ring)
         await self._supervisor.start()
         serving = asyncio.create_task(server.serve([listening]))
         ready()
@@ -141,6 +154,7 @@ class House:
             str(self._folder.blobs),
             self._settings,
             str(self._folder.workers),
+            self._clock.wall(),
         )
 
     async def _bury(self, worker: str) -> None:

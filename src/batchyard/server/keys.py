@@ -5,6 +5,7 @@ from hashlib import sha256
 from random import Random
 
 from batchyard.places.store.rows import KeyRow
+from batchyard.wire.ids import KEY_PREFIX
 
 __all__ = [
     "DEFAULT_PROJECT",
@@ -19,9 +20,9 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def new_secret(chance: Random) -> str:
-    """A new secret: `by_`, 43 random characters (256 bits), and a checksum for secret scanners."""
+    """A new secret: a prefix, 43 random characters (256 bits), a checksum for secret scanners."""
     body = "".join(chance.choices(_ALPHABET, k=43))
-    return f"by_{body}{zlib.crc32(body.encode()):08x}"
+    return f"{KEY_PREFIX}{body}{zlib.crc32(body.encode()):08x}"
 
 
 def key_of(

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchyard.rules.endpoints import SUPPORTED
+from batchyard.rules.endpoints import EVERYWHERE
 from batchyard.rules.limits import (
     BATCHES_PAGE,
     FILES_PAGE,
@@ -23,6 +23,7 @@ from batchyard.server.vocabulary import (
     BYTES,
     CODES,
     COUNT,
+    ENDPOINT_SENTENCE,
     EXPIRES_AFTER,
     GROUPED,
     HOOK,
@@ -191,7 +192,7 @@ DESCRIBED: Mapping[str, Described] = {
         answer=Batch,
         body=(
             Param("input_file_id", TEXT, "A file of the purpose `batch`.", True),
-            Param("endpoint", one_of(*SUPPORTED), "Where all of its lines go.", True),
+            Param("endpoint", one_of(*EVERYWHERE), ENDPOINT_SENTENCE, True),
             Param("completion_window", TEXT, WINDOW_SENTENCE, True),
             TAGS,
             Param("output_expires_after", EXPIRES_AFTER, "When its output and errors expire."),
@@ -216,6 +217,7 @@ DESCRIBED: Mapping[str, Described] = {
             TAGS,
             BUDGET,
         ),
+        headers=ONCE,
         may_be_empty=True,
         refuses=(404, 409, *_TAKEN),
         ours=True,
@@ -228,6 +230,7 @@ DESCRIBED: Mapping[str, Described] = {
             STATUSES,
             CODES,
             Param("format", one_of("jsonl", "csv"), "Lines of JSON by default."),
+            Param("safe", one_of("0", "1"), "`1`: no cell of a table is a formula."),
         ),
         refuses=(400, 404),
         ours=True,

@@ -1,4 +1,4 @@
-"""The pages for whoever has a key: the OpenAPI document, and the same for people.
+"""The pages for everybody: the OpenAPI document, and the same for people.
 
 They are made of the code alone, are the same on every server, and load nothing from elsewhere.
 """

@@ -12,6 +12,7 @@ from batchyard.rules.limits import (
     METADATA_KEYS_MAX,
     METADATA_VALUE_CHARACTERS_MAX,
     STRICT,
+    Limits,
 )
 from batchyard.rules.lines import is_shallow
 from batchyard.wire.errors import ApiError
@@ -170,11 +171,21 @@ def integer_of(body: dict[str, Any], name: str, bounds: tuple[int, int]) -> int 
     return value
 
 
-def budget_of(body: dict[str, Any]) -> dict[str, float] | None:
-    """Where a batch stops: {"tokens": n}, {"usd": x}, or both."""
+def budget_of(body: dict[str, Any], limits: Limits) -> dict[str, float] | None:
+    """Where a batch stops: {"tokens": n}, {"usd": x}, or both.
+
+    Without our extras it is refused: whoever gives one counts on it.
+    """
     value = body.get("budget")
     if value is None:
         return None
+    if not limits.extras:
+        raise ApiError(
+            400,
+            "Unknown parameter: 'budget'. There are no budgets in the strict profile.",
+            code="unsupported_parameter",
+            param="budget",
+        )
     if not isinstance(value, dict):
         raise ApiError.invalid_type("budget", "an object", _kind(value))
     for name in value:

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from batchyard.places.store.usage import OverBudgetError
 from batchyard.server.answers import answer
 from batchyard.server.extras import dressed, forget
-from batchyard.server.gate import project_of
+from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import budget_of, has_body, json_object
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
@@ -29,7 +29,8 @@ async def pause(request: Request, yard: Yard) -> Response:
 async def resume(request: Request, yard: Yard) -> Response:
     """Go on with a batch, whoever paused it; one that its budget stopped needs a larger one."""
     id, project = request.path_params["id"], project_of(request.scope)
-    budget = budget_of(await json_object(request)) if has_body(request) else None
+    body = await json_object(request) if has_body(request) else {}
+    budget = budget_of(body, limits_of(request.scope))
     try:
         batch = await yard.store.run(yard.records.resume_batch, project, id, budget)
     except OverBudgetError as error:

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -29,6 +30,8 @@ from batchyard.wire.outcomes import OUTCOMES, Row, numbered, read_row
 __all__ = ["errors", "merged", "output"]
 
 _NO_LIMIT = 0
+# What a text begins with that a spreadsheet takes for a formula.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _TEXT_BYTES = 2 * PIECE_BYTES
 
 
@@ -40,6 +43,7 @@ async def merged(request: Request, yard: Yard) -> Response:
     limit = limit_of(request, (1, RESULTS_MAX, _NO_LIMIT))
     wanted = _wanted(request)
     table = one_of(request, "format", ("jsonl", "csv")) == "csv"
+    safe = one_of(request, "safe", ("0", "1")) == "1"
     after = query_of(request, "after")
     found = await _found(request, yard)
     for file_id in found.gone.values():
@@ -62,7 +66,7 @@ async def merged(request: Request, yard: Yard) -> Response:
     if request.method == "HEAD":
         return Response(headers=headers)
     return Download(
-        _rendered(yard, asked, wanted, table=table, head=after is None),
+        _rendered(yard, asked, wanted, _Form(table, after is None, safe)),
         request,
         yard,
         size_bytes=sum(span.end - span.start for span in asked),
@@ -170,30 +174,43 @@ async def _bytes(yard: Yard, spans: list[Span]) -> AsyncIterator[bytes]:
             yield chunk
 
 
+class _Form(NamedTuple):
+    """How lines are shown: as a table, with a head, without formulas."""
+
+    table: bool
+    head: bool
+    safe: bool
+
+
 async def _rendered(
-    yard: Yard, spans: list[Span], wanted: Wanted, *, table: bool, head: bool
+    yard: Yard, spans: list[Span], wanted: Wanted, form: _Form
 ) -> AsyncIterator[bytes]:
-    if table and head:
+    if form.table and form.head:
         yield _csv([Row.__struct_fields__])
     for span in spans:
-        texts = _texts(yard, span, wanted, table=table)
+        texts = _texts(yard, span, wanted, form)
         while (text := await yard.disk.run(next, texts, None)) is not None:
             # Numbers of lines make it longer than a piece, and one line may be an answer of MiB.
             for at in range(0, len(text), _TEXT_BYTES):
                 yield text[at : at + _TEXT_BYTES]
 
 
-def _texts(yard: Yard, span: Span, wanted: Wanted, *, table: bool) -> Iterator[bytes]:
+def _texts(yard: Yard, span: Span, wanted: Wanted, form: _Form) -> Iterator[bytes]:
     succeeded = span.kept.kind == "output"
     for some in wanted_lines(yard.blobs, span, wanted):
-        if table:
-            rows = (read_row(line, succeeded=succeeded) for line in some)
-            yield _csv([list(msgspec.structs.astuple(row)) for row in rows])
+        if form.table:
+            rows = (msgspec.structs.astuple(read_row(line, succeeded=succeeded)) for line in some)
+            yield _csv([[_harmless(cell) for cell in row] if form.safe else row for row in rows])
         else:
             yield b"".join(map(numbered, some))
 
 
-def _csv(rows: list[list[object]] | list[tuple[str, ...]]) -> bytes:
+def _harmless(cell: object) -> object:
+    """A text as spreadsheets show it, and do not compute it."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
+
+
+def _csv(rows: Sequence[Sequence[object]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     # Half a character (a lone surrogate) can stand in JSON, not in UTF-8.

@@ -1,6 +1,7 @@
 """Retries: a new batch of just those lines of an ended one that have no good answer."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.responses import Response
 
 from batchyard.places.blobs import Blobs, Writing
 from batchyard.places.contents import sound_chunks_of
+from batchyard.places.store.promises import Promise
 from batchyard.places.store.results import Original
 from batchyard.places.store.rows import Content, FileRow, NewBatch, Part
 from batchyard.rules.limits import INPUT_EXPIRES_SECONDS, Limits
@@ -21,7 +23,9 @@ from batchyard.server.downloads import check, check_results
 from batchyard.server.extras import dressed, forget
 from batchyard.server.gate import limits_of, project_of
 from batchyard.server.params import budget_of, has_body, json_object, metadata_of, string_of
+from batchyard.server.promises import once
 from batchyard.server.reading import Span, Wanted, wanted_lines
+from batchyard.server.unnamed import unless_named
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
 from batchyard.wire.ids import batch_id, file_id, line_id_prefix
@@ -43,7 +47,14 @@ _CODES_MAX = 100
 async def retry(request: Request, yard: Yard) -> Response:
     """Make a batch of the lines that failed or never ran, byte for byte as they were asked."""
     body = await json_object(request) if has_body(request) else {}
+    return await once(request, yard, body, partial(_retry, request, yard, body))
+
+
+async def _retry(
+    request: Request, yard: Yard, body: dict[str, Any], promise: Promise | None
+) -> Response:
     id, project, now = request.path_params["id"], project_of(request.scope), yard.now()
+    budget = budget_of(body, limits_of(request.scope))
     wanted = _wanted(body)
     original = await yard.store.run(yard.records.original, project, id, now)
     if original is None:
@@ -81,10 +92,13 @@ async def retry(request: Request, yard: Yard) -> Response:
         output_expires_after_seconds=original.output_expires_after_seconds,
         line_id_prefix=line_id_prefix(yard.chance),
         priority=original.priority,
-        budget=budget_of(body),
+        budget=budget,
         retry_of=id,
     )
-    batch = await yard.store.run(yard.records.add_retry, new, file, now - _TWICE_SECONDS)
+    async with unless_named(yard, file.parts[0].blob):
+        batch = await yard.store.run(
+            yard.records.add_retry, new, file, now - _TWICE_SECONDS, promise
+        )
     if batch.id != new.id:
         await yard.disk.run(yard.blobs.delete, [file.parts[0].blob])
     forget(yard, id)

@@ -94,7 +94,7 @@ class _Reception:
                     await self._pass_on()
             parser.close()
         except MultipartError as error:
-            raise ApiError(400, f"Could not parse multipart form: {error}.") from error
+            raise _unreadable(error) from error
         if self._upload is None:
             raise ApiError.missing(self._file_field)
         await self._pass_on()
@@ -125,7 +125,7 @@ class _Reception:
                 raise ApiError(400, "A form field is too long.", code="string_above_max_length")
 
     def _begin(self, segment: MultipartSegment) -> None:
-        name = segment.name or ""
+        name = _meant(segment.name or "")
         if name in self._fields or (name == self._file_field and self._upload is not None):
             shown = name[:64]
             raise ApiError(400, f"Form field '{shown}' was given more than once.", param=shown)
@@ -145,7 +145,7 @@ class _Reception:
     def _end(self) -> None:
         segment, self._segment = self._segment, None
         if segment is not None and segment.name != self._file_field:
-            self._fields[segment.name or ""] = self._field.decode(errors="replace")
+            self._fields[_meant(segment.name or "")] = self._field.decode(errors="replace")
             self._field = bytearray()
 
     async def _pass_on(self) -> None:
@@ -190,7 +190,21 @@ def too_large(limits: Limits, field: str = "file") -> ApiError:
 def _filename(segment: MultipartSegment) -> str:
     # Not meant for forms, yet some clients send names beyond ASCII in this way.
     extended = re.search(r"filename\*=utf-8''([^\s;]+)", segment["Content-Disposition"], re.I)
-    return unquote(extended[1]) if extended else segment.filename or ""
+    return unquote(extended[1]) if extended else _meant(segment.filename or "")
+
+
+def _meant(text: str) -> str:
+    """A text of a part's head in UTF-8, or where it is not that in Latin-1: a name is a label."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
+def _unreadable(error: MultipartError) -> ApiError:
+    # What else it was given, Python would show in its own way.
+    what = error.args[0] if error.args else "it is malformed"
+    return ApiError(400, f"Could not parse multipart form: {what}.")
 
 
 def label(filename: str) -> str:
@@ -209,7 +223,11 @@ def _parser(content_type: str, field: str) -> PushMultipartParser:
         raise ApiError(400, "The multipart boundary must have 1 to 70 characters.")
     try:
         return PushMultipartParser(
-            boundary, max_segment_count=_PARTS_MAX, max_header_size=_PART_HEAD_BYTES_MAX
+            boundary,
+            max_segment_count=_PARTS_MAX,
+            max_header_size=_PART_HEAD_BYTES_MAX,
+            # Takes any bytes; what they were meant to be is seen later.
+            header_charset="latin-1",
         )
     except MultipartError as error:
-        raise ApiError(400, f"Could not parse multipart form: {error}.") from error
+        raise _unreadable(error) from error

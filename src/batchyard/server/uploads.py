@@ -34,6 +34,7 @@ from batchyard.server.params import (
 )
 from batchyard.server.promises import once
 from batchyard.server.purposes import check_content, check_purpose, end_of
+from batchyard.server.unnamed import unless_named
 from batchyard.server.uploading import FORM_BYTES_MAX, label, receive, too_large
 from batchyard.server.yard import Yard
 from batchyard.wire.errors import ApiError
@@ -116,7 +117,8 @@ async def add_part(request: Request, yard: Yard) -> Response:
     part = UploadPartRow(
         id=id, upload_id=upload.id, created_at=now, size_bytes=writing.size_bytes, blob=blob
     )
-    found = await yard.store.run(yard.records.add_part, upload.project_id, part, yard.now())
+    async with unless_named(yard, blob):
+        found = await yard.store.run(yard.records.add_part, upload.project_id, part, yard.now())
     if found is None or found.status != "pending":
         await yard.disk.run(yard.blobs.delete, [blob])
         raise ApiError.upload_is(found.status if found else "expired", "add a part to")

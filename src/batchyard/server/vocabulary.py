@@ -19,6 +19,7 @@ __all__ = [
     "BYTES",
     "CODES",
     "COUNT",
+    "ENDPOINT_SENTENCE",
     "EXPIRES_AFTER",
     "GROUPED",
     "HOOK",
@@ -115,6 +116,9 @@ LIFETIME = Param("expires_after", EXPIRES_AFTER, "When the file expires; `batch`
 WINDOW_SENTENCE = (
     "The time in which it shall be done: `24h`, or where the profile is relaxed any from `1m` "
     "to `30d`."
+)
+ENDPOINT_SENTENCE = (
+    "Where all of its lines go; those that OpenAI does not have only where the profile is relaxed."
 )
 TAGS = Param("metadata", or_null(METADATA), "Pairs of your own, echoed as they are.")
 BUDGET = Param(

@@ -144,6 +144,14 @@ async def test(request: Request, yard: Yard) -> Response:
             "The webhook endpoint did not answer: " + _FAULTS.get(outcome.code, _FAULTS[""]),
             code="webhook_delivery_failed",
         )
+    if not 200 <= outcome.status < 300:
+        redirects = " Redirects are not followed." if 300 <= outcome.status < 400 else ""
+        raise ApiError(
+            400,
+            f"The webhook endpoint answered {outcome.status}; only with 2xx it counts as told."
+            + redirects,
+            code="webhook_delivery_failed",
+        )
     return answer(
         WebhookTest(webhook_endpoint_id=row.id, event_type=type, status_code=outcome.status)
     )

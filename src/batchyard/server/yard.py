@@ -14,6 +14,7 @@ from batchyard.places.posting import Posting
 from batchyard.places.store import Identity, Records, Webhooks
 from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import Limits
+from batchyard.server.condition import Condition
 from batchyard.server.turnstile import Turnstile
 from batchyard.server.wardrobe import Wardrobe
 from batchyard.wire.objects import Model
@@ -47,6 +48,8 @@ class Yard:
     ring: Callable[[], None]
     models: Callable[[], Awaitable[Sequence[Model]]]
     settings: Settings
+    # None where nobody asks whether the server is ready.
+    condition: Condition | None = None
     # A row of SQLite is read in less time than a thread is woken in.
     reads: Runner = field(default_factory=Inline)
     wardrobe: Wardrobe = field(default_factory=Wardrobe)

@@ -89,7 +89,9 @@ class Site:
 
     def _list_models(self, request: Request) -> Reply:
         models = [_model(name) for name in self._models or DEFAULT_MODELS]
-        return Reply(to_json({"object": "list", "data": models}))
+        # Without names of its own it takes any, which no list could tell.
+        rest = {} if self._models else {"any_model": True}
+        return Reply(to_json({"object": "list", "data": models, **rest}))
 
     def _show_metrics(self, request: Request) -> Reply:
         text = self.ledger.metrics().encode()

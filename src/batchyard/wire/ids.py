@@ -3,6 +3,7 @@
 from random import Random
 
 __all__ = [
+    "KEY_PREFIX",
     "ORGANIZATION",
     "batch_id",
     "file_id",
@@ -15,6 +16,8 @@ __all__ = [
 
 # A server is one organization.
 ORGANIZATION = "org-batchyard"
+# How the secret of each key begins that a server makes.
+KEY_PREFIX = "by_"
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 

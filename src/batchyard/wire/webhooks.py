@@ -75,7 +75,7 @@ class WebhookEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class WebhookTest(Struct, frozen=True, kw_only=True):
-    """What an endpoint answered to a sample; `success` is that it answered at all."""
+    """What an endpoint answered to a sample: 2xx, for else it was not told."""
 
     object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
     webhook_endpoint_id: str

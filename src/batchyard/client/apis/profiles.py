@@ -13,8 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchyard.client.apis.targets import TARGETS, target_of_url
-from batchyard.places.request_head import BaseUrl
+from batchyard.places.request_head import BaseUrl, usable_key
 from batchyard.places.whole import replaced
+from batchyard.wire.ids import KEY_PREFIX
 
 __all__ = [
     "BUILT_IN",
@@ -22,6 +23,7 @@ __all__ = [
     "Profile",
     "ProfileError",
     "Profiles",
+    "UnusableKeyError",
     "config_file",
     "destination_for",
     "destination_of",
@@ -36,6 +38,10 @@ _HEAD = "# Written by `batchyard config`, which keeps no comments.\n"
 
 class ProfileError(ValueError):
     """A target that cannot be used; the message names the place and the fix."""
+
+
+class UnusableKeyError(ProfileError):
+    """A key that cannot be sent, or must not be; the message shows nothing of it."""
 
 
 class Profile(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -63,15 +69,23 @@ class Profile(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
 
     def read_key(self, environment: Mapping[str, str]) -> str | None:
         """The key; None where the profile names none or the environment has none."""
+        try:
+            return usable_key(self._text(environment), self.key_from) or None
+        except ValueError as error:
+            raise UnusableKeyError(str(error)) from error
+
+    def _text(self, environment: Mapping[str, str]) -> str:
         if self.key is not None:
             return self.key
-        if self.key_file is not None:
-            path = Path(self.key_file).expanduser()
-            try:
-                return path.read_text(encoding="utf-8").strip() or None
-            except (OSError, UnicodeDecodeError) as error:
-                raise ProfileError(f"The key file {path} cannot be read: {error}") from error
-        return (environment.get(self.key_env) or None) if self.key_env else None
+        if self.key_file is None:
+            return environment.get(self.key_env, "") if self.key_env else ""
+        path = Path(self.key_file).expanduser()
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ValueError(f"The key file {path} is no text in UTF-8.") from None
+        except OSError as error:
+            raise ValueError(f"The key file {path} cannot be read: {error.strerror}.") from error
 
 
 class Profiles(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -221,6 +235,11 @@ def _filled(url: str, environment: Mapping[str, str]) -> str:
 
 def _with_key(name: str, profile: Profile, environment: Mapping[str, str]) -> Destination:
     key = profile.read_key(environment)
+    if key is not None and key.startswith(KEY_PREFIX) and target_of_url(profile.url) is not None:
+        raise UnusableKeyError(
+            f"The key from {profile.key_from} is one of a Batchyard server, and is not sent to "
+            f"{profile.url}. Say which server is meant: --to URL, or OPENAI_BASE_URL."
+        )
     return Destination(name=name, base_url=profile.url, key=key, key_from=profile.key_from)
 
 

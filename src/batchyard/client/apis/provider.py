@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from batchyard.client.apis.content import Content, content_of
 from batchyard.client.apis.form import Form, Moved, unheard
+from batchyard.places.request_head import usable_key
 from batchyard.places.transfer import Arriving, BrokenError, Exchange, Transfer
 from batchyard.places.transport import Answer, Fault, Transport, head_for
 from batchyard.rules.retry import asked_pause_seconds
@@ -132,6 +133,7 @@ class Provider:
             base_url, ssl_context=ssl_context, silence_seconds=timeout_seconds
         )
         self._auth: dict[str, str] = {}
+        key = usable_key(key or "", "its caller")
         if key:
             self._auth = {"authorization": f"Bearer {key}"}
             if "azure.com" in base_url:

@@ -198,6 +198,7 @@ _ALL = (
             any_file_name=True,
             requests_max=sys.maxsize,
             embedding_inputs_max=sys.maxsize,
+            self_hosted=True,
         ),
         quirks=("Nothing is known of it: only the form of the lines is checked.",),
         source="none",

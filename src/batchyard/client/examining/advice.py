@@ -1,6 +1,10 @@
 """What mends each fault of a file, in one sentence."""
 
+from batchyard.rules.endpoints import SELF_HOSTED
+
 __all__ = ["advice_for"]
+
+_SELF_HOSTED_URLS = tuple(f"The URL '{url}' " for url in SELF_HOSTED)
 
 _FIXES = "`batchyard fix` "
 _SPLIT = "`batchyard split` makes files that fit."
@@ -37,6 +41,14 @@ _BY_PARAM = {
 }
 
 
-def advice_for(code: str, param: str | None) -> str | None:
+_ONLY_SELF_HOSTED = (
+    "Only self-hosted servers have it: send such requests to your own, with `batchyard run` or a "
+    "server; `batchyard split` makes a file for each url. Another url would not fit their bodies."
+)
+
+
+def advice_for(code: str, param: str | None, message: str = "") -> str | None:
     """How to mend a fault; None where nobody knows."""
+    if code == "invalid_url" and message.startswith(_SELF_HOSTED_URLS):
+        return _ONLY_SELF_HOSTED
     return _ADVICE.get(code) or _BY_PARAM.get(param or "")

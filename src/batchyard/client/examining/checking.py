@@ -110,7 +110,7 @@ def findings_of(errors: Iterable[BatchError]) -> list[Finding]:
             message=one.message,
             line=one.line,
             param=one.param,
-            fix=advice_for(one.code, one.param),
+            fix=advice_for(one.code, one.param, one.message),
         )
         for one in errors
     ]

@@ -28,6 +28,7 @@ class DueDelivery(Struct, frozen=True, kw_only=True):
     type: str
     batch_id: str
     created_at: int
+    project_id: str
     endpoint_id: str
     url: str
     secret: str
@@ -128,11 +129,18 @@ class Outbox:
         self._store, self._reach = store, reach
 
     def due(
-        self, now: float, limit: int, *, but: Collection[str], busy: Collection[str]
+        self,
+        now: float,
+        limit: int,
+        *,
+        but: Collection[str],
+        busy: Collection[str],
+        busy_projects: Collection[str] = (),
     ) -> list[DueDelivery]:
         """Deliveries whose time has come, the longest waiting first.
 
-        Left out are those named in `but`, and those to the endpoints named in `busy`.
+        Left out are those named in `but`, and those to the endpoints named in `busy` and of the
+        projects named in `busy_projects`.
         """
         query = (
             select(*_DUE)
@@ -140,6 +148,7 @@ class Outbox:
             .join(webhook_endpoints, webhook_endpoints.c.id == deliveries.c.endpoint_id)
             .where(deliveries.c.state.in_(_OPEN), deliveries.c.due_at <= now)
             .where(deliveries.c.id.not_in(but), deliveries.c.endpoint_id.not_in(busy))
+            .where(events.c.project_id.not_in(busy_projects))
             .order_by(deliveries.c.due_at, deliveries.c.sequence)
             .limit(limit)
         )
@@ -257,6 +266,7 @@ _DUE: list[Any] = [
     events.c.type,
     events.c.batch_id,
     events.c.created_at,
+    events.c.project_id,
     deliveries.c.endpoint_id,
     webhook_endpoints.c.url,
     webhook_endpoints.c.secret,

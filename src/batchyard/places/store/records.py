@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from batchyard.places.store.failures import FailureRows
@@ -35,6 +35,16 @@ class Records(Uploads, Quotas, Standings, ResultRows, UsageRows, FailureRows):
     # What a statement raises when the disk is full or the database is away: nothing was done.
     faults: tuple[type[Exception], ...] = (DBAPIError,)
 
+    def newest_time(self) -> int:
+        """The newest time that any batch or file has."""
+        times = [batches.c[f"{name}_at"] for name in _MOMENTS]
+        with self._store.reading() as connection:
+            rows = [
+                connection.execute(select(*(func.max(time) for time in some))).one()
+                for some in (times, [files.c.created_at])
+            ]
+        return max((time for row in rows for time in row if time is not None), default=0)
+
     # Batches
 
     def add_batch(self, new: NewBatch, promise: Promise | None = None) -> Batch:
@@ -46,7 +56,9 @@ class Records(Uploads, Quotas, Standings, ResultRows, UsageRows, FailureRows):
         self._reach("create.after_commit")
         return batch
 
-    def add_retry(self, new: NewBatch, file: FileRow, since: int) -> Batch:
+    def add_retry(
+        self, new: NewBatch, file: FileRow, since: int, promise: Promise | None = None
+    ) -> Batch:
         """Create a batch with an input file of its own.
 
         Whoever asks for the same again while it runs, or since then, is shown the same batch.
@@ -61,10 +73,13 @@ class Records(Uploads, Quotas, Standings, ResultRows, UsageRows, FailureRows):
         )
         with self._store.writing() as connection:
             for row in connection.execute(query):
-                if row.metadata == new.metadata:
-                    return _batch(row)
+                if (row.metadata, row.budget) == (new.metadata, new.budget):
+                    batch = _batch(row)
+                    keep(connection, promise, batch)
+                    return batch
             insert_file(connection, file)
             batch = _insert_batch(connection, new)
+            keep(connection, promise, batch)
             self._reach("create.before_commit")
         self._reach("create.after_commit")
         return batch
@@ -132,6 +147,10 @@ class Records(Uploads, Quotas, Standings, ResultRows, UsageRows, FailureRows):
         return _batch(row) if row else None
 
 
+_MOMENTS = (
+    *("created", "in_progress", "finalizing", "completed"),
+    *("failed", "expired", "cancelling", "cancelled"),
+)
 _BATCH = list(batches.c)
 # Polled more than all else: made once.
 _ONE_BATCH = select(*_BATCH).where(

@@ -37,6 +37,7 @@ __all__ = [
     "shards",
     "upload_parts",
     "uploads",
+    "upstream_models",
     "usage",
     "webhook_endpoints",
     "workers",
@@ -281,6 +282,17 @@ lanes = Table(
     Column("upstream", String, primary_key=True),
     Column("standing", LargeBinary, nullable=False),
     Column("said_at", BigInteger, nullable=False),
+)
+
+# What each upstream served when it was last heard of.
+upstream_models = Table(
+    "upstream_models",
+    metadata,
+    Column("upstream", String, primary_key=True),
+    Column("url", String, nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("any_model", Boolean, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
 )
 
 uploads = Table(
