@@ -7,8 +7,16 @@ from contextlib import aclosing
 
 import pytest
 
-from batchyard.places.transport import Answer, Fault, Transport, head_for
-from tests.places.upstream_server import Script, Visit, answer, saying, serving, upstream
+from batchyard.places.transport import Answer, Fault, Resending, Transport, head_for
+from tests.places.upstream_server import (
+    Script,
+    UpstreamServer,
+    Visit,
+    answer,
+    saying,
+    serving,
+    upstream,
+)
 
 BODY = b'{"model": "m"}'
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -272,8 +280,13 @@ async def test_one_of_two_connections_is_accepted() -> None:
         assert 5 <= len(good) < 10
 
 
-async def test_stale_connection_is_replaced_unseen() -> None:
-    """A request that met a closing kept-alive connection is sent once more, on a new one."""
+# A connection is idle from the moment its call has ended.
+def at_once(server: UpstreamServer) -> Transport:
+    return Transport(server.url, resending=Resending(idle_seconds_min=0.0))
+
+
+async def test_stale_connection_is_replaced() -> None:
+    """A request that met a closing idle connection is sent once more, on a new one, and told."""
 
     async def script(visit: Visit) -> None:
         await visit.request()
@@ -284,8 +297,14 @@ async def test_stale_connection_is_replaced_unseen() -> None:
         else:
             await visit.say(answer(b"second"))
 
-    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
+    async with (
+        upstream(script) as server,
+        aclosing(at_once(server)) as transport,
+    ):
+        retried: list[object] = []
+        transport.on_retry = retried.append
         first, second = await ask(transport), await ask(transport)
+        assert len(retried) == 1
         assert isinstance(first, Answer)
         assert isinstance(second, Answer)
         assert (first.body, second.body) == (b"first", b"second")
@@ -301,7 +320,10 @@ async def test_stale_connection_is_replaced_once() -> None:
             await visit.say(answer())
             await visit.request()
 
-    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
+    async with (
+        upstream(script) as server,
+        aclosing(at_once(server)) as transport,
+    ):
         await ask(transport)
         fault = await ask(transport)
         assert isinstance(fault, Fault)
@@ -319,7 +341,10 @@ async def test_replaced_connection_that_is_refused_tells_what_was_sent() -> None
         server.refuse()
         visit.reset()
 
-    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
+    async with (
+        upstream(script) as server,
+        aclosing(at_once(server)) as transport,
+    ):
         await ask(transport)
         fault = await ask(transport)
         assert isinstance(fault, Fault)
@@ -338,11 +363,77 @@ async def test_begun_answer_is_not_asked_for_again(is_first_word_said: bool) -> 
             await visit.request()
             await visit.say(b"H" if is_first_word_said else b"")
 
-    async with upstream(script) as server, aclosing(Transport(server.url)) as transport:
+    async with (
+        upstream(script) as server,
+        aclosing(at_once(server)) as transport,
+    ):
         await ask(transport)
         outcome = await ask(transport)
         assert is_first_word_said == isinstance(outcome, Fault)
         assert (1 if is_first_word_said else 2) == server.visits
+
+
+async def _serving_once(visit: Visit) -> None:
+    """Take each second request of a connection, and close without a byte."""
+    await visit.request()
+    await visit.say(answer())
+    await visit.request()
+
+
+@pytest.mark.parametrize(
+    "resending",
+    [Resending(), Resending(idle_seconds_min=0.0, seconds_max=-1.0)],
+    ids=["in use", "slow to close"],
+)
+async def test_who_has_read_a_request_is_not_asked_again(resending: Resending) -> None:
+    """A connection that was in use, or that is closed after a while, was not stale."""
+    async with (
+        upstream(_serving_once) as server,
+        aclosing(Transport(server.url, resending=resending)) as transport,
+    ):
+        retried: list[object] = []
+        transport.on_retry = retried.append
+        outcomes = [await ask(transport) for _ in range(12)]
+        # After the third it is seen that each connection serves but once.
+        expected = [True, False] * 3 + [True] * 6
+        assert [isinstance(one, Answer) for one in outcomes] == expected
+        assert (server.visits, retried) == (9, [])
+
+
+async def test_connections_that_go_stale_are_kept_for_less_long() -> None:
+    """After one was closed for being idle, others are closed here before that, without a call."""
+
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(answer())
+        await (visit.request() if visit.number == 1 else visit.hung_up())
+
+    async with upstream(script) as server, aclosing(at_once(server)) as transport:
+        await ask(transport)
+        assert isinstance(await ask(transport), Answer)
+        async with asyncio.timeout(20):
+            assert {await server.over.get(), await server.over.get()} == {1, 2}
+
+
+async def test_a_fresh_call_leaves_idle_connections_alone() -> None:
+    """It has a connection of its own, which serves others afterwards."""
+    async with upstream(serving(answer())) as server, aclosing(Transport(server.url)) as transport:
+        await ask(transport)
+        ended: asyncio.Queue[Answer | Fault] = asyncio.Queue()
+        for visits in (2, 3):
+            transport.send(
+                b"GET / HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
+                b"",
+                deadline=asyncio.get_running_loop().time() + 9,
+                body_bytes_max=99,
+                done=asyncio.Queue.put_nowait,
+                ticket=ended,
+                fresh=True,
+            )
+            assert isinstance(await ended.get(), Answer)
+            assert server.visits == visits
+        await asyncio.gather(*(ask(transport) for _ in range(3)))
+        assert server.visits == 3
 
 
 SURPLUS = {

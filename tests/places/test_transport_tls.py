@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.places.transport import Answer, Fault, Transport, head_for
-from tests.places.upstream_server import Visit, answer, serving, upstream
+from tests.places.upstream_server import Visit, answer, saying, serving, upstream
 
 # The authority of these certificates was made for the tests; its key was thrown away.
 CERTIFICATES = Path(__file__).parent / "certificates"
@@ -75,7 +75,20 @@ async def test_upstream_without_tls_is_refused() -> None:
         [fault] = await ask(f"https://localhost:{server.port}", trusting())
         assert isinstance(fault, Fault)
         assert (fault.code, fault.sent) == ("upstream_unreachable", False)
-        assert "TLS" in fault.detail
+        assert "does not speak TLS; its URL may have to begin with http://" in fault.detail
+
+
+async def test_an_unknown_issuer_is_told_with_what_to_do() -> None:
+    """Where the certificate may be of a CA of one's own, the setting that names it is told."""
+    async with upstream(saying(answer()), tls=presenting("localhost")) as server:
+        [fault] = await ask(f"https://localhost:{server.port}", None)
+        assert isinstance(fault, Fault)
+        assert "`ca_file`" in fault.detail
+        assert "SSL_CERT_FILE" in fault.detail
+    async with upstream(saying(answer()), tls=presenting("elsewhere")) as server:
+        [fault] = await ask(f"https://localhost:{server.port}", trusting())
+        assert isinstance(fault, Fault)
+        assert "ca_file" not in fault.detail
 
 
 async def test_stalled_handshake_has_a_deadline() -> None:

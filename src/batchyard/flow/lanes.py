@@ -40,7 +40,8 @@ class Lane(FailingLane):
     """The lines for one model at one upstream.
 
     `models_head` makes the head of a request for the upstream's list of models; `rewrite` makes
-    the body that is sent of that of the line, where its model has another name there.
+    the body that is sent of that of the line, where its model has another name there; `mask` takes
+    our secrets out of an answer that is to be told of.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class Lane(FailingLane):
         quiet: Callable[[], None],
         models_head: Callable[[], bytes] | None = None,
         rewrite: Callable[[bytes], bytes] | None = None,
+        mask: Callable[[Answer], Answer] | None = None,
     ) -> None:
         super().__init__(land, rules=rules, wall=wall, chance=chance, models_head=models_head)
         self._sender, self._head, self._gate = sender, head, gate
         self._hungry, self._quiet, self._rewrite = hungry, quiet, rewrite
+        self._mask = mask
         self._heads: dict[str, bytes] = {}
         self._queue, self._crossing = self.hand.queue, self.hand.crossing
         self._waiting = self.hand.waiting
@@ -308,6 +311,9 @@ class Lane(FailingLane):
                 # The line is still out with its second call, which now is the only one.
                 crossing[line] = second
                 return
+            # The transport masks all answers but those that call themselves successes.
+            if self._mask is not None and type(outcome) is Answer and outcome.status < 300:
+                outcome = self._mask(outcome)
             self._weigh(line, outcome)
         except Exception as error:
             log.exception("lane_failed", error=str(error))

@@ -6,7 +6,7 @@ from functools import partial
 from random import Random
 
 from batchyard.flow.landing import Landing
-from batchyard.flow.lanes import Gate, Lane, LaneRules
+from batchyard.flow.lanes import Gate, Lane, LaneRules, Line
 from batchyard.flow.routing import Lanes
 from batchyard.flow.shards import HeldShard
 from batchyard.places.upstreams import Upstream, Upstreams
@@ -35,6 +35,7 @@ def open_lanes(
 
     def open_lane(model: str, name: str) -> Lane:
         upstream = upstreams[name]
+        upstream.transport.on_retry = _count_call
         settings = upstream.settings
         lane = Lane(
             upstream.transport,
@@ -50,6 +51,7 @@ def open_lanes(
             chance=chance,
             hungry=hungry,
             quiet=quiet,
+            mask=upstream.transport.mask.answer,
             models_head=partial(upstream.head, "/models", "GET"),
             rewrite=_renaming(upstream, model),
         )
@@ -73,6 +75,12 @@ def _bound(lane: Lane, upstream: Upstream) -> None:
     """Let no more lines be in flight than the upstream has places for; one may wait."""
     ceiling = None if upstream.slots is None else upstream.slots + 1
     lane.width.set_ceiling(ceiling, asyncio.get_running_loop().time())
+
+
+def _count_call(ticket: object) -> None:
+    """Count a line that went out twice because a connection was closed while it was idle."""
+    if isinstance(ticket, Line):
+        ticket.calls += 1
 
 
 def _renaming(upstream: Upstream, model: str) -> Callable[[bytes], bytes] | None:

@@ -1,10 +1,12 @@
 """How a call ends: with a whole answer, or with a fault that says why there is none."""
 
+from enum import Enum
+
 import msgspec
 
 from batchyard.places.content_coding import CodingError, coding_of, decode_body
 
-__all__ = ["Answer", "Fault", "without_coding"]
+__all__ = ["Answer", "Ending", "Fault", "without_coding"]
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -27,6 +29,14 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     detail: str
     sent: bool
     status: int = 0
+
+
+class Ending(Enum):
+    """What the end of a call without an answer says of its connection."""
+
+    PLAIN = "nothing"
+    REUSED = "it had served before, and was closed without a byte of an answer"
+    UNREAD = "and so it was before the request came there"
 
 
 def without_coding(answer: Answer, most: int) -> Answer | Fault:

@@ -7,8 +7,9 @@ from typing import Any, Protocol, cast
 import httptools
 import msgspec
 
-from batchyard.places.answer import Answer, Fault, without_coding
+from batchyard.places.answer import Answer, Ending, Fault, without_coding
 from batchyard.places.framing import with_one_framing
+from batchyard.places.tcp import was_unread
 
 __all__ = ["Answer", "Call", "Connection", "Fault", "Owner"]
 
@@ -32,6 +33,7 @@ class Call(msgspec.Struct, eq=False):
     ticket: Any
     owner: "Owner"
     connection: "Connection | None" = None
+    # It went out twice.
     was_retried: bool = False
 
     @property
@@ -53,8 +55,12 @@ class Owner(Protocol):
     def answered(self, connection: "Connection", call: Call, answer: Answer) -> None:
         """The answer is complete; the connection may serve again if it is still open."""
 
-    def failed(self, call: Call, fault: Fault, *, was_stale: bool) -> None:
-        """There will be no answer; `was_stale`: the peer had likely closed before it was asked."""
+    def failed(self, call: Call, fault: Fault, ending: Ending) -> None:
+        """There will be no answer."""
+
+    def why_not_http(self, came: bytes, error: Exception) -> str:
+        """Why what came is no answer, in a sentence."""
+        ...
 
     def closed(self, connection: "Connection") -> None:
         """The connection is gone for good."""
@@ -94,7 +100,6 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body",
-        "_has_served",
         "_head",
         "_headers",
         "_headers_bytes_max",
@@ -113,6 +118,8 @@ class Connection(asyncio.Protocol):
         "idle_since",
         "is_open",
         "is_paused",
+        "served",
+        "started",
     )
 
     _transport: _Socket
@@ -122,8 +129,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, headers_bytes_max: int) -> None:
         self.is_open = False
         self.is_paused = False
-        # Since when it has waited: for a call, or paused for memory; of the loop's clock.
-        self.idle_since = 0.0
+        # Since when it has waited, for a call or paused for memory, and when the call began for
+        # which it had waited; of the loop's clock, and kept by the owner.
+        self.idle_since = self.started = 0.0
         self._owner = owner
         self._headers_bytes_max = headers_bytes_max
         self._parser = httptools.HttpResponseParser(self)
@@ -131,7 +139,9 @@ class Connection(asyncio.Protocol):
         self._status = 0
         # What came of a head that is not whole yet.
         self._head = b""
-        self._has_served = self._is_encoded = False
+        self._is_encoded = False
+        # How many calls it has brought an answer to.
+        self.served = 0
         self._reserved_bytes = 0
 
     @property
@@ -194,7 +204,9 @@ class Connection(asyncio.Protocol):
             if not self._is_complete and self._refusal is None:
                 is_clean = not self._status and self._reads_with_one_framing(data)
                 if not is_clean and not self._is_complete:
-                    self._refuse("invalid_upstream_response", f"The answer is not HTTP: {error}.")
+                    came = b"" if self._status else self._head + data
+                    why = self._owner.why_not_http(came, error)
+                    self._refuse("invalid_upstream_response", why)
         else:
             if not self._status:
                 self._head += data
@@ -212,9 +224,11 @@ class Connection(asyncio.Protocol):
         False where it is wrong in another way.
         """
         answer = with_one_framing(self._head + data)
+        if answer is None:
+            return False
         if not answer:
             self._head += data
-            return answer is not None
+            return True
         self._parser = httptools.HttpResponseParser(self)
         self._headers = []
         self._head = b""
@@ -328,7 +342,7 @@ class Connection(asyncio.Protocol):
             answer = decoded
         reserved, self._reserved_bytes = self._reserved_bytes, 0
         self.call = None
-        self._has_served = True
+        self.served += 1
         # A request that is still going out would be followed by the next one on this connection.
         if not can_be_reused or self._transport.get_write_buffer_size():
             self.abort()
@@ -339,9 +353,9 @@ class Connection(asyncio.Protocol):
                 # Whoever keeps the answer counts it by now.
                 self._owner.release(self, reserved)
 
-    def _fail(self, call: Call, fault: Fault, *, was_stale: bool = False) -> None:
+    def _fail(self, call: Call, fault: Fault, ending: Ending = Ending.PLAIN) -> None:
         self.abort()
-        self._owner.failed(call, fault, was_stale=was_stale)
+        self._owner.failed(call, fault, ending)
 
     def _refuse(self, code: str, detail: str) -> None:
         # The first reason counts; the parser may go on for the rest of what was read.
@@ -359,7 +373,15 @@ class Connection(asyncio.Protocol):
             when = f"after {self._received_bytes} bytes of" if self._received_bytes else "before"
             detail = f"The upstream {what} {when} an answer."
             fault = Fault("upstream_unreachable", detail, True, self.status)
-            self._fail(call, fault, was_stale=self._has_served and not self._received_bytes)
+            self._fail(call, fault, self._ending(exc))
+
+    def _ending(self, exc: Exception | None) -> Ending:
+        if not self.served or self._received_bytes:
+            return Ending.PLAIN
+        is_unread = isinstance(exc, ConnectionResetError | BrokenPipeError)
+        if is_unread or was_unread(cast(asyncio.BaseTransport, self._transport)):
+            return Ending.UNREAD
+        return Ending.REUSED
 
     def _ends_with_connection(self) -> bool:
         if self._status < 200 or _header(self._headers, b"content-length"):

@@ -3,9 +3,10 @@
 import zlib
 from collections.abc import Iterator, Sequence
 
-__all__ = ["CodingError", "Decoder", "coding_of", "decode_body"]
+__all__ = ["CodingError", "Decoder", "coding_of", "decode_body", "name_of"]
 
 _PIECE_BYTES = 1 << 18
+_KNOWN = (b"gzip", b"x-gzip", b"deflate", b"compress", b"br", b"zstd", b"dcb", b"dcz")
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 # What deflate makes of one byte over and over is a thousand times smaller; texts are twenty times.
 _RATIO_MAX = 200
@@ -23,15 +24,21 @@ def coding_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     return b", ".join([one for one in codings if one not in (b"", b"identity")])
 
 
+def name_of(coding: bytes) -> str:
+    """A content encoding in words; what is no name of one may be anything, and is not told."""
+    if all(one in _KNOWN for one in coding.split(b", ")):
+        return f"the content encoding '{coding[:40].decode('ascii')}'"
+    return "an unknown content encoding"
+
+
 class Decoder:
     """Undoes one content encoding, piece by piece; raises CodingError where it cannot."""
 
     def __init__(self, coding: bytes) -> None:
         if coding not in (b"gzip", b"x-gzip", b"deflate"):
-            shown = coding[:40].decode("latin-1")
             raise CodingError(
-                f"The answer has the content encoding {shown!r}, which was not asked for; of "
-                "those only gzip and deflate can be undone"
+                f"The answer has {name_of(coding)}, which was not asked for; of those only gzip "
+                "and deflate can be undone"
             )
         self._coding = coding.decode()
         self._is_gzip = coding != b"deflate"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 import httptools
 
 from batchyard.places.connection import INTERIM_ANSWERS_MAX, Fault
-from batchyard.places.content_coding import CodingError, Decoder, coding_of
+from batchyard.places.content_coding import CodingError, Decoder, coding_of, name_of
 from batchyard.places.framing import with_one_framing
 from batchyard.places.request_head import BaseUrl
 from batchyard.places.unreachable import why_unreachable
@@ -115,9 +115,11 @@ class Arriving:
         if self._head_is_here:
             return False
         answer = with_one_framing(self._head + found)
+        if answer is None:
+            return False
         if not answer:
             self._head += found
-            return answer is not None
+            return True
         self._parser = httptools.HttpResponseParser(self)
         self.headers, self._head = [], b""
         try:
@@ -162,8 +164,7 @@ class Arriving:
             return
         if self.status == 206:
             # Which bytes these are of the content is known to nobody.
-            shown = coding[:40].decode("latin-1")
-            self._refusal = f"A part of the content came in the content encoding {shown!r}."
+            self._refusal = f"A part of the content has {name_of(coding)}."
             return
         try:
             self._decoder = Decoder(coding)

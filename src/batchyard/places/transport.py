@@ -5,14 +5,17 @@ import math
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from batchyard.places.answer import Ending
 from batchyard.places.byte_budget import ByteBudget
 from batchyard.places.connection import Answer, Call, Connection, Fault
+from batchyard.places.masking import Mask
 from batchyard.places.request_head import BaseUrl, head_for
-from batchyard.places.unreachable import why_unreachable
+from batchyard.places.reuse import Resending, Reuse
+from batchyard.places.unreachable import not_http_hint, why_unreachable
 
-__all__ = ["Answer", "Call", "Fault", "Transport", "head_for"]
+__all__ = ["Answer", "Call", "Fault", "Resending", "Transport", "head_for"]
 
 T = TypeVar("T")
 
@@ -25,8 +28,9 @@ class Transport:
     """Keep-alive connections to one upstream, one per call in flight, reused last in first out.
 
     Each call ends once: with an answer, a fault, or by being cancelled. No redirect is followed
-    and no answer is judged. A call is repeated in one case only: it was sent on a connection that
-    had served before and that the upstream closed without a byte of an answer.
+    and no answer is judged. A call is repeated in one case only, and once: it was sent on a
+    connection that had served before, and that the upstream closed before it read the request.
+    `on_retry` hears of it with the call's ticket, for it is one call more.
     With `address`, connections go there; what the certificate must name is the URL's host.
     Answers too large for the `budget` wait at the upstream, and their deadlines with them; all
     transports of a process may share one.
@@ -43,7 +47,13 @@ class Transport:
         idle_connections_max: int = 8192,
         headers_bytes_max: int = 65_536,
         budget: ByteBudget | None = None,
+        resending: Resending | None = None,
     ) -> None:
+        self._reuse = Reuse(resending or Resending(), idle_timeout_seconds)
+        self.on_retry: Callable[[Any], None] = _nothing
+        # What must not be told on of our requests, in faults and in answers but successes: to
+        # search those would cost more than all else that is done with them.
+        self.mask = Mask({})
         self.budget = budget or ByteBudget()
         self._url = BaseUrl.parse(base_url)
         self._address = address or self._url.host
@@ -53,7 +63,6 @@ class Transport:
         elif ssl_context is None:
             self._ssl_context = ssl.create_default_context()
         self._connect_timeout_seconds = connect_timeout_seconds
-        self._idle_timeout_seconds = idle_timeout_seconds
         self._idle_connections_max = idle_connections_max
         self._headers_bytes_max = headers_bytes_max
 
@@ -89,18 +98,22 @@ class Transport:
         """Start a call; `done` hears of its end later, never from within this function.
 
         It is given the ticket too, by which the caller knows the call again. The deadline, of the
-        loop's clock, is for everything: a connection, sending, the answer. With `fresh`, none of
-        the connections is used that lie idle.
+        loop's clock, is for everything: a connection, sending, the answer. A `fresh` call goes
+        over a connection of its own that has served nobody, whatever others are idle.
         """
-        if self._loop is None:
-            self._bind()
+        loop = self._loop or self._bind()
         call = Call(head, body, body_bytes_max, deadline, done, ticket, self)
         if deadline < self._sweep_at:
             self._sweep_by(deadline)
+        if fresh:
+            self._waiting_anew[call] = None
+            self._connect_for_the_waiting()
+            return call
         idle = self._idle
-        while idle and not fresh:
+        while idle:
             connection = idle.pop()
             if connection.is_open:
+                connection.started = loop.time()
                 connection.start(call)
                 return call
         self._waiting[call] = None
@@ -162,22 +175,35 @@ class Transport:
 
     def answered(self, connection: Connection, call: Call, answer: Answer) -> None:
         """Give the connection to the next who waits, or keep it, then tell the caller."""
+        if connection.served == 1 or self._reuse.watches:
+            now = (self._loop or self._bind()).time()
+            if not self._reuse.may_serve_again(connection.served, now):
+                connection.abort()
         if connection.is_open:
             if self._waiting:
+                connection.idle_since = math.inf
                 connection.start(self._waiting.popitem(last=False)[0])
             else:
                 self._keep(connection)
-        call.done(call.ticket, answer)
+        call.done(call.ticket, self.mask.answer(answer) if answer.status >= 300 else answer)
 
-    def failed(self, call: Call, fault: Fault, *, was_stale: bool) -> None:
+    def failed(self, call: Call, fault: Fault, ending: Ending) -> None:
         """Tell the caller, or once more try a request that was sent into a closed connection."""
-        if was_stale and not call.was_retried:
+        if ending is not Ending.PLAIN and not call.was_retried and self._was_stale(call, ending):
             call.was_retried = True
             call.connection = None
+            self.on_retry(call.ticket)
             self._waiting_anew[call] = None
             self._connect_for_the_waiting()
         else:
-            call.done(call.ticket, fault)
+            call.done(call.ticket, self.mask.fault(fault))
+
+    def why_not_http(self, came: bytes, error: Exception) -> str:
+        """What came instead of the head of an answer, or that its body is not framed as it says."""
+        if not came:
+            return f"The answer is not HTTP: {error}."
+        begin = self.mask.excerpt(came)
+        return f"The answer is not HTTP ({error}); it begins with '{begin}'.{not_http_hint(came)}"
 
     def closed(self, connection: Connection) -> None:
         """Forget the connection."""
@@ -217,8 +243,19 @@ class Transport:
         now = (self._loop or self._bind()).time()
         connection.idle_since = now
         self._idle.append(connection)
-        if now + self._idle_timeout_seconds < self._sweep_at:
-            self._sweep_by(now + self._idle_timeout_seconds)
+        kept_until = now + self._reuse.kept_seconds(now)
+        if kept_until < self._sweep_at:
+            self._sweep_by(kept_until)
+
+    def _was_stale(self, call: Call, ending: Ending) -> bool:
+        """Whether a connection was closed before it was asked."""
+        connection, now = call.connection, (self._loop or self._bind()).time()
+        assert connection is not None
+        idle_seconds, seconds = connection.started - connection.idle_since, now - connection.started
+        was_stale = self._reuse.was_stale(ending, idle_seconds, seconds, now)
+        # How long others are kept may have changed.
+        self._sweep_by(now)
+        return was_stale
 
     def _calls(self) -> list[Call]:
         """The calls under way, wherever they are."""
@@ -297,13 +334,14 @@ class Transport:
                 fault = Fault("request_timeout", detail, call.sent, status)
                 self._forget(call)
                 loop.call_soon(self._tell, call, fault)
-        overdue_since = now - self._idle_timeout_seconds
+        kept_seconds = self._reuse.kept_seconds(now)
+        overdue_since = now - kept_seconds
         for connection in self._idle:
             if connection.idle_since <= overdue_since:
                 connection.abort()
         self._idle = [one for one in self._idle if one.is_open]
         ahead = [call.deadline for call in calls if call.deadline > now]
-        ahead += [one.idle_since + self._idle_timeout_seconds for one in self._idle]
+        ahead += [one.idle_since + kept_seconds for one in self._idle]
         if ahead:
             self._sweep_by(max(min(ahead), now + SWEEP_PAUSE_SECONDS))
 
@@ -315,6 +353,10 @@ class Transport:
 def _settle(ended: asyncio.Future[Answer | Fault], outcome: Answer | Fault) -> None:
     if not ended.done():
         ended.set_result(outcome)
+
+
+def _nothing(_ticket: object) -> None:
+    pass
 
 
 def _to_nobody(_ticket: object, _outcome: Answer | Fault) -> None:

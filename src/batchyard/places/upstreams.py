@@ -12,6 +12,7 @@ from msgspec import Struct
 from batchyard.places.byte_budget import ByteBudget
 from batchyard.places.discovery import State, ask_slots, discover
 from batchyard.places.log import Log
+from batchyard.places.masking import Mask
 from batchyard.places.request_head import AUTHORIZATION
 from batchyard.places.transport import Transport, head_for
 from batchyard.places.upstream_settings import ANY_MODEL, UpstreamSettings, twice
@@ -63,6 +64,7 @@ class Upstream:
         self._extra = dict(settings.headers)
         if api_key:
             self._extra[AUTHORIZATION] = f"Bearer {api_key}"
+        self.transport.mask = Mask(self._extra)
         # What cannot be written as a head is told now, and not by the first line.
         self.head("/models", "GET")
         self.state: State = "unknown"
