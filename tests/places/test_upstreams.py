@@ -290,8 +290,7 @@ async def test_upstreams_that_were_away_are_looked_after() -> None:
             assert (upstreams.routes("a"), len(upstreams.routes("b"))) == ([], 1)
             # A look of somebody else is heard of, too.
             site.answers["/v1/models"] = listing("a")
-            upstreams.forget_freshness()
-            await upstreams.look()
+            upstreams.look_soon()
             await heard.get()
             assert len(upstreams.routes("a")) == 1
 

@@ -40,7 +40,7 @@ class Lane(FailingLane):
     """The lines for one model at one upstream.
 
     `models_head` makes the head of a request for the upstream's list of models; `rewrite` makes
-    the body that is sent of that of the line, where its model has another name there; `mask` takes
+    the body that is sent, where the model of the line has another name there; `mask` takes
     our secrets out of an answer that is to be told of.
     """
 
@@ -62,8 +62,8 @@ class Lane(FailingLane):
     ) -> None:
         super().__init__(land, rules=rules, wall=wall, chance=chance, models_head=models_head)
         self._sender, self._head, self._gate = sender, head, gate
-        self._hungry, self._quiet, self._rewrite = hungry, quiet, rewrite
-        self._mask = mask
+        self._hungry, self._quiet = hungry, quiet
+        self._rewrite, self._mask = rewrite, mask
         self._heads: dict[str, bytes] = {}
         self._queue, self._crossing = self.hand.queue, self.hand.crossing
         self._waiting = self.hand.waiting
@@ -90,12 +90,9 @@ class Lane(FailingLane):
 
     def send_now(self, line: Line) -> bool:
         """Send a line at once, beyond the width; False where nothing may leave now."""
-        now = self._loop.time()
-        if now < self._paused_until or self._gate.is_shut(now):
+        if self.is_sick or not self._may_send():
             return False
-        if self.is_sick:
-            return False
-        self._send_all((line,), now)
+        self._send_all((line,), self._loop.time())
         return True
 
     def pump(self) -> None:
@@ -259,9 +256,10 @@ class Lane(FailingLane):
 
     def _send(self, line: Line, done: Done, *, fresh: bool = False) -> Underway:
         now = self._loop.time()
+        body = line.body if self._rewrite is None else self._rewrite(line.body)
         return self._sender.send(
-            b"%b%d\r\n\r\n" % (self._heads.get(line.path) or self._head_of(line), len(line.body)),
-            line.body,
+            b"%b%d\r\n\r\n" % (self._heads.get(line.path) or self._head_of(line), len(body)),
+            body,
             deadline=min(now + self._rules.timeout_seconds, line.deadline),
             body_bytes_max=self._rules.body_bytes_max,
             done=done,
@@ -288,6 +286,9 @@ class Lane(FailingLane):
             del crossing[line]
             if type(outcome) is Answer and 200 <= outcome.status < 300:
                 facts = read_answer(outcome.body)
+                if facts is None and outcome.body.startswith(BOM):
+                    body = outcome.body.removeprefix(BOM)
+                    outcome, facts = msgspec.structs.replace(outcome, body=body), read_answer(body)
                 if facts is not None and not facts.is_error:
                     now = self._loop.time()
                     width.answered(now - line.started, full=was_full, now=now)
@@ -300,11 +301,6 @@ class Lane(FailingLane):
                     landing = Landing(line.index, line.custom_id, line.calls + 1, outcome, facts)
                     self._land(line.owner, landing)
                     self.pump_soon()
-                    return
-                if facts is None and outcome.body.startswith(BOM):
-                    whole = msgspec.structs.replace(outcome, body=outcome.body.removeprefix(BOM))
-                    crossing[line] = _NOTHING
-                    self._back(line, whole)
                     return
             second = self.hand.seconds.pop(line, None)
             if second is not None:
@@ -392,13 +388,3 @@ class Lane(FailingLane):
             self.health.retrying(line.trouble)
         self._queue.appendleft(line)
         self.pump()
-
-
-class _Nothing:
-    """No call at all."""
-
-    def cancel(self) -> None:
-        """There is nothing to cancel."""
-
-
-_NOTHING = _Nothing()

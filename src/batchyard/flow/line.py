@@ -54,7 +54,8 @@ class LaneRules(Struct, frozen=True):
 
     `gather_seconds`: so long a lane lets what comes back gather before it sends anew, where that
     is nothing beside the time of an answer. What leaves together comes back together, and costs
-    less by a third; the event loops count in milliseconds.
+    less by a third; the event loops count in milliseconds. `key_setting` names the setting that
+    holds the upstream's key, for whoever is told that the key is refused.
     """
 
     timeout_seconds: float = 600.0
@@ -62,6 +63,7 @@ class LaneRules(Struct, frozen=True):
     start: int = 2
     ceiling: int = 4096
     gather_seconds: float = 0.001
+    key_setting: str = ""
 
 
 class Links(Struct, frozen=True):

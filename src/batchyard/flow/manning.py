@@ -45,6 +45,7 @@ def open_lanes(
                 timeout_seconds=settings.timeout_seconds,
                 start=settings.start_concurrency,
                 ceiling=settings.max_concurrency,
+                key_setting=settings.key_setting,
             ),
             gate=gate,
             wall=wall,
@@ -58,7 +59,14 @@ def open_lanes(
         _bound(lane, upstream)
         return lane
 
-    lanes = Lanes(upstreams.routes, open_lane, upstreams.look, gate=gate, lack_of=upstreams.lack_of)
+    lanes = Lanes(
+        upstreams.routes,
+        open_lane,
+        upstreams.look,
+        gate=gate,
+        lack_of=upstreams.lack_of,
+        look_soon=upstreams.look_soon,
+    )
 
     def changed() -> None:
         for (_, name), lane in lanes.each():

@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from random import Random
 
+import msgspec
+
 from batchyard.flow.in_hand import LinesInHand
 from batchyard.flow.landing import Landing, given_up
 from batchyard.flow.line import LaneRules, Line, Links
@@ -133,6 +135,9 @@ class ProbingLane(ABC):
 
     def _fall_sick(self, failure: Failure, now: float) -> None:
         """Shut the lane but for probes, or keep it shut after one of them failed."""
+        if failure.reason == "upstream_refuses" and self._rules.key_setting:
+            detail = f"{failure.detail}; its key is of {self._rules.key_setting}"
+            failure = msgspec.structs.replace(failure, detail=detail)
         if self.health.sickness is not None:
             self.health.still_sick(failure)
             self._rest_until_probe(None, now)

@@ -23,7 +23,8 @@ class Lanes:
 
     `routes` names the upstreams that serve a model: none while its lines must wait for one, and
     `lack_of` tells then which are to blame and why. `open_lane` opens the lane of a model at one
-    of them; `look` asks the upstreams what they serve, where that is not fresh.
+    of them; `look` asks the upstreams what they serve, where that is not fresh, and `look_soon`
+    has them asked anew, for a lane of theirs is sick.
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class Lanes:
         *,
         gate: Gate,
         lack_of: Callable[[str], tuple[str, str]] = lambda _model: ("", ""),
+        look_soon: Callable[[], object] = lambda: None,
     ) -> None:
         self._routes, self._open_lane, self._look = routes, open_lane, look
-        self.gate, self._lack_of = gate, lack_of
+        self.gate, self._lack_of, self._look_soon = gate, lack_of, look_soon
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._loop = asyncio.get_running_loop()
         # How many changes of a lane may still be logged, and when that was so.
@@ -217,6 +219,9 @@ class Lanes:
             tell = log.info if reason is None else log.warning
             facts = {} if reason is None else {"why": reason}
             tell(f"lane_{state}", model=key[0], upstream=key[1], **facts)
+        if state == "sick":
+            # A server may have been started anew with another model, or at another path.
+            self._look_soon()
         if state == "recovered":
             self._share_with(key[0], self._lanes[key])
 

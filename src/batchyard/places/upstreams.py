@@ -229,14 +229,12 @@ class Upstreams:
             one.reachable for one in self._all
         ):
             return
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look(self._all))
-            self._looking.add_done_callback(self._looked)
-        await asyncio.shield(self._looking)
+        await asyncio.shield(self._begin_look())
 
-    def forget_freshness(self) -> None:
-        """Have the next look ask, for something is not as it was."""
+    def look_soon(self) -> None:
+        """Ask all upstreams anew, for something is not as it was; nobody waits for it."""
         self._looked_at = float("-inf")
+        self._begin_look()
 
     def watch(self, changed: Callable[[], object]) -> None:
         """Look after those that could not be asked, until closed.
@@ -301,8 +299,17 @@ class Upstreams:
         closing: list[Awaitable[None]] = [one.transport.aclose() for one in self._all]
         await asyncio.gather(*closing)
 
-    def _looked(self, _look: asyncio.Task[None]) -> None:
+    def _begin_look(self) -> asyncio.Task[None]:
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look(self._all))
+            self._looking.add_done_callback(self._looked)
+        return self._looking
+
+    def _looked(self, look: asyncio.Task[None]) -> None:
         self._looking = None
+        fault = None if look.cancelled() else look.exception()
+        if fault is not None and self._log is not None:
+            self._log.error("upstreams_not_asked", fault=str(fault))
 
     async def _watch(self, changed: Callable[[], object]) -> None:
         before: object = None
