@@ -30,9 +30,15 @@ def folder_of(data: str | None, *, make: bool = False) -> folders.DataFolder:
         raise click.ClickException(str(error)) from error
     if not make and not folder.exists:
         raise click.ClickException(f"There is no Batchyard data in {folder.path}.")
-    folder.make()
     try:
+        if make:
+            folder.make()
+        folder.shut()
         installation.check_database(folder)
+    except OSError as error:
+        raise click.ClickException(
+            f"The data folder {folder.path} cannot be used: {error.strerror}."
+        ) from error
     except installation.MismatchError as error:
         raise click.ClickException(str(error)) from error
     return folder
