@@ -188,10 +188,10 @@ class Server:
         """Whether it has ended by itself."""
         return self._process is None or self._process.poll() is not None
 
-    def stop(self) -> int:
-        """SIGTERM; returns the exit code."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Tell it to end; returns the exit code."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(number)
         return self._left()
 
     def close(self) -> None:

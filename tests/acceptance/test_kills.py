@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 from collections import Counter
@@ -253,14 +254,15 @@ def test_killed_servers_are_no_fault_of_a_shard(sim: Sim, serve: Serve) -> None:
     check(client, batch, sim, kills=0)
 
 
-def test_sigterm_loses_nothing(sim: Sim, serve: Serve) -> None:
-    """A server told to end ends by itself within seconds, and goes on when started again."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_loses_nothing(number: signal.Signals, sim: Sim, serve: Serve) -> None:
+    """A server told to end, or whose terminal is closed, ends by itself, and goes on later."""
     sim.set("latency", "fixed:0.2")
     server = serve([sim.url])
     client = server.start()
     batch = batch_of(client, request_lines(LINES))
     until(lambda: has_some(client, batch))
-    assert server.stop() == 0
+    assert server.stop(number) == 0
     client = server.start()
     # What was at the upstream when the order came was waited for: nothing is asked twice.
     check(client, batch, sim, kills=0)

@@ -2,12 +2,16 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from batchyard.places.folder import DataFolder
+from batchyard.places.store import open_store
 from tests.acceptance.processes import Server, Sim, batch_of, command, ended, request_lines
 
 
@@ -112,3 +116,31 @@ def test_a_data_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     made = command("keys", "create", "k", "--data", str(tmp_path / "data"))
     done = subprocess.run(made, capture_output=True, text=True, check=False)
     assert (done.returncode, "cannot be used: File exists" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("how", ["damaged", "locked"])
+@pytest.mark.parametrize("words", [["serve", "--port", "0"], ["keys", "create", "x"], ["gc"]])
+def test_a_database_that_cannot_be_used_is_told_on_a_line(
+    words: list[str], how: str, tmp_path: Path
+) -> None:
+    """By the server, and by each verb beside it: what is wrong, and what to do."""
+    folder = DataFolder(tmp_path / "data")
+    folder.make()
+    open_store(folder.database_url).close()
+    with closing(sqlite3.connect(folder.database, isolation_level=None)) as other:
+        if how == "locked":
+            other.execute("BEGIN IMMEDIATE")
+        else:
+            folder.database.write_bytes(b"nonsense" * 1_000)
+        done = subprocess.run(
+            command(*words, "--data", str(folder.path)),
+            cwd=tmp_path,
+            env=os.environ | {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    said = "is no database, or is damaged" if how == "damaged" else "is locked by another program"
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert said in line

@@ -31,11 +31,12 @@ def folder_of(data: str | None, *, make: bool = False) -> folders.DataFolder:
     if not make and not folder.exists:
         raise click.ClickException(f"There is no Batchyard data in {folder.path}.")
     try:
-        folder.make()
+        if make:
+            folder.make()
+        folder.shut()
+        installation.check_database(folder)
     except OSError as error:
         raise click.ClickException(unusable(str(folder.path), error)) from error
-    try:
-        installation.check_database(folder)
     except installation.MismatchError as error:
         raise click.ClickException(str(error)) from error
     return folder

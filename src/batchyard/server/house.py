@@ -98,13 +98,7 @@ class House:
             ring=self._changed,
             models=self._models,
             settings=settings,
-            condition=Condition(
-                folder,
-                store,
-                self._threads,
-                self._clock.wall,
-                free_bytes_min=settings.disk_free_bytes_min,
-            ),
+            condition=self._condition(store),
         )
 
     async def serve(
@@ -136,6 +130,10 @@ class House:
         for fault in ended:
             if isinstance(fault, Exception):
                 raise fault
+
+    def _condition(self, store: Store) -> Condition:
+        least = self._settings.disk_free_bytes_min
+        return Condition(self._folder, store, self._threads, self._clock.wall, free_bytes_min=least)
 
     def _put_right(self) -> None:
         """Free what a server that died had in hand, and hold what is kept against the rows.
