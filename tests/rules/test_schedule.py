@@ -70,6 +70,16 @@ def test_an_urgent_batch_has_most_turns_and_starves_nobody() -> None:
     assert counts(urgent, other, want=170) == {"u": 160, "o": 10}
 
 
+def test_many_lines_are_dealt_as_fairly() -> None:
+    """Several in one turn, so that it costs little."""
+    many = [Claim(f"a{number}", sequence=number, lines=5_000) for number in range(3)]
+    dealt = deal([*many, Claim("b", project_id="q", lines=5_000)], 8_000)
+    told = Counter(claim.project_id for claim in dealt[:1_000])
+    assert abs(told["p"] - told["q"]) <= 32
+    assert len(dealt) == 8_000
+    assert Counter(claim.project_id for claim in dealt)["q"] in range(3_984, 4_017)
+
+
 def test_one_alone_gets_all() -> None:
     """As much as it has, or is wanted."""
     assert counts(Claim("a", lines=3), want=10) == {"a": 3}

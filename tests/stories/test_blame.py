@@ -1,16 +1,18 @@
 """Lines that end their workers, and the innocent beside them, on a virtual clock."""
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from batchyard.flow import feeding
 from batchyard.flow.keeping import HeldLease
-from batchyard.places.store import Store
+from batchyard.places.store import Store, Work
 from batchyard.places.store.schema import shards
 from batchyard.places.transport import Answer, Fault
 from tests.stories.loop import run_virtually
@@ -148,3 +150,35 @@ async def _in(
     store: Store, place: Path, tale: Callable[[World], Awaitable[None]], seed: int = 7
 ) -> None:
     await tale(World(store, place / "blobs", Random(seed)))
+
+
+async def notes_fail(world: World) -> None:
+    world.upstream._trouble = 0.0
+    world.bear()
+    batches = [world.submit(name, LINES, ("m",), 100_000) for name in "ab"]
+    await until(lambda: bool(world.upstream.calls))
+    with world.store.writing() as connection:
+        connection.execute(update(shards).values(losses=2, lost_at=world.now()))
+    world.workers[0].kill()
+    real = Work.note_trial, Work.note_sent
+    chance = Random(3)
+
+    def failing(call: Callable[..., Any]) -> Callable[..., Any]:
+        def fails(*args: Any) -> Any:
+            if chance.random() < 0.5:
+                raise OSError(errno.EIO, "no store")
+            return call(*args)
+
+        return fails
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Work, "note_trial", failing(real[0]))
+        patch.setattr(Work, "note_sent", failing(real[1]))
+        done = await ended(world, *batches)
+    assert all(batch.request_counts.completed == LINES for batch in done)
+    assert world.crashes == []
+
+
+def test_a_note_that_fails_loses_no_line(store: Store, place: Path) -> None:
+    """What was to leave after it is kept, and leaves when the store can be written to again."""
+    run_virtually(_in(store, place, notes_fail))

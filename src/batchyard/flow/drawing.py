@@ -69,29 +69,10 @@ def draw(
             )
             if not leases:
                 continue
-            content = work.input_parts(leases[0].project_id, leases[0].input_file_id)
-            assert content is not None, "a running batch keeps its input"
-            try:
-                verify(blobs, content)
-                spans = [
-                    span_of(blobs, content.parts, lease.start, lease.size_bytes) for lease in leases
-                ]
-                drawn.shards.extend(zip(leases, spans, strict=True))
-            except BlobCorruptError as fault:
-                log.error("file_corrupt", batch=turn.batch_id, file=content.file_id, why=str(fault))
-                drawn.shards.extend((lease, None) for lease in leases)
-            except OSError as fault:
-                if turn.batch_id in given_up and is_own_fault(fault):
-                    log.error(
-                        "file_unreadable",
-                        batch=turn.batch_id,
-                        file=content.file_id,
-                        why=str(fault),
-                    )
-                    drawn.shards.extend((lease, None) for lease in leases)
-                else:
-                    drawn.unreadable[turn.batch_id] = fault
-                    work.release(worker, [(one.batch_id, one.position) for one in leases])
+            fault = _read(work, blobs, leases, drawn.shards, given_up=turn.batch_id in given_up)
+            if fault is not None:
+                drawn.unreadable[turn.batch_id] = fault
+                work.release(worker, [(one.batch_id, one.position) for one in leases])
     except BaseException:
         held = {(one.batch_id, one.position) for one in leases} | {
             (one.batch_id, one.position) for one, _ in drawn.shards
@@ -99,3 +80,31 @@ def draw(
         work.release(worker, held)
         raise
     return drawn
+
+
+def _read(
+    work: Work,
+    blobs: Blobs,
+    leases: list[Lease],
+    drawn: list[tuple[Lease, bytes | None]],
+    *,
+    given_up: bool,
+) -> OSError | None:
+    """Add the shards of one batch with their bytes; returns why they cannot be read."""
+    batch_id, file_id = leases[0].batch_id, leases[0].input_file_id
+    content = work.input_parts(leases[0].project_id, file_id)
+    assert content is not None, "a running batch keeps its input"
+    try:
+        verify(blobs, content)
+        spans = [span_of(blobs, content.parts, one.start, one.size_bytes) for one in leases]
+    except BlobCorruptError as fault:
+        log.error("file_corrupt", batch=batch_id, file=file_id, why=str(fault))
+    except OSError as fault:
+        if not (given_up and is_own_fault(fault)):
+            return fault
+        log.error("file_unreadable", batch=batch_id, file=file_id, why=str(fault))
+    else:
+        drawn.extend(zip(leases, spans, strict=True))
+        return None
+    drawn.extend((lease, None) for lease in leases)
+    return None

@@ -106,7 +106,7 @@ class Feeder:
             if turns:
                 await self._lease(turns)
                 await self._trials.step()
-        self._offer()
+        await self._offer()
         await self.note_sent()
 
     async def _waiting(self) -> list[Waiting]:
@@ -128,10 +128,14 @@ class Feeder:
         for row in rows:
             by_model.setdefault(row.model, []).append(row)
         for model, waiting in by_model.items():
-            self._look_for_newcomers(model, waiting)
-            queued = self._queued(model)
-            claims = self._claims(model, waiting, queued)
-            want = max(0, self._lanes.appetite(model)) + sum(queued.values())
+            claims = self._claims(model, waiting, Counter())
+            self._look_for_newcomers(model, claims)
+            want = max(0, self._lanes.appetite(model))
+            if model in self._recalled:
+                # What waits in the lanes' queues is taken back before lines are offered.
+                queued = self._lanes.unsent_by_owner(model)
+                claims = self._claims(model, waiting, queued)
+                want += sum(queued.values())
             for claim, lines in Counter(deal(claims, want)).items():
                 lack = lines - claim.ready
                 if lack > 0 >= room and not claim.ready and not claim.out:
@@ -174,17 +178,12 @@ class Feeder:
             await self._tools.hot.run(self._tools.work.release, self._worker, places)
         return room > 0
 
-    def _look_for_newcomers(self, model: str, waiting: Sequence[Waiting]) -> None:
+    def _look_for_newcomers(self, model: str, claims: Sequence[Claim]) -> None:
         """Note whether a batch has come, or become urgent, that the lanes' queues do not regard."""
         known = self._regarded.get(model, frozenset())
-        claims = self._claims(model, waiting, Counter())
         self._regarded[model] = frozenset((one.batch_id, one.urgent) for one in claims)
         if len(claims) > 1 and not self._regarded[model] <= known:
             self._recalled.add(model)
-
-    def _queued(self, model: str) -> Counter[HeldShard]:
-        """What is in the lanes' queues and will be taken back before lines are offered."""
-        return self._lanes.unsent_by_owner(model) if model in self._recalled else Counter()
 
     def _claims(
         self, model: str, waiting: Sequence[Waiting], queued: Counter[HeldShard]
@@ -232,33 +231,58 @@ class Feeder:
             )
         return claims
 
-    def _offer(self) -> None:
+    async def _offer(self) -> None:
         """Fill the lanes from what is in hand, anew where a newcomer has a claim."""
         for model in self._recalled:
             self._stock.put_back(self._lanes.recall(model))
         self._recalled.clear()
-        offered = False
+        offers = {}
         for model in {model for _, model in self._stock.ready()}:
             want = self._lanes.appetite(model)
             dealt = deal(self._claims(model, (), Counter()), want) if want > 0 else []
-            if not dealt:
-                continue
             lines = {
                 claim.batch_id: iter(self._stock.take((claim.batch_id, model), count))
                 for claim, count in Counter(dealt).items()
             }
-            self._lanes.offer(model, [next(lines[claim.batch_id]) for claim in dealt])
-            offered = True
-        if offered:
+            if dealt:
+                offers[model] = [next(lines[claim.batch_id]) for claim in dealt]
+        try:
+            await self._note_leaving({line.owner for lines in offers.values() for line in lines})
+        except BaseException:
+            for leaving in offers.values():
+                self._stock.put_back(leaving)
+            raise
+        for model, leaving in offers.items():
+            self._lanes.offer(model, [line for line in leaving if self._is_wanted(line.owner)])
+        if offers:
             self._lanes.pump()
 
+    def _is_wanted(self, held: HeldShard) -> bool:
+        return isinstance(held, HeldLease) and held in self.held and held.abort_at is None
+
+    async def _note_leaving(self, shards: Iterable[HeldShard]) -> None:
+        """Take back what was said of these shards, that they have no line at the upstream."""
+        leaving = [
+            held
+            for held in shards
+            if isinstance(held, HeldLease) and self._noted.get(held, (True, 0))[0] is False
+        ]
+        if leaving:
+            now = int(self._tools.clock.wall())
+            rows = {held.place: True for held in leaving}
+            await self._tools.hot.run(self._tools.work.note_sent, self._worker, rows, now)
+            self._noted.update({held: (True, now) for held in leaving if held in self.held})
+
     async def note_sent(self) -> None:
-        """Tell the store which shards have lines at the upstream, if that has changed."""
+        """Tell the store which shards have lines at the upstream, if that has changed.
+
+        Those that may leave at any moment are among them: nobody can note each as it leaves.
+        """
         loop_now = self._loop.time()
         if loop_now < self._note_at or not self.held:
             return
         now = int(self._tools.clock.wall())
-        out = self._lanes.owners_in_flight()
+        out = self._lanes.owners_leaving()
         changed = {}
         for held in self.held:
             is_out = held in out

@@ -114,9 +114,14 @@ class Lanes:
         rate = sum(limit / one for limit, one in seconds)
         return rate, max((one for _, one in seconds), default=0.0)
 
-    def owners_in_flight(self) -> set[HeldShard]:
-        """The shards of which lines are at an upstream now."""
-        return {owner for lane in self._lanes.values() for owner in lane.owners_in_flight()}
+    def owners_leaving(self) -> set[HeldShard]:
+        """The shards of which lines are at an upstream, or may leave for one at any moment."""
+        found: set[HeldShard] = set()
+        for lane in self._lanes.values():
+            found |= lane.owners_in_flight()
+            if not lane.paused:
+                found.update(line.owner for line in lane.lines())
+        return found
 
     @property
     def hungry(self) -> bool:

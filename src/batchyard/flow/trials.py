@@ -109,11 +109,14 @@ class Trials:
 
     async def _send_group(self, held: HeldLease, trial: _Trial) -> None:
         group = [trial.rest.popleft() for _ in range(trial.next_size)]
-        if await self._note(held, _mask(group, held)) and held in self._trials:
-            trial.group = group
-            self._offer(held, group)
-        else:
-            trial.rest.extendleft(reversed(group))
+        has_left = False
+        try:
+            if await self._note(held, _mask(group, held)) and held in self._trials:
+                trial.group, has_left = group, True
+                self._offer(held, group)
+        finally:
+            if not has_left:
+                trial.rest.extendleft(reversed(group))
 
     async def _send_alone(self, held: HeldLease) -> None:
         trial = self._trials.get(held)
@@ -121,15 +124,18 @@ class Trials:
             return
         line = trial.rest.popleft()
         trial.group = [line]
-        if await self._note(held, _mask([line], held)):
-            if held in self._trials and self._send_now(held, line):
-                self._alone = held
-                return
-            # It has not left, so nobody may say that it had.
-            await self._note(held, None)
-        trial.group = []
-        trial.rest.appendleft(line)
-        self.is_waiting = True
+        try:
+            if await self._note(held, _mask([line], held)):
+                if held in self._trials and self._send_now(held, line):
+                    self._alone = held
+                    return
+                # It has not left, so nobody may say that it had.
+                await self._note(held, None)
+        finally:
+            if self._alone is not held:
+                trial.group = []
+                trial.rest.appendleft(line)
+                self.is_waiting = True
 
 
 def _mask(lines: Iterable[Line], held: HeldLease) -> bytes:

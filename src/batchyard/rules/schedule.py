@@ -17,6 +17,8 @@ PRIORITY_RANGE = (-100, 100)
 # A batch is urgent when it would need more than one part in so many of the time it has left, if all
 # that is sent were its lines. It then has so many turns where another of its priority has one.
 _URGENT_PARTS, _URGENT_TURNS = 4, 16
+# Into so many turns what is wanted is cut at most, about.
+_TURNS_MAX = 512
 
 
 class Claim(Protocol):
@@ -89,14 +91,16 @@ def deal(claims: Sequence[C], want: int) -> list[C]:
     ]
     heapify(projects)
     dealt: list[C] = []
+    # Of many lines several go in one turn: where so many are wanted, they are gone in a moment.
+    most = max(1, want // _TURNS_MAX)
     while projects and len(dealt) < want:
         had, number, turns = projects[0]
-        next_claim = turns.next()
-        if next_claim is None:
+        lines = turns.next(min(most, want - len(dealt)))
+        if not lines:
             heappop(projects)
             continue
-        dealt.append(next_claim)
-        heapreplace(projects, (had + 1, number, turns))
+        dealt += lines
+        heapreplace(projects, (had + len(lines), number, turns))
     return dealt
 
 
@@ -109,19 +113,20 @@ class _Turns(Generic[C]):
         self._tiers.reverse()
         self._heap: list[tuple[float, int, int, C]] = []
 
-    def next(self) -> C | None:
-        """The batch whose turn it is; None when no line waits."""
+    def next(self, most: int) -> list[C]:
+        """The batch whose turn it is, for each line; nothing when no line waits."""
         if not self._heap:
             if not self._tiers:
-                return None
+                return []
             for number, one in enumerate(self._tiers.pop()):
                 heappush(self._heap, (one.out / _turns(one), number, one.lines, one))
         had, number, lines, one = self._heap[0]
-        if lines > 1:
-            heapreplace(self._heap, (had + 1 / _turns(one), number, lines - 1, one))
+        taken = min(most, lines)
+        if lines > taken:
+            heapreplace(self._heap, (had + taken / _turns(one), number, lines - taken, one))
         else:
             heappop(self._heap)
-        return one
+        return [one] * taken
 
 
 def _turns(claim: Claim) -> int:
