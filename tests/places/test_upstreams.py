@@ -166,6 +166,14 @@ async def test_a_server_of_ours_is_no_upstream() -> None:
         assert (one.is_batchyard, one.state, one.is_known) == (True, "unreachable", False)
 
 
+async def test_the_simulator_is_an_upstream() -> None:
+    """Though it calls itself after the server."""
+    header = "server: batchyard-sim (simulated)\r\n"
+    async with Site({"/v1/models": listing("a", headers=header)}).served() as server:
+        one = await looked_at(settings(server))
+    assert (one.is_batchyard, one.state, one.is_known) == (False, "ok", True)
+
+
 async def test_what_an_upstream_says_is_told_without_the_key() -> None:
     """Some repeat the key that they refuse, and others write to the terminal."""
     body = b"Bad key sk-secret-1\x1b[31m of \x00 you " + b"x" * 5_000

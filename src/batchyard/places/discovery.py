@@ -129,7 +129,7 @@ def _meant(base_url: str) -> Iterator[str]:
 
 def _is_ours(answer: Answer) -> bool:
     return any(
-        (name == b"server" and value.startswith(b"batchyard"))
+        (name == b"server" and value == b"batchyard")
         or (name == b"openai-organization" and value == ORGANIZATION.encode())
         for name, value in answer.headers
     )
