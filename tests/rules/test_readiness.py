@@ -1,42 +1,38 @@
 """When a server is ready, and what it says when it is not."""
 
-from typing import Any
-
 import pytest
 
-from batchyard.rules.readiness import readiness
+from batchyard.rules.readiness import Trouble, UpstreamState, readiness
 
-FINE: dict[str, Any] = {
-    "storage_fault": None,
-    "disk_fault": None,
-    "workers": 1,
-    "upstreams": [("gpu", None), ("spare", None)],
-}
+FINE, DOWN = UpstreamState("ok"), UpstreamState("unreachable", "connection refused")
+REFUSED = UpstreamState("key_refused", "HTTP 401")
+FULL = Trouble("disk_low", "12 MB are free.", 5)
 
 
 @pytest.mark.parametrize(
-    ("changed", "is_ready", "failing"),
+    ("troubles", "workers", "upstreams", "codes"),
     [
-        ({}, True, []),
-        ({"upstreams": [("gpu", "refused"), ("spare", None)]}, True, ["gpu"]),
-        ({"upstreams": [("gpu", "refused"), ("spare", "401")]}, False, ["gpu", "spare"]),
-        ({"upstreams": []}, False, []),
-        ({"storage_fault": "locked"}, False, ["storage"]),
-        ({"disk_fault": "12 MB are free"}, False, ["disk"]),
-        ({"workers": 0}, False, ["workers"]),
+        ([], 1, {"gpu": FINE, "spare": FINE}, []),
+        ([], 1, {"gpu": DOWN, "spare": FINE}, []),
+        ([], 1, {"gpu": DOWN, "spare": REFUSED}, ["no_upstream"]),
+        ([FULL], 1, {"gpu": FINE}, ["disk_low"]),
+        ([], 0, {"gpu": FINE}, ["no_worker"]),
+        ([FULL], 0, {"gpu": DOWN}, ["disk_low", "no_worker", "no_upstream"]),
     ],
 )
 def test_a_server_is_ready_when_lines_can_run(
-    changed: dict[str, Any], is_ready: bool, failing: list[str]
+    troubles: list[Trouble],
+    workers: int,
+    upstreams: dict[str, UpstreamState],
+    codes: list[str],
 ) -> None:
-    """Each check has its own reason; the whole is ready where one upstream serves."""
-    found = readiness(**FINE | changed)
-    assert found.ready is is_ready
-    checks = {
-        "storage": found.storage,
-        "disk": found.disk,
-        "workers": found.workers,
-        **found.upstreams,
-    }
-    assert [name for name, check in checks.items() if check.status == "failing"] == failing
-    assert all(check.reason for name, check in checks.items() if name in failing)
+    """Each thing that is missing has its reason; one upstream that serves is enough."""
+    found = readiness(troubles, workers, upstreams)
+    assert [reason.code for reason in found.reasons] == codes
+    assert found.status == ("unavailable" if codes else "ok")
+
+
+def test_upstreams_are_told_with_what_they_said() -> None:
+    """Whoever is on call sees at once which of them is to blame, and why."""
+    (reason,) = readiness([], 1, {"gpu": DOWN, "spare": REFUSED}).reasons
+    assert "gpu: unreachable (connection refused); spare: key_refused (HTTP 401)" in reason.message

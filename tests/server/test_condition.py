@@ -14,7 +14,8 @@ from batchyard.places.blobs import Blobs
 from batchyard.places.database import Inline
 from batchyard.places.folder import DataFolder
 from batchyard.places.store import Store, Work, open_store
-from batchyard.server.condition import Condition, Trouble
+from batchyard.rules.readiness import Readiness, Trouble, UpstreamState, readiness
+from batchyard.server.condition import Condition
 from tests.server.door import Door
 
 
@@ -90,20 +91,18 @@ def test_readiness_is_told_to_those_who_ask(tmp_path: Path) -> None:
     caller = door.caller()
     trouble = Trouble("disk_low", "The disk is full.", 7)
 
-    class Full(Condition):
-        def __init__(self) -> None:
-            pass
-
-        async def troubles(self) -> tuple[Trouble, ...]:
-            return (trouble,)
+    async def full() -> Readiness:
+        return readiness([trouble], 1, {"gpu": UpstreamState("ok")})
 
     assert caller.ask("GET", "/readyz").status == 200
-    object.__setattr__(door.yard, "condition", Full())
+    object.__setattr__(door.yard, "readiness", full)
     answer = caller.ask("GET", "/readyz")
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert answer.json == {
         "status": "unavailable",
         "reasons": [{"code": "disk_low", "message": "The disk is full.", "since": 7}],
+        "workers": 1,
+        "upstreams": {"gpu": {"state": "ok"}},
     }
     assert caller.ask("GET", "/healthz").status == 200
     door.close()

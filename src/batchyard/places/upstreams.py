@@ -223,6 +223,10 @@ class Upstreams:
     def __getitem__(self, name: str) -> Upstream:
         return self._by_name[name]
 
+    def each(self) -> Sequence[Upstream]:
+        """All of them, in the order of the settings."""
+        return self._all
+
     async def look(self) -> None:
         """Ask all upstreams for their models, where the last answers are not fresh."""
         if self._steady() - self._looked_at < _FRESH_SECONDS and any(

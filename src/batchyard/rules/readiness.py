@@ -1,61 +1,51 @@
 """Whether a server can do any work now, and what each of the things it needs says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["Check", "Readiness", "readiness"]
+__all__ = ["Readiness", "Trouble", "UpstreamState", "readiness"]
 
 
-class Check(Struct, frozen=True, omit_defaults=True):
-    """One thing that a server needs; `reason` says what is wrong with it."""
+class Trouble(Struct, frozen=True, omit_defaults=True):
+    """Something that cannot be used: `code` for programs, `since` in Unix seconds."""
 
-    status: Literal["ok", "failing"]
-    reason: str | None = None
+    code: str
+    message: str
+    since: int | None = None
 
 
-class Readiness(Struct, frozen=True, omit_defaults=True):
-    """What `/readyz` answers; `ready` is 503's opposite."""
+class UpstreamState(Struct, frozen=True, omit_defaults=True):
+    """How an upstream answered when it was last asked what it serves; `detail` says why not."""
 
-    status: Literal["ok", "not_ready"]
-    storage: Check
-    disk: Check
-    workers: Check
-    upstreams: dict[str, Check]
+    state: str
+    detail: str = ""
 
-    @property
-    def ready(self) -> bool:
-        """Whether requests can be stored and lines be sent somewhere."""
-        return self.status == "ok"
+
+class Readiness(Struct, frozen=True):
+    """What `/readyz` answers; anything but `ok` comes with status 503."""
+
+    status: Literal["ok", "unavailable"]
+    reasons: tuple[Trouble, ...]
+    workers: int
+    upstreams: Mapping[str, UpstreamState]
 
 
 def readiness(
-    *,
-    storage_fault: str | None,
-    disk_fault: str | None,
-    workers: int,
-    upstreams: Sequence[tuple[str, str | None]],
+    troubles: Sequence[Trouble], workers: int, upstreams: Mapping[str, UpstreamState]
 ) -> Readiness:
-    """Judge what was found; of each upstream its name and what is wrong with it.
+    """Judge what was found of the storage, the workers that run, and the upstreams by name.
 
     One upstream that serves is enough, for lines of the others wait; without any nothing can run.
     """
-    checks = {name: _check(fault) for name, fault in upstreams}
-    working = (
-        storage_fault is None
-        and disk_fault is None
-        and workers > 0
-        and any(check.status == "ok" for check in checks.values())
-    )
-    return Readiness(
-        status="ok" if working else "not_ready",
-        storage=_check(storage_fault),
-        disk=_check(disk_fault),
-        workers=_check(None if workers else "no worker runs; the server starts one"),
-        upstreams=checks,
-    )
-
-
-def _check(fault: str | None) -> Check:
-    return Check("ok") if fault is None else Check("failing", fault)
+    reasons = list(troubles)
+    if not workers:
+        reasons.append(Trouble("no_worker", "No worker runs; the server starts one."))
+    if not any(upstream.state == "ok" for upstream in upstreams.values()):
+        why = "; ".join(
+            f"{name}: {upstream.state}" + (f" ({upstream.detail})" if upstream.detail else "")
+            for name, upstream in upstreams.items()
+        )
+        reasons.append(Trouble("no_upstream", f"No upstream serves. {why}"))
+    return Readiness("unavailable" if reasons else "ok", tuple(reasons), workers, upstreams)

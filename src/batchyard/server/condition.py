@@ -5,24 +5,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec import Struct
-
 from batchyard.places.database import Runner
 from batchyard.places.folder import DataFolder
 from batchyard.places.store import Store, in_words, is_full
+from batchyard.rules.readiness import Trouble
 
-__all__ = ["Condition", "Trouble"]
+__all__ = ["Condition"]
 
 # Whoever asks does not wait for a store that is locked.
 _PROBE_SECONDS = 1.0
-
-
-class Trouble(Struct, frozen=True):
-    """Something that cannot be used: `code` for programs, `since` in Unix seconds."""
-
-    code: str
-    message: str
-    since: int
 
 
 class Condition:

@@ -34,7 +34,8 @@ from batchyard.wire.objects import to_json
 __all__ = ["Gate", "demand", "dialect_of", "key_id_of", "limits_of", "project_of"]
 
 # Whoever is answered at all is answered by a server that lives.
-_OPEN = dict.fromkeys(("/healthz", "/readyz"), b'{"status":"ok"}\n')
+_OPEN = ("/healthz", "/readyz")
+_HEALTHY = b'{"status":"ok"}\n'
 # A key that was good is asked for again when this is over, so that a revocation bites soon.
 _KEY_SECONDS = 0.5
 _KEYS_REMEMBERED_MAX = 10_000
@@ -159,13 +160,16 @@ class Gate:
 
     async def _tell_health(self, path: str, answer: Answering) -> None:
         """Tell whether the server lives, or whether it can do what it is there for."""
-        condition = self._yard.condition
-        troubles = await condition.troubles() if condition and path == "/readyz" else ()
-        if troubles:
-            body = to_json({"status": "unavailable", "reasons": troubles}) + b"\n"
-            await answer.whole(503, body, {"retry-after": "5"})
+        readiness = self._yard.readiness
+        if path != "/readyz" or readiness is None:
+            await answer.whole(200, _HEALTHY, {})
+            return
+        found = await readiness()
+        body = to_json(found) + b"\n"
+        if found.status == "ok":
+            await answer.whole(200, body, {})
         else:
-            await answer.whole(200, _OPEN[path], {})
+            await answer.whole(503, body, {"retry-after": "5"})
 
     async def _open(self, scope: Scope, receive: Receive, answer: Answering) -> bool:
         """Answer what may be asked without a key; False where a key is needed."""

@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 
 from batchyard.config import Settings
 from batchyard.flow.outbox import Pump
@@ -20,6 +21,7 @@ from batchyard.places.store import Identity, Outbox, Records, ServedModels, Stor
 from batchyard.places.upstreams import Upstream, Upstreams
 from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import PROFILES
+from batchyard.rules.readiness import Readiness, UpstreamState, readiness
 from batchyard.server.app import build_app
 from batchyard.server.condition import Condition
 from batchyard.server.http import make_server
@@ -37,6 +39,8 @@ _WORKER_GRACE_SECONDS = 6.0
 # Webhooks that are tested have a way out of their own, and take no room from deliveries.
 _DELIVERIES_AT_ONCE_MAX, _TESTS_AT_ONCE_MAX = 32, 8
 _DISK_THREADS = 8
+# Whoever asks whether the server is ready waits no longer for an upstream than this.
+_READINESS_SECONDS = 1.0
 _LOOP_AGAIN_SECONDS = 10.0
 
 
@@ -81,6 +85,13 @@ class House:
             chance,
             reach=reach,
         )
+        self._condition = Condition(
+            folder,
+            store,
+            self._threads,
+            self._clock.wall,
+            free_bytes_min=settings.disk_free_bytes_min,
+        )
         self._supervisor = Supervisor(settings.workers, self._orders, self._bury, self._pump.ring)
         self._yard = Yard(
             records=records,
@@ -98,7 +109,7 @@ class House:
             ring=self._changed,
             models=self._models,
             settings=settings,
-            condition=self._condition(store),
+            readiness=self._readiness,
         )
 
     async def serve(
@@ -131,9 +142,16 @@ class House:
             if isinstance(fault, Exception):
                 raise fault
 
-    def _condition(self, store: Store) -> Condition:
-        least = self._settings.disk_free_bytes_min
-        return Condition(self._folder, store, self._threads, self._clock.wall, free_bytes_min=least)
+    async def _readiness(self) -> Readiness:
+        """What the storage, the workers and the upstreams say now, without waiting long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_READINESS_SECONDS):
+                await self._upstreams.look()
+        states = {
+            upstream.name: UpstreamState(upstream.state, upstream.detail)
+            for upstream in self._upstreams.each()
+        }
+        return readiness(await self._condition.troubles(), len(self._supervisor.pids), states)
 
     def _put_right(self) -> None:
         """Free what a server that died had in hand, and hold what is kept against the rows.

@@ -14,7 +14,7 @@ from batchyard.places.posting import Posting
 from batchyard.places.store import Identity, Records, Webhooks
 from batchyard.rules.addresses import Fence
 from batchyard.rules.limits import Limits
-from batchyard.server.condition import Condition
+from batchyard.rules.readiness import Readiness
 from batchyard.server.turnstile import Turnstile
 from batchyard.server.wardrobe import Wardrobe
 from batchyard.wire.objects import Model
@@ -49,7 +49,7 @@ class Yard:
     models: Callable[[], Awaitable[Sequence[Model]]]
     settings: Settings
     # None where nobody asks whether the server is ready.
-    condition: Condition | None = None
+    readiness: Callable[[], Awaitable[Readiness]] | None = None
     # A row of SQLite is read in less time than a thread is woken in.
     reads: Runner = field(default_factory=Inline)
     wardrobe: Wardrobe = field(default_factory=Wardrobe)
