@@ -101,7 +101,8 @@ class Shift:
     async def _turn(self) -> None:
         await self._renew()
         if self._rung:
-            self._rung = self._feeder.is_dry = False
+            self._rung = False
+            self._feeder.ring()
             outlook = await self._look()
             await self._take_courses(outlook.courses)
             await self._end_batches()
