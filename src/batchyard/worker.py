@@ -98,6 +98,7 @@ async def _work(orders: Orders) -> None:
         known_model=upstreams.known,
         price=_prices(settings, upstreams),
         free_bytes=partial(disk_free_bytes, Path(orders.blobs)),
+        served_models=lambda: [one.id for one in upstreams.models()],
     )
     rules = ShiftRules(
         lease_seconds=settings.lease_seconds,

@@ -6,7 +6,7 @@ import random
 import secrets
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from batchyard.server.app import build_app
 from batchyard.server.http import make_server
 from batchyard.server.keys import hash_secret, key_of, new_secret
 from batchyard.server.yard import Yard
+from batchyard.wire.models import ModelList
 from batchyard.wire.objects import BatchError, BatchErrors, BatchStatus, Model
 from tests.hands import in_hand
 
@@ -186,9 +187,9 @@ class Door:
         if self.fault is not None:
             raise self.fault
 
-    async def _models(self) -> Sequence[Model]:
+    async def _models(self) -> ModelList:
         self._reach("models")
-        return MODELS
+        return ModelList(tuple(MODELS))
 
 
 class Caller:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchyard.cli.aims import aim_for
 from batchyard.cli.findings import as_github, as_text
 from batchyard.cli.fix import Told, repair
 from batchyard.cli.lazily import lazily
@@ -18,7 +19,10 @@ from batchyard.cli.output import published
 from batchyard.cli.targeting import TARGET
 
 with lazily():
-    from batchyard.client.apis import targets
+    import asyncio
+
+    from batchyard.client.apis import provider, targets
+    from batchyard.client.apis import remote as remotes
     from batchyard.client.examining import checking, reading
     from batchyard.rules import endpoints
 
@@ -78,22 +82,37 @@ def check(
 ) -> None:
     """Say all that is wrong with IN.jsonl for a target, with line, quote and fix.
 
-    Nothing is sent. The exit code is 0, or 3 where the target would refuse a file.
+    Nothing of the file is sent; a server that is named by its URL is asked which models it serves.
+    The exit code is 0, or 3 where the target would refuse a file.
     """
     form = "json" if as_json else form
     invalid = False
+    served = models or _served_at(getattr(target, "url", ""))
     for source in sources:
         fixed = _fix(source, targets.TARGETS[target]) if fixing else None
         report = checking.check(
             partial(reading.chunks_of, source),
             targets.TARGETS[target],
             endpoint=endpoint,
-            known_model=models.__contains__ if models else None,
+            known_model=served.__contains__ if served else None,
+            served=served,
             enqueued_tokens_max=max_enqueued_tokens,
         )
         _show(source, report, form, fixed)
         invalid |= bool(report.errors or (strict and report.warnings))
     sys.exit(_INVALID if invalid else 0)
+
+
+def _served_at(url: str) -> tuple[str, ...]:
+    """The models that a server serves, as it says itself; none where any model may be its."""
+    if not url:
+        return ()
+    try:
+        listed = asyncio.run(remotes.models_at(aim_for(url)))
+    except provider.ProviderError as error:
+        click.echo(f"{url} does not say what it serves: {clean(error)}", err=True)
+        return ()
+    return () if listed.any_model else tuple(one.id for one in listed.models)
 
 
 def _fix(source: Path, target: Target) -> Counter[str]:

@@ -113,12 +113,26 @@ def list_(*, data: str | None, as_json: bool) -> None:
 @_data
 @AS_JSON
 def revoke(*, key: str, data: str | None, as_json: bool) -> None:
-    """Revoke the key of this id or name; it is refused from the next second on."""
-    if not identity_of(data).revoke_key(key, int(time.time())):
+    """Revoke the key of this id or name; it is refused from the next second on.
+
+    A name that several keys have revokes none of them: say the id.
+    """
+    found = identity_of(data).revoke_key(key, int(time.time()))
+    if not found:
         raise click.ClickException(f"There is no active key '{key}'; see `batchyard keys list`.")
-    click.echo(f"revoked {key}", err=True)
+    if len(found) > 1:
+        listed = "".join(
+            f"\n  {one.id}  {one.hint}  created {_moment(one.created_at)}, "
+            f"used {_moment(one.last_used_at)}"
+            for one in found
+        )
+        raise click.ClickException(
+            f"{len(found)} active keys are called '{key}', and none was revoked. "
+            f"Say which by its id: batchyard keys revoke ID{listed}"
+        )
+    click.echo(f"revoked {found[0].id} ({found[0].name})", err=True)
     if as_json:
-        tell_json({"revoked": key})
+        tell_json({"revoked": found[0].id})
 
 
 def _project_id(identity: Identity, id_or_name: str | None) -> str:

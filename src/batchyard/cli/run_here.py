@@ -23,10 +23,12 @@ from batchyard.cli.run_watch import LogNotes, Watch, causes_of
 from batchyard.cli.upstreams import (
     NO_UPSTREAM,
     SIMULATED,
+    described,
     find_local,
     from_environment,
     named,
     nearby,
+    refuse_ours,
     with_simulated,
 )
 from batchyard.flow.manning import open_lanes
@@ -135,9 +137,16 @@ async def _run(
         digest, input_sha256 = _scan(reading)
         known = upstreams.known
         if not fits(digest, endpoint=None, limits=LOCAL, known_model=known):
-            found = explain(lambda: _chunks(source), endpoint=None, limits=LOCAL, known_model=known)
+            served = [one.id for one in upstreams.models()]
+            found = explain(
+                lambda: _chunks(source),
+                endpoint=None,
+                limits=LOCAL,
+                known_model=known,
+                served=served,
+            )
             if found:
-                _list_errors(source, found, upstreams)
+                _list_errors(source, found)
                 return _INVALID
         # From here on there is something to give back; before, Ctrl-C ends it at once.
         stop = Stop()
@@ -291,6 +300,10 @@ async def _open_upstreams(
     upstreams = Upstreams(opened, time.monotonic)
     stack.push_async_callback(upstreams.aclose)
     await upstreams.look()
+    refuse_ours(upstreams.each())
+    for one in upstreams.each():
+        if not one.reachable or one.effective_url != one.url:
+            talk(described(one))
     return upstreams
 
 
@@ -315,14 +328,12 @@ def _chunks(source: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _list_errors(source: Path, found: tuple[BatchError, ...], upstreams: Upstreams) -> None:
+def _list_errors(source: Path, found: tuple[BatchError, ...]) -> None:
     shown = checking.findings_of(found[:_SHOWN_MAX])
     for line in findings.as_text(source, checking.quoted(shown, lambda: _chunks(source))):
         talk(line)
     if len(found) > _SHOWN_MAX:
         talk(f"… and {len(found) - _SHOWN_MAX:,} more; all of them: batchyard check {source}")
-    if any(error.code == "model_not_found" for error in found):
-        talk("The upstream serves: " + ", ".join(one.id for one in upstreams.models()))
     count = f"{len(found):,} error" + ("s" if len(found) > 1 else "")
     talk(f"{count}; nothing was asked. Mend the input and run again.")
 

@@ -1,5 +1,6 @@
 """`batchyard serve`: OpenAI's Batch API in front of your models."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -7,7 +8,7 @@ import click
 from batchyard.cli.lazily import lazily
 
 with lazily():
-    from batchyard.cli import serve_here
+    from batchyard.cli import serve_check, serve_here
 
 __all__ = ["serve"]
 
@@ -32,6 +33,9 @@ __all__ = ["serve"]
     is_flag=True,
     help="Go on with a database that is new, older, or of another installation than the blobs.",
 )
+@click.option(
+    "--check", "checking", is_flag=True, help="Only tell what is found; exit code 3 if it is bad."
+)
 def serve(
     host: str | None,
     port: int | None,
@@ -41,6 +45,7 @@ def serve(
     config: Path | None,
     *,
     accept_database: bool,
+    checking: bool,
 ) -> None:
     """Serve OpenAI's Files and Batches API in front of any OpenAI-compatible model server.
 
@@ -48,4 +53,6 @@ def serve(
     The first start creates a key and shows it once.
     """
     given = {"host": host, "port": port, "data": data, "workers": workers}
+    if checking:
+        sys.exit(serve_check.check(config, given, urls))
     serve_here.serve(config, given, urls, accept_database=accept_database)

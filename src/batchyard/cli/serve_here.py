@@ -7,11 +7,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -24,13 +23,14 @@ from batchyard.cli.upstreams import (
     from_environment,
     named,
     nearby,
+    refuse_ours,
     with_simulated,
 )
 from batchyard.config import Settings, SettingsError, read_settings
 from batchyard.places.folder import DataFolder, FolderInUseError
 from batchyard.places.log import log, to_stderr
 from batchyard.places.machine import open_files_max
-from batchyard.places.request_head import usable_key
+from batchyard.places.request_head import BaseUrl, usable_key
 from batchyard.places.store import Identity, open_store
 from batchyard.places.upstream_settings import SIMULATED_URL
 from batchyard.places.upstreams import Upstream, open_upstreams
@@ -39,10 +39,16 @@ from batchyard.server.house import House
 from batchyard.server.installation import Installation, MismatchError, check_database
 from batchyard.server.keys import hash_secret, key_of, new_secret
 
-__all__ = ["serve"]
+__all__ = ["chosen_upstreams", "own_address", "serve"]
 
 # A worker whose server is gone gives back what it has within four seconds.
 _LEFTOVER_GRACE_SECONDS = 8.0
+# A server starts, whatever its upstreams do; what is wrong with them is in the log by then.
+_LOOK_SECONDS = 3.0
+_OTHER_KEY = (
+    "It counts at the first start only, and this data folder has keys already: use one of them, "
+    "or make one with `batchyard keys create NAME`."
+)
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -99,9 +105,8 @@ async def _serve(
         # Under `nohup` a closed terminal is to end nothing.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    chosen = await _with_upstreams(settings, urls)
-    async with with_simulated([one.url for one in chosen.upstream]) as real_urls:
-        await _run(_at(real_urls, chosen), folder, stop, accept_database=accept_database)
+    async with chosen_upstreams(settings, urls) as chosen:
+        await _run(chosen, folder, stop, accept_database=accept_database)
 
 
 async def _run(
@@ -115,6 +120,8 @@ async def _run(
         except MismatchError as error:
             raise click.ClickException(str(error)) from error
         house = House(settings, folder, store, upstreams, installation)
+        await house.look(_LOOK_SECONDS)
+        refuse_ours(upstreams)
         with _listen(settings.host, settings.port) as listening:
             _check_others(settings, listening.getsockname()[1])
             # Made only now: a key of a server that does not start would never be shown.
@@ -125,10 +132,12 @@ async def _run(
 
 def _first_key(identity: Identity, now: int) -> str | None:
     """Create a key where there is none; returns its secret if it must be shown."""
+    given = _given_key()
     if identity.all_keys():
+        if given is not None and identity.bearer(hash_secret(given), now) is None:
+            log.warning("given_key_opens_nothing", variable="BATCHYARD_API_KEY", do=_OTHER_KEY)
         return None
     chance = secrets.SystemRandom()
-    given = _given_key()
     secret = given or new_secret(chance)
     identity.add_key(key_of(secret, "first", chance, now), hash_secret(secret))
     return None if given else secret
@@ -153,14 +162,19 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _check_others(settings: Settings, port: int) -> None:
-    """Take no server for its own upstream, as OPENAI_BASE_URL for its clients would have it."""
+def own_address(settings: Settings, port: int, url: str) -> bool:
+    """Whether a base URL leads to the address that a server of these settings listens on."""
     own = {settings.host}
     if own & {*_LOOPBACK, "0.0.0.0", "::"}:
         own.update(_LOOPBACK)
+    place = BaseUrl.parse(url)
+    return place.port == port and place.host in own
+
+
+def _check_others(settings: Settings, port: int) -> None:
+    """Take no server for its own upstream, as OPENAI_BASE_URL for its clients would have it."""
     for one in settings.upstream:
-        place = urlsplit(one.url)
-        if place.port == port and place.hostname in own:
+        if own_address(settings, port, one.url):
             raise click.ClickException(
                 f"The upstream {one.url} is this server itself. Name that of the models with "
                 "--upstream, which wins over OPENAI_BASE_URL."
@@ -186,6 +200,14 @@ def _opened(settings: Settings) -> list[Upstream]:
         return open_upstreams(settings.upstream)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+
+
+@asynccontextmanager
+async def chosen_upstreams(settings: Settings, urls: Sequence[str]) -> AsyncIterator[Settings]:
+    """The settings with all upstreams that are meant, while the simulated ones of them run."""
+    chosen = await _with_upstreams(settings, urls)
+    async with with_simulated([one.url for one in chosen.upstream]) as real_urls:
+        yield _at(real_urls, chosen)
 
 
 async def _with_upstreams(settings: Settings, urls: Sequence[str]) -> Settings:

@@ -9,7 +9,7 @@ from batchyard.cli.lazily import lazily
 with lazily():
     from batchyard.client.apis import profiles, targets
 
-__all__ = ["TARGET", "TARGET_NAMES"]
+__all__ = ["TARGET", "TARGET_NAMES", "TargetWord"]
 
 # Written out, for what they stand for takes long to load; a test holds them to it.
 TARGET_NAMES = (
@@ -29,6 +29,20 @@ TARGET_NAMES = (
 )
 
 
+class TargetWord(str):
+    """The name of a target; `url` is where it is, where a URL or a profile of the user said so."""
+
+    __slots__ = ("url",)
+
+    def __new__(cls, name: str, url: str = "") -> "TargetWord":
+        """A name, with the URL that stood for it."""
+        made = super().__new__(cls, name)
+        made.url = url
+        return made
+
+    url: str
+
+
 class _TargetName(click.Choice[str]):
     """A target by its name, or the one that a profile or a URL belongs to."""
 
@@ -43,7 +57,7 @@ class _TargetName(click.Choice[str]):
         if "://" not in url:
             return super().convert(value, param, ctx)
         target = targets.target_of_url(url)
-        return target.name if target is not None else "any"
+        return TargetWord(target.name if target is not None else "any", url)
 
 
 TARGET = click.option(

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import click
@@ -17,10 +17,12 @@ from batchyard.wire.ids import KEY_PREFIX
 __all__ = [
     "NO_UPSTREAM",
     "SIMULATED",
+    "described",
     "find_local",
     "from_environment",
     "named",
     "nearby",
+    "refuse_ours",
     "with_simulated",
 ]
 
@@ -31,6 +33,8 @@ _LOCAL = {
     "LM Studio": 1234,
     "SGLang": 30000,
 }
+
+_NAMED_MAX = 10
 
 # What stands for `sim` where an address is noted; its port is another each time.
 SIMULATED = "http://sim.invalid/v1"
@@ -91,6 +95,34 @@ async def with_simulated(urls: Sequence[str]) -> AsyncIterator[tuple[str, ...]]:
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+def described(one: Upstream) -> str:
+    """What came of asking an upstream what it serves, for people."""
+    told = f"upstream {one.name}"
+    if one.effective_url != one.url:
+        told += f": {one.url} is no base URL, {one.effective_url} is taken"
+    if one.state == "ok":
+        names = [each.id for each in one.models]
+        more = f" and {len(names) - _NAMED_MAX:,} more" if len(names) > _NAMED_MAX else ""
+        listed = "any model" if one.takes_any else ", ".join(names[:_NAMED_MAX]) + more
+        slots = "" if one.slots is None else f", {one.slots} at once"
+        return f"{told}: serves {listed}{slots}"
+    if one.state == "key_refused":
+        key = f"comes from {one.key_setting}" if one.key_setting else "is not set: api_key_env"
+        return f"{told}: refuses the key, which {key} ({one.detail})"
+    return f"{told}: cannot be asked what it serves: {one.detail or 'no answer yet'}"
+
+
+def refuse_ours(upstreams: Iterable[Upstream]) -> None:
+    """End the command where an upstream is a Batchyard server, this one or another."""
+    for one in upstreams:
+        if one.is_batchyard:
+            raise click.ClickException(
+                f"The upstream {one.url} is a Batchyard server, which answers batches and no "
+                "single requests. Name that of the models with --upstream, which wins over "
+                "OPENAI_BASE_URL."
+            )
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ class Desk(NamedTuple):
     chance: Random
     worker: str
     price: Callable[[str], Price | None]
+    served_models: Callable[[], Sequence[str]] = tuple
 
 
 def take_step(desk: Desk, course: Course, now: int) -> bool:
@@ -114,6 +115,7 @@ def _validate_content(desk: Desk, course: Course, content: Content, now: int) ->
             endpoint=course.endpoint,
             limits=desk.limits,
             known_model=known,
+            served=desk.served_models(),
         )
         if errors:
             return _refuse(desk, course, errors, now)

@@ -90,6 +90,7 @@ class Steps:
             tools.chance,
             self._worker,
             tools.price,
+            tools.served_models,
         )
         await tools.heavy.run(take_step, desk, course, int(tools.clock.wall()))
 

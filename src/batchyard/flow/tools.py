@@ -1,6 +1,6 @@
 """What a shift works with, and the bounds it keeps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from msgspec import Struct
@@ -34,7 +34,7 @@ class ShiftRules(Struct, frozen=True):
 class Tools(Struct, frozen=True):
     """What a shift works with; `hot` runs short calls, `heavy` those that read whole files.
 
-    `limits_of` tells those of a project.
+    `limits_of` tells those of a project; `served_models` names models that upstreams serve.
     """
 
     work: Work
@@ -48,3 +48,4 @@ class Tools(Struct, frozen=True):
     known_model: Callable[[str], bool]
     price: Callable[[str], Price | None]
     free_bytes: Callable[[], int]
+    served_models: Callable[[], Sequence[str]] = tuple

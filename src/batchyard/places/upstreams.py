@@ -259,6 +259,11 @@ class Upstreams:
             or not any(one.reachable for one in self._all)
         )
 
+    @property
+    def takes_any(self) -> bool:
+        """Whether models may be served that none of them lists."""
+        return any(one.takes_any or not one.is_known for one in self._all)
+
     def routes(self, model: str) -> list[str]:
         """The upstreams that a model's lines go to; none while they must wait for one.
 

@@ -86,9 +86,11 @@ class Scan:
         endpoint: str | None = None,
         known_model: Callable[[str], bool] | None = None,
         repeats: Repeats | None = None,
+        served_hint: Callable[[str], str] | None = None,
     ) -> None:
         self._limits, self._endpoint = limits, endpoint
         self._known = known_model or (lambda _model: True)
+        self._served_hint = served_hint or (lambda _model: "")
         self._glance = Glance(limits)
         self._run_bytes = _RUN_BYTES
         self._tail: list[bytes] = []
@@ -312,6 +314,7 @@ class Scan:
             return known
         if model and not self._known(model):
             message = f"The provided model '{model}' is not supported by the Batch API."
+            message += self._served_hint(model)
             return BatchError("model_not_found", message, "body.model", number)
         most = self._limits.models_max if self._limits.mixed_models else 1
         if model not in self._models and len(self._models) >= most:

@@ -1,10 +1,11 @@
 """Whether a file of requests may become a batch, and if not, all that is wrong with it."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import url_fault
 from batchyard.rules.scan import Digest, Scan, ShardSpan
+from batchyard.rules.served import ServedHint
 from batchyard.wire.objects import BatchError
 
 __all__ = ["Digest", "Scan", "ShardSpan", "explain", "fits", "study"]
@@ -31,6 +32,7 @@ def explain(
     endpoint: str | None,
     limits: Limits,
     known_model: Callable[[str], bool],
+    served: Sequence[str] = (),
 ) -> tuple[BatchError, ...]:
     """All that is wrong with a file, in file order; nothing if it is fine.
 
@@ -38,7 +40,9 @@ def explain(
     `limits.errors_max` errors are told; then the last one says how many more there are, or that
     there were so many that the rest was not examined.
     """
-    return study(chunks, endpoint=endpoint, limits=limits, known_model=known_model)[1]
+    return study(chunks, endpoint=endpoint, limits=limits, known_model=known_model, served=served)[
+        1
+    ]
 
 
 def study(
@@ -47,20 +51,28 @@ def study(
     endpoint: str | None,
     limits: Limits,
     known_model: Callable[[str], bool],
+    served: Sequence[str] = (),
     beside: Callable[[bytes, Collection[tuple[str, str]]], None] | None = None,
 ) -> tuple[Digest, tuple[BatchError, ...]]:
     """What a file asks for, and all that is wrong with it, as `explain` tells it.
 
-    `beside` sees each chunk once, with the urls and models that lines ask for up to its end.
+    `served` are models that are told where one is not known. `beside` sees each chunk once, with
+    the urls and models that lines ask for up to its end.
     """
-    scan = Scan(limits, endpoint=endpoint, known_model=known_model)
+    scan = Scan(limits, endpoint=endpoint, known_model=known_model, served_hint=ServedHint(served))
     for chunk in chunks():
         scan.feed(chunk)
         if beside is not None:
             beside(chunk, scan.asked)
     digest = scan.finish()
     if digest.suspects:
-        scan = Scan(limits, endpoint=endpoint, known_model=known_model, repeats=scan.repeats())
+        scan = Scan(
+            limits,
+            endpoint=endpoint,
+            known_model=known_model,
+            repeats=scan.repeats(),
+            served_hint=ServedHint(served),
+        )
         for chunk in chunks():
             scan.feed(chunk)
         digest = scan.finish()

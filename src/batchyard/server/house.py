@@ -29,7 +29,7 @@ from batchyard.server.installation import Installation
 from batchyard.server.supervisor import Supervisor
 from batchyard.server.upkeep import Upkeep
 from batchyard.server.yard import Yard
-from batchyard.wire.objects import Model
+from batchyard.wire.models import ModelList
 from batchyard.worker import Orders
 
 __all__ = ["House"]
@@ -112,6 +112,12 @@ class House:
             readiness=self._readiness,
         )
 
+    async def look(self, seconds: float) -> None:
+        """Ask the upstreams what they serve; who has not answered by then is waited for no more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._upstreams.look()
+
     async def serve(
         self, listening: socket.socket, stop: asyncio.Event, *, ready: Callable[[], None]
     ) -> None:
@@ -184,9 +190,9 @@ class House:
         self._supervisor.ring()
         self._upkeep.ring()
 
-    async def _models(self) -> Sequence[Model]:
+    async def _models(self) -> ModelList:
         await self._upstreams.look()
-        return self._upstreams.models()
+        return ModelList(tuple(self._upstreams.models()), any_model=self._upstreams.takes_any)
 
 
 def _posting(fence: Fence, at_once_max: int) -> Posting:

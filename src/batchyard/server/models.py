@@ -11,14 +11,16 @@ __all__ = ["list_", "retrieve"]
 
 
 async def list_(_request: Request, yard: Yard) -> Response:
-    """List all models."""
-    return answer({"object": "list", "data": list(await yard.models())})
+    """List all models; `any_model` where there may be more than these."""
+    listed = await yard.models()
+    rest = {"any_model": True} if listed.any_model else {}
+    return answer({"object": "list", "data": list(listed.models), **rest})
 
 
 async def retrieve(request: Request, yard: Yard) -> Response:
     """Show one model."""
     id = request.path_params["id"]
-    for model in await yard.models():
+    for model in (await yard.models()).models:
         if model.id == id:
             return answer(model)
     raise ApiError(

@@ -57,7 +57,7 @@ async def list_rate_limits(request: Request, yard: Yard) -> Response:
     """List the limits of a project, for every model that is served or has a limit."""
     project = _project(request)
     limits = await yard.pages.run(yard.records.limits, project)
-    names = sorted({_ANY_MODEL, *limits, *(model.id for model in await yard.models())})
+    names = sorted({_ANY_MODEL, *limits, *(model.id for model in (await yard.models()).models)})
     rows = [_rate_limit(yard, name, limits.get(name, limits.get(_ANY_MODEL))) for name in names]
     shown, more = _page(rows, request)
     return answer(Page.of(shown, has_more=more))

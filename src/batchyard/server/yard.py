@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from batchyard.config import Settings
@@ -17,7 +17,7 @@ from batchyard.rules.limits import Limits
 from batchyard.rules.readiness import Readiness
 from batchyard.server.turnstile import Turnstile
 from batchyard.server.wardrobe import Wardrobe
-from batchyard.wire.objects import Model
+from batchyard.wire.models import ModelList
 
 __all__ = ["Yard"]
 
@@ -46,7 +46,7 @@ class Yard:
     pages: Runner
     disk: Runner
     ring: Callable[[], None]
-    models: Callable[[], Awaitable[Sequence[Model]]]
+    models: Callable[[], Awaitable[ModelList]]
     settings: Settings
     # None where nobody asks whether the server is ready.
     readiness: Callable[[], Awaitable[Readiness]] | None = None

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,9 @@ from batchyard.client.apis.profiles import (
 )
 from batchyard.client.apis.provider import ProviderError
 from batchyard.client.apis.remote import Remote, models_of, said_by
+from batchyard.places.discovery import discover
+from batchyard.places.request_head import AUTHORIZATION
+from batchyard.places.transport import Transport
 
 __all__ = ["Finding", "of_machine", "of_target"]
 
@@ -31,6 +35,9 @@ _DISK_WARN, _DISK_FAIL = 2 << 30, 256 << 20
 _SKEW_WARN_SECONDS = 30.0
 _SLOW_SECONDS = 2.0
 _NAMED_MAX = 5
+_URL_FIX = "Is the base URL right? It usually ends in /v1."
+# Statuses that say nothing of the API at all; with 200 came what is no list of models.
+_NOTHING_THERE = (200, 404, 405, 501)
 
 
 class Finding(Struct, frozen=True, omit_defaults=True):
@@ -83,7 +90,8 @@ async def _models(remote: Remote, environment: Mapping[str, str]) -> list[Findin
     try:
         answer = await remote.exchange("GET", "/models")
     except ProviderError as error:
-        return [_unanswered(error, remote.destination, environment)]
+        meant = await _meant(remote.destination) if error.status in _NOTHING_THERE else None
+        return [_unanswered(error, remote.destination, environment, meant)]
     seconds = time.monotonic() - began
     reached = Finding("reachable", "ok", f"answers after {seconds * 1e3:,.0f} ms")
     if seconds > _SLOW_SECONDS:
@@ -104,19 +112,32 @@ async def _batches(remote: Remote) -> Finding:
         async for one in remote.newest_batches(1):
             return Finding("batches", "ok", f"the newest is {one.get('id')}, {one['status']}")
     except ProviderError as error:
-        fix = "Is the base URL right? It usually ends in /v1."
+        fix = _URL_FIX
         return Finding("batches", "fail", f"no Batch API there: {error}", fix)
     return Finding("batches", "ok", "there are none yet")
 
 
+async def _meant(destination: Destination) -> str | None:
+    """The base URL that answers where the given one does not, if there is one."""
+    url = destination.base_url
+    headers = {AUTHORIZATION: f"Bearer {destination.key}"} if destination.key else {}
+    async with aclosing(Transport(url)) as transport:
+        found = await discover(transport, url, headers, "")
+    is_there = found.listed is not None or found.is_batchyard
+    return found.url if is_there and found.url != url else None
+
+
 def _unanswered(
-    error: ProviderError, destination: Destination, environment: Mapping[str, str]
+    error: ProviderError,
+    destination: Destination,
+    environment: Mapping[str, str],
+    meant: str | None,
 ) -> Finding:
     if error.status in (401, 403):
         fix = f"The key comes from {destination.key_from}; put a good one there."
         return Finding("key", "fail", f"refused: {error}", fix)
     if error.status:
-        fix = "Is the base URL right? It usually ends in /v1."
+        fix = f"Is {meant} meant? It answers." if meant else _URL_FIX
         return Finding("models", "fail", f"status {error.status}: {error}", fix)
     fix = "Is it up, and is the URL right?"
     if any(environment.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY")):

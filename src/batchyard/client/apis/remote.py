@@ -10,12 +10,14 @@ from batchyard.client.apis.persisting import FAULTS_MAX, pause
 from batchyard.client.apis.profiles import Destination
 from batchyard.client.apis.provider import Provider, ProviderError, Trouble, status_of
 from batchyard.places.connection import Answer
+from batchyard.wire.models import ModelList, read_model_list
 
-__all__ = ["UNKNOWN_ROUTE", "Remote", "batch_of", "models_of", "said_by"]
+__all__ = ["UNKNOWN_ROUTE", "Remote", "batch_of", "models_at", "models_of", "said_by"]
 
 _PAGE = 100
 _BOM = b"\xef\xbb\xbf"
 _RESULTS_PAGE = 10_000
+_MODELS_SECONDS = 10.0
 # How a server says that it has no such call.
 UNKNOWN_ROUTE = (404, 405)
 
@@ -142,6 +144,20 @@ class Remote(Provider):
             if not (isinstance(body, dict) and body.get("has_more")) or last in ("", after):
                 return
             after = last
+
+
+async def models_at(destination: Destination) -> ModelList:
+    """What a server says that it serves; ProviderError where it does not say."""
+    remote = Remote(destination, timeout_seconds=_MODELS_SECONDS)
+    try:
+        answer = await remote.exchange("GET", "/models")
+    finally:
+        await remote.aclose()
+    listed = read_model_list(answer.body, "")
+    if listed is None:
+        trouble = Trouble(code="invalid_answer", message="it answers with no list of models")
+        raise ProviderError(answer.status, trouble, sent=True)
+    return listed
 
 
 def models_of(answer: Answer) -> list[str]:

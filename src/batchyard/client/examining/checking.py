@@ -3,7 +3,7 @@
 The rules are the server's own (`rules/validate`); what a target has beside them stands here.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -65,21 +65,30 @@ def check(
     *,
     endpoint: str | None = None,
     known_model: Callable[[str], bool] | None = None,
+    served: Sequence[str] = (),
     enqueued_tokens_max: int | None = None,
 ) -> Report:
     """Check a file, which is read once, and again only where something is wrong.
 
-    Without `endpoint`, the first sound line says what the batch is for.
+    Without `endpoint`, the first sound line says what the batch is for. `served` are the models
+    that are told where one is not known.
     """
     known = known_model or _any_model
     hints = Hints(openai_models=target.openai_models)
     limits = target.limits
     digest, errors = study(
-        chunks, endpoint=endpoint, limits=limits, known_model=known, beside=hints.feed
+        chunks,
+        endpoint=endpoint,
+        limits=limits,
+        known_model=known,
+        served=served,
+        beside=hints.feed,
     )
     first = endpoint or next(iter(digest.urls), None)
     if endpoint is None and first and not all(covers(first, url) for url in digest.urls):
-        digest, errors = study(chunks, endpoint=first, limits=limits, known_model=known)
+        digest, errors = study(
+            chunks, endpoint=first, limits=limits, known_model=known, served=served
+        )
     found = [
         *findings_of(errors),
         *_too_many_tokens(digest, enqueued_tokens_max or target.enqueued_tokens_max),

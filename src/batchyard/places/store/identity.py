@@ -102,14 +102,21 @@ class Identity:
             rows = connection.execute(select(*_KEY).order_by(keys.c.created_at, keys.c.id)).all()
         return [_key(row) for row in rows]
 
-    def revoke_key(self, id_or_name: str, now: int) -> int:
-        """Revoke the live keys of this id or name; tells how many there were."""
+    def revoke_key(self, id_or_name: str, now: int) -> list[KeyRow]:
+        """Revoke the live key of this id or, where there is none, of this name.
+
+        Returns it; where several have the name, all of them, and none is revoked.
+        """
         with self._store.writing() as connection:
-            return connection.execute(
-                update(keys)
-                .where(or_(keys.c.id == id_or_name, keys.c.name == id_or_name), *_live(now))
-                .values(revoked_at=now)
-            ).rowcount
+            meant = or_(keys.c.id == id_or_name, keys.c.name == id_or_name)
+            query = select(*_KEY).where(meant, *_live(now)).order_by(keys.c.created_at, keys.c.id)
+            found = [_key(row) for row in connection.execute(query)]
+            found = [key for key in found if key.id == id_or_name] or found
+            if len(found) == 1:
+                connection.execute(
+                    update(keys).where(keys.c.id == found[0].id).values(revoked_at=now)
+                )
+            return found
 
     def key_used(self, key_id: str, now: int) -> None:
         """Note that a key is in use, unless that was noted within the last minute."""
