@@ -16,9 +16,9 @@ from batchyard.flow.stock import Claim, Stock
 from batchyard.flow.tools import ShiftRules, Tools
 from batchyard.flow.trials import Trials
 from batchyard.places.log import log
+from batchyard.places.store import workers
 from batchyard.places.store.rows import Lease, Waiting
-from batchyard.places.store.workers import WATCHED_FROM
-from batchyard.rules.blame import LOSSES_FORGOTTEN_SECONDS, guilty
+from batchyard.rules.blame import guilty
 from batchyard.rules.schedule import deal, is_urgent
 from batchyard.rules.settle import FILE_CORRUPT, WORKER_LOST
 
@@ -305,7 +305,7 @@ class Feeder:
         self, turns: Iterable[Turn], now: int, given_up: Collection[str]
     ) -> tuple[list[tuple[Lease, bytes | None, int | None]], dict[str, OSError]]:
         """Lease and read, and begin the count anew where the guilty line of a shard is known."""
-        work, since = self._tools.work, now - LOSSES_FORGOTTEN_SECONDS
+        work, since = self._tools.work, now - workers.LOSSES_FORGOTTEN_SECONDS
         drawn = draw(
             work,
             self._tools.blobs,
@@ -313,7 +313,7 @@ class Feeder:
             turns,
             now,
             losses_since=since,
-            watched_from=WATCHED_FROM,
+            watched_from=workers.WATCHED_FROM,
             given_up=given_up,
         )
         found = []
@@ -346,7 +346,7 @@ class Feeder:
             ids = [(line.index, line.custom_id) for line in given_up]
             self._give_up(held, ids, WORKER_LOST)
             lines.remove(given_up[0])
-        if lease.losses >= WATCHED_FROM and not given_up:
+        if lease.losses >= workers.WATCHED_FROM and not given_up:
             self._trials.add(held, lines)
         else:
             self._stock.add(held, lines)

@@ -28,10 +28,13 @@ class SentNotes:
         self._loop = asyncio.get_running_loop()
         self._noted: dict[HeldLease, tuple[bool, int]] = {}
         self._next_at = 0.0
+        # Whether the last look found all as it was noted.
+        self._is_settled = False
 
     def due_at(self, held: Collection[HeldLease]) -> float | None:
-        """When the next note is due, on the loop's clock, if shards were never noted."""
-        return self._next_at if len(self._noted) < len(held) else None
+        """When the next note is due, on the loop's clock, if anything may have to be noted."""
+        is_due = held and (len(self._noted) < len(held) or not self._is_settled)
+        return self._next_at if is_due else None
 
     def drop(self, shards: Iterable[HeldLease]) -> None:
         """Forget shards that are no longer in hand."""
@@ -51,6 +54,7 @@ class SentNotes:
             said, said_at = self._noted.get(one, (None, 0))
             if said is not is_leaving or (is_leaving and now - said_at >= _NOTE_AGAIN_SECONDS):
                 changed[one] = is_leaving
+        self._is_settled = not changed
         await self._note(changed, held, now)
 
     async def before_leaving(
