@@ -338,6 +338,8 @@ class Lane(FailingLane):
         if not self._crossing and not self._queue:
             if self._waiting:
                 self._hungry()
+            elif not self.paused and self.links.share():
+                self.pump()
             else:
                 self.quiet_since = self._loop.time()
                 self._quiet()

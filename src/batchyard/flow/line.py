@@ -70,9 +70,11 @@ class Links(Struct, frozen=True):
     """What a lane asks of whoever has all lanes.
 
     `changed` hears of a new state and the facts of it; `give` takes the lane's lines to other lanes
-    of the model that are open; `borrow` brings a line from one of them.
+    of the model that are open; `borrow` brings a line from one of them, and `share` half of what
+    waits in them: it tells whether there was any.
     """
 
     changed: Callable[[str, str | None], None] = lambda _state, _reason: None
     give: Callable[[], None] = lambda: None
     borrow: Callable[[], Line | None] = lambda: None
+    share: Callable[[], bool] = lambda: False

@@ -198,6 +198,7 @@ class ProbingLane(ABC):
 
     def _recover(self) -> None:
         self.health.recover()
+        self.width.forgive(self._loop.time())
         self._ramp = _RAMP_START
         self._unpause()
         self.reason = None

@@ -215,6 +215,7 @@ class Lanes:
             changed=partial(self._changed, key),
             give=partial(self._give, model, lane),
             borrow=partial(self._borrow, model, lane),
+            share=partial(self._share_with, model, lane),
         )
         log.info("lane_opened", model=model, upstream=route)
         return lane
@@ -248,8 +249,8 @@ class Lanes:
         for other in others:
             other.pump_soon()
 
-    def _share_with(self, model: str, lane: Lane) -> None:
-        """Bring lines to a lane that is open again: all of shut lanes, some of the others'."""
+    def _share_with(self, model: str, lane: Lane) -> bool:
+        """Bring lines to a lane that has none: all of shut lanes, half of the others'."""
         for other in self._serving(model):
             if other is lane:
                 continue
@@ -257,6 +258,7 @@ class Lanes:
                 self._give(model, other)
             else:
                 lane.offer(other.lend(other.queued // 2))
+        return bool(lane.queued)
 
     def _borrow(self, model: str, lane: Lane) -> Line | None:
         """A line for a lane that has none to see with whether its upstream is back."""

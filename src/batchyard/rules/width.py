@@ -36,6 +36,8 @@ _TROUBLES_MIN, _TROUBLE_FACTOR = 4, 0.75
 _VAIN_SHARE, _FORGOTTEN_TURNS = 0.5, 64
 # After trouble a narrower lane is tried as where answers take so many times as long as they can.
 _TROUBLED_QUEUED = 1.5
+# An outage is forgiven wholly where it is the first within this time.
+_FORGIVEN_SECONDS = 60.0
 # So near to where there was trouble a lane does not widen.
 _FENCE_FACTOR = 1.1
 # Lines that wait ready: at least one shard, and memory bounds the most.
@@ -74,7 +76,9 @@ class Width:
         # The width, and its rate, that was narrowed for trouble, until it is seen what that cost.
         self._trouble: tuple[int, float] | None = None
         self._deaf_turns = 0
-        self._halved_at = -inf
+        self._halved_at = self._forgiven_at = -inf
+        # The width of the last turn without any failure.
+        self._untroubled = self.limit
 
     def answered(self, seconds: float, *, full: bool, now: float) -> None:
         """Count an answer that took so long; `full`: the lane had no room left."""
@@ -107,6 +111,19 @@ class Width:
         self._halved_at = now
         self._put_fence(self.limit)
         self._retreat(max(1, self.limit // 2), now, upward=False)
+
+    def forgive(self, now: float) -> None:
+        """Go back to the width of before: what failed of late failed at any width.
+
+        Where that is said again within a minute, it may have been the width after all: half of it.
+        """
+        limit = self._untroubled
+        if now < self._forgiven_at + _FORGIVEN_SECONDS:
+            limit //= 2
+        self._forgiven_at = now
+        self._fence, self._fence_turns = inf, 0
+        self._trouble, self._deaf_turns = None, 0
+        self._retreat(max(self.limit, min(self._most, limit)), now, upward=True)
 
     def set_ceiling(self, ceiling: int | None, now: float) -> None:
         """Never more than so many in flight, whatever the settings allow; None: what they say."""
@@ -145,6 +162,8 @@ class Width:
         is_rough = self._search.climbing or troubles > 0 or mean < _LONG_SECONDS
         is_full = self._was_full and share >= (_ROUGHLY_FULL_SHARE if is_rough else _FULL_SHARE)
         self._begin_turn(now)
+        if not troubles:
+            self._untroubled = self.limit
         if not (is_full or troubles):
             return
         self.answer_seconds = mean
