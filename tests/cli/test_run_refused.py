@@ -95,7 +95,11 @@ def test_what_cannot_begin_says_why(
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("in.jsonl.gz", gzip.compress(LINES, mtime=0), "gzip. To answer the requests in it: gunzip -c"),
+        (
+            "in.jsonl.gz",
+            gzip.compress(LINES, mtime=0),
+            "gzip. To answer the requests in it: gunzip -c",
+        ),
         ("in.jsonl", gzip.compress(LINES, mtime=0), "compressed with gzip"),
         ("in.jsonl.bz2", bz2.compress(LINES), "compressed with bzip2"),
         ("in.jsonl.xz", lzma.compress(LINES), "compressed with xz"),

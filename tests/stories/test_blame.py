@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from batchyard.flow import feeding
 from batchyard.flow.keeping import HeldLease
-from batchyard.places.store import Store, Work
+from batchyard.places.store import Store, Work, workers
 from batchyard.places.store.schema import shards
 from batchyard.places.transport import Answer, Fault
 from tests.stories.loop import run_virtually
@@ -103,7 +102,7 @@ async def nothing_is_sent(world: World) -> None:
     world.bear()
     for _ in range(12):
         await until(lambda: bool(world.workers and _held(world)))
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(2.5)
         world.workers[0].kill()
     with world.store.reading() as connection:
         assert set(connection.execute(select(shards.c.losses)).scalars()) == {0}
@@ -113,7 +112,7 @@ async def nothing_is_sent(world: World) -> None:
 
 
 def test_a_shard_that_was_not_sent_takes_no_loss(store: Store, place: Path) -> None:
-    """Leased for over a second while the upstream is down: whoever dies then harms nobody."""
+    """Leased for over two seconds while the upstream is down: whoever dies then harms nobody."""
     run_virtually(_in(store, place, nothing_is_sent))
 
 
@@ -137,7 +136,7 @@ async def losses_age(world: World) -> None:
 
 def test_losses_are_forgotten(store: Store, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that die now and then do no harm to a slow line; here an hour takes ten seconds."""
-    monkeypatch.setattr(feeding, "LOSSES_FORGOTTEN_SECONDS", 10)
+    monkeypatch.setattr(workers, "LOSSES_FORGOTTEN_SECONDS", 10)
     run_virtually(_in(store, place, losses_age))
 
 

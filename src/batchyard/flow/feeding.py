@@ -9,15 +9,16 @@ from batchyard.flow.keeping import HeldLease
 from batchyard.flow.landing import written_off
 from batchyard.flow.recording import Recorder
 from batchyard.flow.routing import Lanes
+from batchyard.flow.sent_notes import SentNotes
 from batchyard.flow.shards import HeldShard
 from batchyard.flow.source import sound_lines
 from batchyard.flow.stock import Claim, Stock
 from batchyard.flow.tools import ShiftRules, Tools
 from batchyard.flow.trials import Trials
 from batchyard.places.log import log
+from batchyard.places.store import workers
 from batchyard.places.store.rows import Lease, Waiting
-from batchyard.places.store.workers import WATCHED_FROM
-from batchyard.rules.blame import LOSSES_FORGOTTEN_SECONDS, guilty
+from batchyard.rules.blame import guilty
 from batchyard.rules.schedule import deal, is_urgent
 from batchyard.rules.settle import FILE_CORRUPT, WORKER_LOST
 
@@ -26,9 +27,7 @@ __all__ = ["Feeder"]
 # Input bytes of leased shards, at most; one shard is taken in any case.
 _HELD_BYTES_MAX = 48 << 20
 _SHARDS_AT_ONCE_MAX = 8
-# The store hears which shards have lines out when that has changed, but no oftener than this. What
-# is still so is said again sometimes, for a loss counts from when it was last said.
-_NOTE_SECONDS, _NOTE_AGAIN_SECONDS = 1.0, 300
+# What could not be done when it was due is tried again after so long.
 _WAITING_SECONDS = 1.0
 # Between two attempts to read an input that cannot be read.
 _READ_AGAIN_SECONDS = (1.0, 60.0)
@@ -48,7 +47,8 @@ class Feeder:
         self._loop = asyncio.get_running_loop()
         self.held: set[HeldLease] = set()
         # No shard was free when last looked; only a bell can have changed that.
-        self.is_dry = False
+        self._is_dry = False
+        self._is_rung = True
         self._stock = Stock()
         # The batches, with whether they are urgent, that the queues of a model's lanes regard, and
         # the models whose queues are to be filled anew.
@@ -64,19 +64,17 @@ class Feeder:
             self._stock.add,
             lambda held, line: lanes.send_now(held.lease.model, line),
         )
-        # What was last said of which shard, and when, in Unix seconds.
-        self._noted: dict[HeldLease, tuple[bool, int]] = {}
-        self._note_at = 0.0
+        self._notes = SentNotes(worker, tools, lanes.owners_leaving)
 
     @property
     def due_at(self) -> float | None:
         """When there is something to do that nobody calls for, on the loop's clock."""
-        moments = []
-        if len(self._noted) < len(self.held):
-            moments.append(self._note_at)
-        moments += [again_at for _, again_at in self._unreadable.values()]
+        moments = [] if (noted_at := self._notes.due_at(self.held)) is None else [noted_at]
+        # What is due and cannot be done now is looked at again, but not without pause.
+        soon = self._loop.time() + _WAITING_SECONDS
+        moments += [max(soon, again_at) for _, again_at in self._unreadable.values()]
         if self._trials.is_waiting:
-            moments.append(self._loop.time() + _WAITING_SECONDS)
+            moments.append(soon)
         return min(moments, default=None)
 
     def awaits(self, shards: Iterable[HeldLease]) -> bool:
@@ -88,24 +86,36 @@ class Feeder:
         self.held.difference_update(shards)
         self._trials.drop(shards)
         self._stock.drop(shards)
-        for held in shards:
-            self._noted.pop(held, None)
+        self._notes.drop(shards)
 
     def hold_back(self, shards: Collection[HeldLease]) -> None:
         """Let no further line of these shards leave: they are about to be given back."""
         self._trials.drop(shards)
         self._stock.drop(shards)
 
+    def ring(self) -> None:
+        """Something has changed in the store: others may have a claim."""
+        self._is_dry, self._is_rung = False, True
+
+    def _lacks(self) -> bool:
+        """Whether the lanes of some model want more lines than are in hand."""
+        ready: Counter[str] = Counter()
+        for (_, model), lines in self._stock.ready().items():
+            ready[model] += lines
+        models = {model for (model, _), _ in self._lanes.each()}
+        return any(self._lanes.appetite(model) > ready[model] for model in models)
+
     async def feed(self, *, may_lease: bool) -> None:
         """Let lines leave, and take shards for the lanes that want more."""
         await self._trials.step()
-        if may_lease and not self.is_dry:
+        if may_lease and not self._is_dry and (self._is_rung or self._lacks()):
             turns = self._turns(await self._waiting())
             if self._crowded_out and await self._make_room():
                 turns = self._turns(await self._waiting())
             if turns:
                 await self._lease(turns)
                 await self._trials.step()
+            self._is_rung = False
         await self._offer()
         await self.note_sent()
 
@@ -116,7 +126,7 @@ class Feeder:
         self._unreadable = {id: it for id, it in self._unreadable.items() if id in batches}
         patience = self._loop.time()
         rows = [row for row in rows if self._unreadable.get(row.batch_id, _FINE)[1] <= patience]
-        self.is_dry = not rows
+        self._is_dry = not rows
         return rows
 
     def _turns(self, rows: Sequence[Waiting]) -> list[Turn]:
@@ -247,7 +257,8 @@ class Feeder:
             if dealt:
                 offers[model] = [next(lines[claim.batch_id]) for claim in dealt]
         try:
-            await self._note_leaving({line.owner for lines in offers.values() for line in lines})
+            owners = {line.owner for lines in offers.values() for line in lines}
+            await self._notes.before_leaving(owners, self.held)
         except BaseException:
             for leaving in offers.values():
                 self._stock.put_back(leaving)
@@ -260,43 +271,9 @@ class Feeder:
     def _is_wanted(self, held: HeldShard) -> bool:
         return isinstance(held, HeldLease) and held in self.held and held.abort_at is None
 
-    async def _note_leaving(self, shards: Iterable[HeldShard]) -> None:
-        """Take back what was said of these shards, that they have no line at the upstream."""
-        leaving = [
-            held
-            for held in shards
-            if isinstance(held, HeldLease) and self._noted.get(held, (True, 0))[0] is False
-        ]
-        if leaving:
-            now = int(self._tools.clock.wall())
-            rows = {held.place: True for held in leaving}
-            await self._tools.hot.run(self._tools.work.note_sent, self._worker, rows, now)
-            self._noted.update({held: (True, now) for held in leaving if held in self.held})
-
     async def note_sent(self) -> None:
-        """Tell the store which shards have lines at the upstream, if that has changed.
-
-        Those that may leave at any moment are among them: nobody can note each as it leaves.
-        """
-        loop_now = self._loop.time()
-        if loop_now < self._note_at or not self.held:
-            return
-        now = int(self._tools.clock.wall())
-        out = self._lanes.owners_leaving()
-        changed = {}
-        for held in self.held:
-            is_out = held in out
-            said, said_at = self._noted.get(held, (None, 0))
-            if said is not is_out or (is_out and now - said_at >= _NOTE_AGAIN_SECONDS):
-                changed[held] = is_out
-        self._note_at = loop_now + _NOTE_SECONDS
-        if not changed:
-            return
-        rows = {held.place: is_out for held, is_out in changed.items()}
-        await self._tools.hot.run(self._tools.work.note_sent, self._worker, rows, now)
-        for held, is_out in changed.items():
-            if held in self.held:
-                self._noted[held] = is_out, now
+        """Tell the store which shards have lines at the upstream, if that has changed."""
+        await self._notes.update(self.held)
 
     async def _note_trial(self, held: HeldLease, lines: bytes | None) -> bool:
         now = int(self._tools.clock.wall())
@@ -328,7 +305,7 @@ class Feeder:
         self, turns: Iterable[Turn], now: int, given_up: Collection[str]
     ) -> tuple[list[tuple[Lease, bytes | None, int | None]], dict[str, OSError]]:
         """Lease and read, and begin the count anew where the guilty line of a shard is known."""
-        work, since = self._tools.work, now - LOSSES_FORGOTTEN_SECONDS
+        work, since = self._tools.work, now - workers.LOSSES_FORGOTTEN_SECONDS
         drawn = draw(
             work,
             self._tools.blobs,
@@ -336,7 +313,7 @@ class Feeder:
             turns,
             now,
             losses_since=since,
-            watched_from=WATCHED_FROM,
+            watched_from=workers.WATCHED_FROM,
             given_up=given_up,
         )
         found = []
@@ -369,7 +346,7 @@ class Feeder:
             ids = [(line.index, line.custom_id) for line in given_up]
             self._give_up(held, ids, WORKER_LOST)
             lines.remove(given_up[0])
-        if lease.losses >= WATCHED_FROM and not given_up:
+        if lease.losses >= workers.WATCHED_FROM and not given_up:
             self._trials.add(held, lines)
         else:
             self._stock.add(held, lines)

@@ -106,7 +106,8 @@ class Shift:
             await self._tools.hot.run(self._tools.work.release_all_but, self.worker, places)
             self._unsure = False
         if self._rung:
-            self._rung = self._feeder.is_dry = False
+            self._rung = False
+            self._feeder.ring()
             outlook = await self._look()
             await self._steps.take(outlook.courses)
             await self._end_batches()

@@ -1,14 +1,7 @@
 """Which line ends its worker: suspected in groups that shrink, and found guilty only alone."""
 
-__all__ = [
-    "LOSSES_FORGOTTEN_SECONDS",
-    "first_group",
-    "guilty",
-    "next_group",
-]
+__all__ = ["first_group", "guilty", "next_group"]
 
-# Losses that are this long ago say nothing of the next one.
-LOSSES_FORGOTTEN_SECONDS = 3600
 # So many lines go out first where nothing is known of them, and this share of a group that was out
 # when the worker died. A group that came back is followed by one that is larger by the factor.
 _FIRST_LINES, _SHRINK_SHARE, _GROWTH_FACTOR = 4, 4, 2

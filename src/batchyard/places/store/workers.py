@@ -23,10 +23,12 @@ from batchyard.places.store.opening import Store
 from batchyard.places.store.schema import batches, shards, workers
 from batchyard.places.store.standing import forget_lanes
 
-__all__ = ["WATCHED_FROM", "Workers"]
+__all__ = ["LOSSES_FORGOTTEN_SECONDS", "WATCHED_FROM", "Workers"]
 
 # From so many losses on, the lines of a shard are noted before they are sent.
 WATCHED_FROM = 2
+# Losses that are this long ago say nothing of the next one.
+LOSSES_FORGOTTEN_SECONDS = 3600
 
 
 class Workers:
@@ -55,7 +57,11 @@ class Workers:
         with self._store.writing() as connection:
             ids = list(connection.execute(_DEAD, {"now": now, "also": list(also)}).scalars())
             if ids:
-                connection.execute(_CHARGE, {"ids": ids, "watched_from": WATCHED_FROM})
+                bounds = {
+                    "watched_from": WATCHED_FROM,
+                    "forgotten_seconds": LOSSES_FORGOTTEN_SECONDS,
+                }
+                connection.execute(_CHARGE, bounds | {"ids": ids})
                 _forsake(connection, ids)
 
     def bury_all(self) -> None:
@@ -94,12 +100,17 @@ _PROLONG = (
 )
 # What these held is free.
 _THESE = bindparam("ids", type_=String, expanding=True)
+_IS_FORGOTTEN = and_(
+    shards.c.lost_at.is_not(None),
+    shards.c.lost_at < shards.c.sent_at - bindparam("forgotten_seconds", type_=Integer),
+)
 _CHARGE = (
     update(shards)
     .where(shards.c.worker.in_(_THESE), shards.c.sent_at.is_not(None))
     .values(
         # Of a group that was suspected already they are counted on, of another one anew.
         losses=case(
+            (_IS_FORGOTTEN, 1),
             (
                 and_(
                     shards.c.trial.is_not(None),
@@ -110,7 +121,10 @@ _CHARGE = (
             else_=shards.c.losses + 1,
         ),
         lost_at=shards.c.sent_at,
-        suspects=func.coalesce(shards.c.trial, shards.c.suspects),
+        suspects=case(
+            (_IS_FORGOTTEN, shards.c.trial),
+            else_=func.coalesce(shards.c.trial, shards.c.suspects),
+        ),
     )
 )
 _FREE_SHARDS = (
