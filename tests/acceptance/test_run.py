@@ -120,7 +120,7 @@ def test_a_model_that_nobody_serves_is_refused(tmp_path: Path, shared_sim: Sim) 
     code, said = OneShot(tmp_path, shared_sim.url, request_lines(1, body)).go()
     assert code == 3
     assert "model_not_found" in said
-    assert "The upstream serves: m1, m2" in said
+    assert "Served are: m1, m2" in said
 
 
 def test_an_output_in_the_way_is_kept(tmp_path: Path, shared_sim: Sim) -> None:

@@ -54,7 +54,9 @@ def test_a_url_that_is_no_batch_api(home: Home) -> None:
     """A model server without batches, or a base URL without its end, is told."""
     assert call("doctor", "--to", home.sim.url).exit_code == 1
     assert levels("--to", home.sim.url)["batches"] == "fail"
-    assert levels("--to", home.server.url.removesuffix("/v1"))["models"] == "fail"
+    root = home.server.url.removesuffix("/v1")
+    assert levels("--to", root)["models"] == "fail"
+    assert f"Is {home.server.url} meant? It answers." in call("doctor", "--to", root).stdout
 
 
 def test_offline_asks_nobody(home: Home, tmp_path: Path) -> None:

@@ -41,6 +41,16 @@ def test_all_that_cannot_be_opened_are_told(tmp_path: Path) -> None:
         assert "secret" not in line
 
 
+@pytest.mark.parametrize("name", ["", "mine"])
+def test_a_password_in_a_url_is_not_shown(name: str) -> None:
+    """Neither by the reason nor by the name of the upstream, which else is its URL."""
+    wrong = UpstreamSettings(url="http://me:secret@host/v1", name=name)
+    with pytest.raises(ValueError, match="no user name or password") as caught:
+        open_upstreams([wrong, wrong], {})
+    assert "secret" not in str(caught.value)
+    assert str(caught.value).startswith("upstream mine: " if name else "upstream: ")
+
+
 def test_a_key_is_sent_without_what_is_around_it(tmp_path: Path) -> None:
     """A line feed at the end of a file is none of the key."""
     (tmp_path / "key").write_text("\ufeffsk-1\r\n", encoding="utf-8")

@@ -12,6 +12,7 @@ from batchyard.places.database import Inline
 from batchyard.places.store import ServedModels, open_store
 from batchyard.places.upstream_settings import UpstreamSettings
 from batchyard.places.upstreams import Served, Upstream, Upstreams
+from tests.places.test_transport_tls import CERTIFICATES, presenting
 from tests.places.upstream_server import UpstreamServer, Visit, upstream
 
 # What a path is answered with: a status, a body, and further headers.
@@ -183,6 +184,20 @@ async def test_what_an_upstream_says_is_told_without_the_key() -> None:
     assert one.key_setting == "api_key_env A_KEY"
     assert one.detail.startswith("HTTP 401: Bad key *** [31m of   you xxx")
     assert len(one.detail) < 200
+
+
+@pytest.mark.parametrize(("trusted", "state"), [("authority.pem", "ok"), (None, "unreachable")])
+async def test_certificates_of_a_private_authority_are_trusted(
+    trusted: str | None, state: str
+) -> None:
+    """Of the upstream whose settings name them, and of no other."""
+    site = Site({"/v1/models": listing("a")})
+    async with upstream(site.play, tls=presenting("localhost")) as server:
+        url = f"https://localhost:{server.port}/v1"
+        ca_file = str(CERTIFICATES / trusted) if trusted else None
+        one = await looked_at(UpstreamSettings(url=url, ca_file=ca_file))
+    assert one.state == state
+    assert ("certificate" in one.detail) == (trusted is None)
 
 
 async def test_a_server_tells_how_much_it_does_at_once() -> None:

@@ -9,7 +9,7 @@ from batchyard.flow.landing import Landing
 from batchyard.flow.lanes import Gate, Lane, LaneRules, Line
 from batchyard.flow.routing import Lanes
 from batchyard.flow.shards import HeldShard
-from batchyard.places.upstreams import Upstream, Upstreams
+from batchyard.places.upstreams import Upstream, Upstreams, UpstreamSettings
 from batchyard.wire.models import with_model
 
 __all__ = ["open_lanes"]
@@ -36,17 +36,11 @@ def open_lanes(
     def open_lane(model: str, name: str) -> Lane:
         upstream = upstreams[name]
         upstream.transport.on_retry = _count_call
-        settings = upstream.settings
         lane = Lane(
             upstream.transport,
             upstream.head,
             land,
-            rules=LaneRules(
-                timeout_seconds=settings.timeout_seconds,
-                start=settings.start_concurrency,
-                ceiling=settings.max_concurrency,
-                key_setting=settings.key_setting,
-            ),
+            rules=_rules_of(upstream.settings),
             gate=gate,
             wall=wall,
             chance=chance,
@@ -77,6 +71,15 @@ def open_lanes(
     upstreams.watch(changed)
     upstreams.budget.on_room = lanes.pump
     return lanes
+
+
+def _rules_of(settings: UpstreamSettings) -> LaneRules:
+    return LaneRules(
+        timeout_seconds=settings.timeout_seconds,
+        start=settings.start_concurrency,
+        ceiling=settings.max_concurrency,
+        key_setting=settings.key_setting,
+    )
 
 
 def _bound(lane: Lane, upstream: Upstream) -> None:

@@ -97,7 +97,8 @@ async def _ask(
         return Discovery("unreachable", outcome.detail, base_url)
     if _is_ours(outcome):
         why = "this is a Batchyard server, which answers batches and no single requests"
-        return Discovery("unreachable", why, base_url, is_batchyard=True)
+        nothing_here = outcome.status in _NO_LIST
+        return Discovery("unreachable", why, base_url, is_misplaced=nothing_here, is_batchyard=True)
     told = _told(outcome, headers)
     if outcome.status in _NO_LIST:
         return Discovery("ok", "", base_url, ModelList((), any_model=True), is_misplaced=True)

@@ -160,14 +160,20 @@ def open_upstreams(
     """Open them all; ValueError tells, a line for each, which of them cannot be used and why."""
     opened, mistakes = [], []
     for one in settings:
-        found = [text for _, text in one.faults()]
+        place = f"upstream {one.name or one.url}"
+        found = []
+        for setting, text in one.faults():
+            found.append(text)
+            if setting == "url":
+                # It may hold a password.
+                place = f"upstream {one.name}".strip()
         if not found:
             try:
                 opened.append(Upstream(one, one.api_key(environment)))
             except ValueError as error:
                 found = [str(error)]
-        mistakes += [f"upstream {one.name or one.url}: {text}" for text in found]
-    if second := twice(settings):
+        mistakes += [f"{place}: {text}" for text in found]
+    if not mistakes and (second := twice(settings)):
         mistakes.append(second)
     if mistakes:
         raise ValueError("\n".join(mistakes))

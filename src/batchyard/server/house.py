@@ -65,12 +65,7 @@ class House:
         self._threads, self._pages = BlockingThread(), BlockingThread()
         self._disk = BlockingThread(_DISK_THREADS)
         self._upkeep = Upkeep(
-            records,
-            blobs,
-            self._threads,
-            self._clock,
-            disk=self._disk,
-            installation=installation,
+            records, blobs, self._threads, self._clock, disk=self._disk, installation=installation
         )
         memory = ServedModels(store, self._threads, self._clock.wall)
         self._upstreams = Upstreams(upstreams, self._clock.steady, memory=memory, log=log)
