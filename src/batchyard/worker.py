@@ -97,7 +97,7 @@ async def _work(orders: Orders) -> None:
         limits_of=lambda project_id: _limits(settings, identity, project_id),
         known_model=upstreams.known,
         price=_prices(settings, upstreams),
-        free_bytes=partial(disk_free_bytes, Path(orders.blobs)),
+        free_bytes=partial(_free_bytes, Path(orders.blobs)),
         served_models=lambda: [one.id for one in upstreams.models()],
     )
     rules = ShiftRules(
@@ -130,6 +130,11 @@ async def _work(orders: Orders) -> None:
         heavy.close()
         hot.close()
         store.close()
+
+
+def _free_bytes(blobs: Path) -> int:
+    """The room for results and for the database, which may be on disks of their own."""
+    return min(disk_free_bytes(blobs), disk_free_bytes(blobs.parent))
 
 
 def _limits(settings: Settings, identity: Identity, project_id: str) -> Limits:

@@ -159,7 +159,7 @@ class FailingLane(ProbingLane):
             line.calls += 1
             trouble = line.trouble = self.health.probed(line.trouble, failure, now)
             if trouble.failures >= _EXCEPTIONS_MAX:
-                self.hand.waiting[line] = None
+                self._give_up(line, Fault("server_error", reason, sent=True), failure)
             else:
                 self.hand.queue.append(line)
         self._fall_sick(failure, now)

@@ -5,7 +5,6 @@ is width, and comes back. What is to be tried again waits beside the queue: its 
 others. Everything here runs on the event loop as plain calls, for it runs once per line.
 """
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from random import Random
 
@@ -67,17 +66,14 @@ class Lane(FailingLane):
         self._heads: dict[str, bytes] = {}
         self._queue, self._crossing = self.hand.queue, self.hand.crossing
         self._waiting = self.hand.waiting
-        self._paused_until = 0.0
-        self._wake: asyncio.TimerHandle | None = None
-        self._pump_is_due = False
-        self._from_end = False
+        self._pump_is_due = self._from_end = False
         # When it had no line in hand any more.
         self.quiet_since = self._loop.time()
 
     def offer(self, lines: Iterable[Line]) -> None:
         """Take lines; they come back by `land`, unless they are withdrawn."""
         self._queue.extend(lines)
-        if self.health.sickness is not None:
+        if self.is_dormant:
             self.hasten()
 
     def hasten(self) -> None:
@@ -102,13 +98,18 @@ class Lane(FailingLane):
             return
         queue, crossing = self._queue, self._crossing
         lines: Sequence[Line]
-        if self._alert:
-            lines = self._chosen()
-            if not lines:
-                self._look_for_witness()
-        else:
-            room = self.width.limit - len(crossing)
-            lines = [queue.popleft() for _ in range(min(room, len(queue)))]
+        try:
+            if self._alert:
+                lines = self._chosen()
+                if not lines:
+                    self._look_for_witness()
+            else:
+                room = self.width.limit - len(crossing)
+                lines = [queue.popleft() for _ in range(min(room, len(queue)))]
+        except Exception as error:
+            log.exception("lane_failed", error=str(error))
+            self._fail(None, error)
+            return
         self._send_all(lines, now)
         if len(queue) < self.width.ahead >> 1:
             self._hungry()
@@ -117,6 +118,7 @@ class Lane(FailingLane):
         crossing = self._crossing
         send, heads, rules = self._sender.send, self._heads, self._rules
         deadline = now + rules.timeout_seconds
+        line: Line | None = None
         try:
             for line in lines:
                 line.started = now
@@ -132,9 +134,10 @@ class Lane(FailingLane):
                 )
         except Exception as error:
             log.exception("lane_failed", error=str(error))
-            self._queue.extendleft(line for line in reversed(lines) if line not in crossing)
+            rest = [one for one in reversed(lines) if one not in crossing and one is not line]
+            self._queue.extendleft(rest)
             self._probe = None
-            self._fail(None, error)
+            self._fail(line, error)
             return
         if lines and not self._stalls.is_watching:
             self._stalls.watch()
@@ -143,6 +146,12 @@ class Lane(FailingLane):
     def is_sick(self) -> bool:
         """Whether it is shut but for probes, for nothing is answered."""
         return self.health.sickness is not None
+
+    @property
+    def is_dormant(self) -> bool:
+        """Whether it is sick, and has nothing at hand to see with whether that has passed."""
+        is_waiting = self._wake is not None or self._probe is not None or self._witness is not None
+        return self.is_sick and not is_waiting
 
     @property
     def paused(self) -> bool:
@@ -341,6 +350,8 @@ class Lane(FailingLane):
             elif not self.paused and self.links.share():
                 self.pump()
             else:
+                # No line of a batch that is over is asked again, not even to test the upstream.
+                self._known_good = None
                 self.quiet_since = self._loop.time()
                 self._quiet()
 
@@ -353,35 +364,12 @@ class Lane(FailingLane):
         until = self._loop.time() + asked
         if until > self._paused_until and self.health.sickness is None:
             self._pause(until, reason)
-            if asked >= _LONG_PAUSE_SECONDS:
+            if asked >= _LONG_PAUSE_SECONDS and not self._is_throttled:
+                self._is_throttled = True
                 self.links.changed("throttled", reason)
-                self.links.give()
+                # The line that met this pause is in the queue only a moment later.
+                self._loop.call_soon(self.links.give)
         return True
-
-    def _pause(self, until: float, reason: str) -> None:
-        if until > self._paused_until:
-            self.reason = reason
-            self._wake_at(until)
-
-    def _wake_at(self, moment: float) -> None:
-        self._paused_until = moment
-        if self._wake is not None:
-            self._wake.cancel()
-        self._wake = self._loop.call_at(moment, self._resume)
-
-    def _unpause(self) -> None:
-        self._paused_until = 0.0
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
-
-    def _resume(self) -> None:
-        self._wake = None
-        # Clocks are coarse: a timer may fire a hair before the moment it was set for.
-        self._paused_until = 0.0
-        if self.health.sickness is None:
-            self.reason = None
-        self.pump()
 
     def _again(self, line: Line) -> None:
         self._waiting.pop(line, None)

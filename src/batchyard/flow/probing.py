@@ -3,6 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 
 import msgspec
@@ -26,6 +27,8 @@ Done = Callable[[Line, Answer | Fault], None]
 _RAMP_START = 2
 # Where nothing else is at hand, a witness is asked after so many lines have failed, or all.
 _WITNESS_RUN = 10
+# So many lines of the queue are looked at for one that has failed.
+_WITNESS_LOOKS = 64
 # Every fourth probe is a line that was answered before.
 _KNOWN_PROBES = 4
 
@@ -57,7 +60,11 @@ class ProbingLane(ABC):
             answer_seconds=lambda: self.width.answer_seconds,
             may_send=self._may_send,
             stirred=self._stirred,
+            timeout_seconds=rules.timeout_seconds,
         )
+        self._paused_until = 0.0
+        self._wake: asyncio.TimerHandle | None = None
+        self._is_throttled = False
         # Calls that were made beyond the first answer of a line.
         self.surplus = 0
         self.reason: str | None = None
@@ -84,12 +91,8 @@ class ProbingLane(ABC):
         """Make one call without a body."""
 
     @abstractmethod
-    def _pause(self, until: float, reason: str) -> None:
-        """Send nothing before that moment."""
-
-    @abstractmethod
-    def _unpause(self) -> None:
-        """End a pause at once."""
+    def pump(self) -> None:
+        """Send what may be sent now."""
 
     @abstractmethod
     def _heed(self, answer: Answer) -> bool:
@@ -169,14 +172,19 @@ class ProbingLane(ABC):
         """
         if self._probe is not None or self._witness is not None:
             return ()
-        self._ask_for_models()
         hand = self.hand
+        borrowed = None if hand.has_untried else self.links.borrow()
+        if borrowed is None and not len(hand):
+            # There is nothing to ask for: whatever comes to this lane wakes it.
+            return ()
+        self._ask_for_models()
         self._probes_sent += 1
         if self._known_good is not None and not self._probes_sent % _KNOWN_PROBES:
+            if borrowed is not None:
+                hand.queue.append(borrowed)
             self._ask_witness()
             return ()
-        line = None if hand.has_untried else self.links.borrow()
-        self._probe = line = line or hand.take_probe(self._chance)
+        self._probe = line = borrowed or hand.take_probe(self._chance)
         if line is not None:
             return (line,)
         if self._known_good is not None:
@@ -203,6 +211,36 @@ class ProbingLane(ABC):
         self._unpause()
         self.reason = None
         self.links.changed("recovered", None)
+
+    # Pauses
+
+    def _pause(self, until: float, reason: str) -> None:
+        if until > self._paused_until:
+            self.reason = reason
+            self._wake_at(until)
+
+    def _wake_at(self, moment: float) -> None:
+        self._paused_until = moment
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake = self._loop.call_at(moment, self._resume)
+
+    def _unpause(self) -> None:
+        self._paused_until = 0.0
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+
+    def _resume(self) -> None:
+        self._wake = None
+        # Clocks are coarse: a timer may fire a hair before the moment it was set for.
+        self._paused_until = 0.0
+        if self.health.sickness is None:
+            self.reason = None
+            if self._is_throttled:
+                self._is_throttled = False
+                self.links.changed("resumed", None)
+        self.pump()
 
     # Answers beside failures
 
@@ -262,10 +300,10 @@ class ProbingLane(ABC):
         assert good is not None
         witness = Line(good.owner, good.index, good.custom_id, good.path, good.body, float("inf"))
         self.surplus += 1
-        # The line that it is asked for has cost a call more.
-        for line in (*self.hand.waiting, *self.hand.queue):
+        # The call is counted with a line that has failed, if there is one: for its sake it is made.
+        lines = [*self.hand.waiting, *islice(self.hand.queue, _WITNESS_LOOKS)]
+        for line in [line for line in lines if line.calls][:1] or lines[:1]:
             line.calls += 1
-            break
         self._alert = True
         witness.started = self._loop.time()
         self._witness = self._send(witness, self._witnessed)

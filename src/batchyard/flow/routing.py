@@ -42,7 +42,7 @@ class Lanes:
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._loop = asyncio.get_running_loop()
         # How many changes of a lane may still be logged, and when that was so.
-        self._tellings: dict[tuple[str, str], tuple[float, float]] = {}
+        self._tellings: dict[tuple[str, str, str], tuple[float, float]] = {}
         # The lanes of each model as they were found when the upstreams were last looked at.
         self._found: dict[str, list[Lane]] = {}
         # Lines in hand that no upstream serves at present, by model.
@@ -57,7 +57,7 @@ class Lanes:
         """Lines take the lanes that are right for what the upstreams serve now."""
         self._found.clear()
         unplaced, self._unplaced = self._unplaced, {}
-        for (model, route), lane in self._lanes.items():
+        for (model, route), lane in list(self._lanes.items()):
             lane.forget_heads()
             if lane.held and route not in self._routes(model):
                 unplaced.setdefault(model, []).extend(lane.surrender())
@@ -85,12 +85,12 @@ class Lanes:
         for line in lines:
             max(lanes, key=_room).offer((line,))
         for lane in lanes:
-            if lane.is_sick:
+            if lane.is_dormant:
                 lane.hasten()
 
     def send_now(self, model: str, line: Line) -> bool:
         """Send a line at once, beyond the width of its lane; False where no lane may send now."""
-        lanes = self._found.get(model) or self._of(model)
+        lanes = self._serving(model)
         return any(lane.send_now(line) for lane in sorted(lanes, key=_room, reverse=True))
 
     def recall(self, model: str) -> list[Line]:
@@ -126,16 +126,21 @@ class Lanes:
     @property
     def hungry(self) -> bool:
         """Whether any lane wants lines."""
-        return any(lane.appetite > 0 for lane in self._lanes.values())
+        return any(self.appetite(model) > 0 for model in {model for model, _ in self._lanes})
 
     def pump(self) -> None:
         """Send what may be sent now, on all lanes."""
-        for lane in self._lanes.values():
+        for lane in list(self._lanes.values()):
             lane.pump()
 
     def appetite(self, model: str) -> int:
-        """How many more lines of this model are wanted."""
-        return sum(max(0, lane.appetite) for lane in self._of(model))
+        """How many more lines of this model are wanted.
+
+        Where a lane is open, those that are shut want none: what they got would go to the others.
+        """
+        lanes = self._serving(model)
+        wanting = [lane for lane in lanes if not lane.paused] or lanes
+        return sum(max(0, lane.appetite) for lane in wanting)
 
     @property
     def held(self) -> int:
@@ -200,12 +205,14 @@ class Lanes:
             return
         since = self._loop.time() - _IDLE_SECONDS
         for key, lane in list(self._lanes.items()):
-            is_idle = not lane.held and not lane.is_sick and lane.quiet_since <= since
+            is_asleep = lane.is_dormant or not lane.is_sick
+            is_idle = not lane.held and is_asleep and lane.quiet_since <= since
             if is_idle and key[0] != wanted:
                 lane.close()
                 del self._lanes[key]
                 self._found.pop(key[0], None)
-                self._tellings.pop(key, None)
+                for state in ("sick", "recovered", "throttled", "resumed"):
+                    self._tellings.pop((*key, state), None)
 
     def _linked(self, key: tuple[str, str]) -> Lane:
         model, route = key
@@ -221,7 +228,7 @@ class Lanes:
         return lane
 
     def _changed(self, key: tuple[str, str], state: str, reason: str | None) -> None:
-        if self._may_tell(key):
+        if self._may_tell((*key, state)):
             tell = log.info if reason is None else log.warning
             facts = {} if reason is None else {"why": reason}
             tell(f"lane_{state}", model=key[0], upstream=key[1], **facts)
@@ -231,8 +238,8 @@ class Lanes:
         if state == "recovered":
             self._share_with(key[0], self._lanes[key])
 
-    def _may_tell(self, key: tuple[str, str]) -> bool:
-        """Whether another change of this lane may be logged: some at once, then one a minute."""
+    def _may_tell(self, key: tuple[str, str, str]) -> bool:
+        """Whether a lane's change to a state may be logged: some at once, then one a minute."""
         now = self._loop.time()
         left, at = self._tellings.get(key, (_TELLINGS, now))
         left = min(_TELLINGS, left + (now - at) / _TELLING_SECONDS)

@@ -11,8 +11,9 @@ __all__ = ["Stalls"]
 
 # A call hangs that is out for longer than the first, and so many times as long as answers take.
 _PATIENCE_SECONDS, _PATIENCE_FACTOR = 30.0, 10.0
-# Nor does one that is out for less than so many times the slowest answer that was waited for.
-_SLOWEST_FACTOR = 2.0
+# A call does not hang either that is out for less than so many times the slowest answer that was
+# waited for, as far as that is not more than this share of the time-out.
+_SLOWEST_FACTOR, _SLOWEST_SHARE = 2.0, 1 / 3
 
 
 class Stalls:
@@ -31,7 +32,9 @@ class Stalls:
         answer_seconds: Callable[[], float],
         may_send: Callable[[], bool],
         stirred: Callable[[], None],
+        timeout_seconds: float,
     ) -> None:
+        self._slowest_max = timeout_seconds * _SLOWEST_SHARE
         self._hand, self._again = hand, again
         self._answer_seconds, self._may_send, self._stirred = answer_seconds, may_send, stirred
         self._loop = asyncio.get_running_loop()
@@ -59,7 +62,8 @@ class Stalls:
     def patience_seconds(self) -> float:
         """How long a call may be out."""
         usual = self._answer_seconds() * _PATIENCE_FACTOR
-        return max(_PATIENCE_SECONDS, usual, self._slowest_seconds * _SLOWEST_FACTOR)
+        slowest = min(self._slowest_seconds * _SLOWEST_FACTOR, self._slowest_max)
+        return max(_PATIENCE_SECONDS, usual, slowest)
 
     def watch(self) -> None:
         """Look at the calls when the oldest has been out for too long."""
@@ -88,6 +92,7 @@ class Stalls:
     def won(self, line: Line) -> None:
         """The second call of a line was answered, and the first was not."""
         self._won += 1
+        self._slowest_seconds /= 2
         self.hanging.discard(line)
 
     def forget(self, line: Line) -> None:

@@ -26,6 +26,9 @@ _FRESH_SECONDS = 10.0
 # An upstream that could not be asked is asked again after so long, doubling.
 _AGAIN_SECONDS = (1.0, 15.0)
 _NAMED_MAX = 10
+# An upstream that listed models is believed to take any other only when it has had no list in so
+# many looks in a row: about five minutes.
+_LISTLESS_LOOKS_MAX = 20
 
 
 class Served(Struct, frozen=True):
@@ -71,6 +74,8 @@ class Upstream:
         self.detail = ""
         self.is_batchyard = False
         self.slots: int | None = None
+        # How often in a row it listed nothing, though it did before.
+        self._listless_looks = 0
         self._listed: ModelList | None = None
         if settings.models:
             self._listed = ModelList(tuple(map(self._model, settings.models)))
@@ -141,6 +146,10 @@ class Upstream:
         """Ask for its models; one that cannot tell keeps the list it gave last."""
         found = await discover(self.transport, self.effective_url, self._extra, self.name)
         is_back = found.state == "ok" and self.state != "ok"
+        if found.listed is not None and self._lost_its_list(found.listed):
+            detail = "it lists no models any more; those that it listed last are believed for now"
+            self.state, self.detail = "unreachable", detail
+            return
         if found.listed is not None:
             self.effective_url = found.url
             if not self.settings.models:
@@ -149,6 +158,14 @@ class Upstream:
             self.slots = await ask_slots(self.transport, found.url, self._extra)
         self.state, self.detail = found.state, found.detail
         self.is_batchyard = found.is_batchyard
+
+    def _lost_its_list(self, found: ModelList) -> bool:
+        """Whether it lists nothing where it did: a proxy says so while the server starts anew."""
+        if self.settings.models or found.models or not (self._listed and self._listed.models):
+            self._listless_looks = 0
+            return False
+        self._listless_looks += 1
+        return self._listless_looks < _LISTLESS_LOOKS_MAX
 
     def _model(self, name: str) -> Model:
         return Model(id=name, created=0, owned_by=self.name)

@@ -32,11 +32,13 @@ class Condition:
         self._free_bytes_min = free_bytes_min
         # By code; what comes back keeps no memory of before.
         self._troubles: dict[str, Trouble] = {}
+        # The last write of the store found the disk full.
+        self._is_full = False
         store.told = self._heard
 
     async def troubles(self) -> tuple[Trouble, ...]:
         """What cannot be used now; a store that failed is tried again."""
-        if "store_unavailable" in self._troubles:
+        if "store_unavailable" in self._troubles or self._is_full:
             try:
                 async with asyncio.timeout(_PROBE_SECONDS):
                     await self._runner.run(self._probe)
@@ -57,13 +59,19 @@ class Condition:
         """How a write of the store went; called on its thread."""
         if fault is None:
             self._troubles.pop("store_unavailable", None)
-        elif not is_full(fault):
+            self._is_full = False
+        elif is_full(fault):
+            self._is_full = True
+        else:
             self._note("store_unavailable", in_words(fault, self._folder.database_url))
 
     def _look(self) -> None:
-        """Look at the disk under the blobs, and whether they are still there."""
+        """Look at the disks under blobs and database, and whether these are still there."""
         found = {
-            "disk_low": self._lacks_room(self._folder.blobs),
+            # The blobs may be on a disk of their own.
+            "disk_low": self._lacks_room(self._folder.blobs)
+            or self._lacks_room(self._folder.path)
+            or self._full(),
             "disk_read_only": _is_read_only(self._folder.blobs),
             "data_gone": self._gone(),
         }
@@ -77,6 +85,11 @@ class Condition:
         before = self._troubles.get(code)
         since = int(self._wall()) if before is None else before.since
         self._troubles[code] = Trouble(code, message, since)
+
+    def _full(self) -> str | None:
+        if not self._is_full:
+            return None
+        return f"The disk of {self._folder.path} is full, so the database cannot be written."
 
     def _lacks_room(self, folder: Path) -> str | None:
         try:
