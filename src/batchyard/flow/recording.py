@@ -13,6 +13,8 @@ __all__ = ["Recorder", "within"]
 # Results that wait beyond this hold all lanes: the disk is slow, or full.
 _PENDING_BYTES_MAX = 24 << 20
 _RETRY_SECONDS = (0.5, 10.0)
+# A write that takes longer holds all lanes, too: the process may be killed before it ends.
+_SLOW_SECONDS = 2.0
 # Answers that are larger are counted by the budget of the lanes until they are recorded.
 _LARGE_BYTES = 65_536
 # What a result line has around the body of its answer, about.
@@ -103,16 +105,20 @@ class Recorder:
         self._filled.clear()
         self._due.clear()
         delay, most = _RETRY_SECONDS
-        while True:
-            try:
-                await self._keep(piece)
-                break
-            except self._faults as fault:
-                self.fault = fault
-                log.error("results_not_recorded", fault=str(fault), again_in_seconds=delay)
-                self._gate.held = True
-                await asyncio.sleep(delay)
-                delay = min(most, delay * 2)
+        slow = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._hold)
+        try:
+            while True:
+                try:
+                    await self._keep(piece)
+                    break
+                except self._faults as fault:
+                    self.fault = fault
+                    log.error("results_not_recorded", fault=str(fault), again_in_seconds=delay)
+                    self._hold()
+                    await asyncio.sleep(delay)
+                    delay = min(most, delay * 2)
+        finally:
+            slow.cancel()
         self.fault = None
         if large_bytes:
             del piece
@@ -120,6 +126,10 @@ class Recorder:
         if self._gate.held and self._pending_bytes <= _PENDING_BYTES_MAX:
             self._gate.held = False
             self._release()
+
+    def _hold(self) -> None:
+        """Let no line leave: what would come back could not be recorded, and might be lost."""
+        self._gate.held = True
 
 
 async def within(event: Awaitable[object], seconds: float) -> None:
