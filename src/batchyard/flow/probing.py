@@ -60,7 +60,6 @@ class ProbingLane(ABC):
             answer_seconds=lambda: self.width.answer_seconds,
             may_send=self._may_send,
             stirred=self._stirred,
-            timeout_seconds=rules.timeout_seconds,
         )
         self._paused_until = 0.0
         self._wake: asyncio.TimerHandle | None = None

@@ -12,8 +12,8 @@ __all__ = ["Stalls"]
 # A call hangs that is out for longer than the first, and so many times as long as answers take.
 _PATIENCE_SECONDS, _PATIENCE_FACTOR = 30.0, 10.0
 # A call does not hang either that is out for less than so many times the slowest answer that was
-# waited for, as far as that is not more than this share of the time-out.
-_SLOWEST_FACTOR, _SLOWEST_SHARE = 2.0, 1 / 3
+# waited for. Each quicker answer that comes meanwhile makes that count for less, by this share.
+_SLOWEST_FACTOR, _SLOWEST_KEPT = 2.0, 0.9
 
 
 class Stalls:
@@ -32,9 +32,7 @@ class Stalls:
         answer_seconds: Callable[[], float],
         may_send: Callable[[], bool],
         stirred: Callable[[], None],
-        timeout_seconds: float,
     ) -> None:
-        self._slowest_max = timeout_seconds * _SLOWEST_SHARE
         self._hand, self._again = hand, again
         self._answer_seconds, self._may_send, self._stirred = answer_seconds, may_send, stirred
         self._loop = asyncio.get_running_loop()
@@ -62,8 +60,7 @@ class Stalls:
     def patience_seconds(self) -> float:
         """How long a call may be out."""
         usual = self._answer_seconds() * _PATIENCE_FACTOR
-        slowest = min(self._slowest_seconds * _SLOWEST_FACTOR, self._slowest_max)
-        return max(_PATIENCE_SECONDS, usual, slowest)
+        return max(_PATIENCE_SECONDS, usual, self._slowest_seconds * _SLOWEST_FACTOR)
 
     def watch(self) -> None:
         """Look at the calls when the oldest has been out for too long."""
@@ -86,7 +83,8 @@ class Stalls:
         if second is not None:
             second.cancel()
         if self._is_overdue:
-            self._slowest_seconds = max(self._slowest_seconds, self._loop.time() - line.started)
+            took = self._loop.time() - line.started
+            self._slowest_seconds = max(took, self._slowest_seconds * _SLOWEST_KEPT)
             self.look()
 
     def won(self, line: Line) -> None:
