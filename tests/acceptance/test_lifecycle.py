@@ -176,7 +176,7 @@ def test_an_expired_batch_gives_what_it_has(sim: Sim, serve: Serve) -> None:
     """At the end of the window what is missing expires, even while the upstream hangs."""
     server = serve([sim.url])
     client = server.start()
-    sim.set("faults", "hang:0.5")
+    sim.set("faults", "hang:0.2")
     batch = batch_of(client, request_lines(40))
     until(lambda: has_some(client, batch))
     server.kill()
