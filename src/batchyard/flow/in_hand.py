@@ -55,7 +55,7 @@ class LinesInHand:
     def all_to_queue(self, now: float) -> None:
         """End all waiting, but that of lines whose time is over."""
         for line in list(self.waiting):
-            if now < line.deadline:
+            if not _is_over(line, now):
                 self.rest(line)
                 self.queue.append(line)
 
@@ -65,9 +65,10 @@ class LinesInHand:
             if (underway := calls.pop(line, None)) is not None:
                 underway.cancel()
 
-    def take_probe(self, chance: Random) -> Line | None:
+    def take_probe(self, chance: Random, now: float) -> Line | None:
         """Take a line to see whether the upstream answers: one that was tried least.
 
+        None whose time is over is taken; it stays until whoever set its time takes it back.
         Places are drawn by lot, so that all batches and both ends of the queue have their turn.
         """
         queue = self.queue
@@ -76,12 +77,15 @@ class LinesInHand:
             place = min(places, key=lambda at: queue[at].calls)
             line = queue[place]
             del queue[place]
-            return line
-        if self.waiting:
-            line = min(self.waiting, key=lambda one: (one.calls, one.index))
-            self.rest(line)
-            return line
-        return None
+            if not _is_over(line, now):
+                return line
+            self.waiting[line] = None
+        in_time = [line for line in self.waiting if not _is_over(line, now)]
+        if not in_time:
+            return None
+        line = min(in_time, key=lambda one: (one.calls, one.index))
+        self.rest(line)
+        return line
 
     def recall(self) -> list[Line]:
         """Take the lines that were never sent out of the queue."""
@@ -107,3 +111,8 @@ class LinesInHand:
                 self.cancel(line)
                 taken.append(line)
         return taken
+
+
+def _is_over(line: Line, now: float) -> bool:
+    # Clocks are coarse: the end of its time may be told a hair before it.
+    return now >= line.deadline - 0.001

@@ -183,7 +183,7 @@ class ProbingLane(ABC):
                 hand.queue.append(borrowed)
             self._ask_witness()
             return ()
-        self._probe = line = borrowed or hand.take_probe(self._chance)
+        self._probe = line = borrowed or hand.take_probe(self._chance, self._loop.time())
         if line is not None:
             return (line,)
         if self._known_good is not None:
