@@ -23,7 +23,7 @@ def failure_lines(batch: dict[str, Any]) -> Iterator[str]:
         )
     if len(failures) > _CAUSES_SHOWN_MAX:
         rest = sum(failure["count"] for failure in failures[_CAUSES_SHOWN_MAX:])
-        yield f"{rest:,} lines failed for other causes"
+        yield f"{rest:,} {'line' if rest == 1 else 'lines'} failed for other causes"
 
 
 def lane_parts(batch: dict[str, Any]) -> Iterator[str]:
@@ -46,5 +46,6 @@ def refusal_lines(batch: dict[str, Any]) -> Iterator[str]:
     for code, alike in by_code.items():
         first = alike[0]
         line = f"line {first['line']}: " if first.get("line") else ""
-        more = f" (and {len(alike) - 1:,} more lines)" if len(alike) > 1 else ""
+        rest = len(alike) - 1
+        more = f" (and {rest:,} more {'line' if rest == 1 else 'lines'})" if rest else ""
         yield f"{line}{clean(code)}: {clean(first.get('message'))}{more}"
