@@ -42,6 +42,7 @@ from batchyard.places.input_file import InputFile
 from batchyard.places.machine import open_files_max
 from batchyard.places.upstreams import Upstreams, UpstreamSettings, open_upstreams
 from batchyard.rules.limits import LOCAL
+from batchyard.rules.served import OF_RUN
 from batchyard.rules.validate import Digest, Scan, explain, fits
 from batchyard.wire.ids import line_id_prefix
 from batchyard.wire.objects import BatchError
@@ -144,6 +145,7 @@ async def _run(
                 limits=LOCAL,
                 known_model=known,
                 served=served,
+                wording=OF_RUN,
             )
             if found:
                 _list_errors(source, found)
