@@ -226,8 +226,8 @@ def _watched(
 ) -> Iterator[Watch]:
     """Tell how the run goes while this lasts."""
     progress = Progress(course.total, course.tally.results)
-    keys = {one.name: one.settings.api_key_env for one in upstreams}
-    watch = Watch(course, lanes, progress, keys=keys, wall=wall)
+    keyless = {one.name for one in upstreams if not one.settings.key_setting}
+    watch = Watch(course, lanes, progress, keyless=keyless, wall=wall)
     logger, noting = logging.getLogger("batchyard"), LogNotes(progress)
     logger.addHandler(noting)
     looking = asyncio.create_task(watch.run())
