@@ -32,8 +32,8 @@ def lane_parts(batch: dict[str, Any]) -> Iterator[str]:
         where = f"{clean(lane['model'])} at {clean(lane['upstream'])}"
         waiting = f", {lane['waiting']:,} wait to be tried again" if lane.get("waiting") else ""
         figures = f"{lane['in_flight']:,} in flight of at most {lane['limit']:,}{waiting}"
-        reason = f" ({clean(lane['reason'])})" if lane.get("reason") else ""
-        yield f"{where}: {figures}{reason}"
+        why = lane.get("reason") or lane.get("limited_by")
+        yield f"{where}: {figures}" + (f" ({clean(why)})" if why else "")
 
 
 def refusal_lines(batch: dict[str, Any]) -> Iterator[str]:

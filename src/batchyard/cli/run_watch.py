@@ -113,10 +113,8 @@ class Watch:
 
     def _note_trouble(self, told: Reason, codes: tuple[str, ...], upstreams: list[str]) -> None:
         waiting = "waiting: " if self._reason else ""
-        fault = self._course.recorder.fault
-        because = f" ({fault})" if fault is not None and told.code == "disk_low" else ""
         hint = self._hint(codes, upstreams)
-        self._note(f"{waiting}{told.code}: {clean(told.message)}{because}{hint}")
+        self._note(f"{waiting}{told.code}: {clean(told.message)}{hint}")
 
     def _hint(self, codes: tuple[str, ...], upstreams: list[str]) -> str:
         if "upstream_refuses" not in codes:
