@@ -9,7 +9,7 @@ from batchyard.flow.lanes import Gate
 from batchyard.flow.shards import HeldShard, Part
 from batchyard.places.log import log
 
-__all__ = ["Recorder", "disk_fault", "within"]
+__all__ = ["Recorder", "unwritten", "within"]
 
 # Results that wait beyond this hold all lanes: the disk is slow, or full.
 _PENDING_BYTES_MAX = 24 << 20
@@ -38,7 +38,7 @@ class Recorder:
     ) -> None:
         self._keep = keep
         self._delay_seconds, self._piece_bytes = delay_seconds, piece_bytes
-        self._faults, self._told = faults, told or disk_fault
+        self._faults, self._told = faults, told or unwritten
         # In the order in which their results came; a dict, for sets have no order.
         self._pending: dict[HeldShard, None] = {}
         self._pending_bytes = self._large_bytes = 0
@@ -124,7 +124,7 @@ class Recorder:
             self._release()
 
 
-def disk_fault(fault: Exception) -> str:
+def unwritten(fault: Exception) -> str:
     """Why results cannot be written to a disk, with the code of the reason before it."""
     why = getattr(fault, "strerror", None) or fault
     is_read_only = getattr(fault, "errno", None) == errno.EROFS

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from batchyard.flow.feeding import Feeder
 from batchyard.flow.keeping import HeldLease, Ledger
-from batchyard.flow.recording import Recorder, disk_fault, within
+from batchyard.flow.recording import Recorder, unwritten, within
 from batchyard.flow.reporting import Reporter
 from batchyard.flow.routing import Lanes
 from batchyard.flow.shards import HeldShard, Part
@@ -57,7 +57,7 @@ class Shift:
             self._keep,
             delay_seconds=rules.piece_delay_seconds,
             faults=self._faults,
-            told=_unwritten,
+            told=_unrecorded,
         )
 
     def ring(self) -> None:
@@ -299,9 +299,9 @@ class Shift:
             log.error("worker_not_signed_off", worker=self.worker, fault=str(fault))
 
 
-def _unwritten(fault: Exception) -> str:
+def _unrecorded(fault: Exception) -> str:
     """Why results are not recorded, with the code of the reason: of a disk, or of the database."""
     if isinstance(fault, OSError):
-        return disk_fault(fault)
+        return unwritten(fault)
     code = "disk_low" if is_full(fault) else "store_unavailable"
     return f"{code}: results cannot be written: {in_words(fault)}"
