@@ -113,7 +113,8 @@ def read_settings(path: Path | None, given: Mapping[str, object]) -> Settings:
     settings = check.read(Settings, read | options)
     if check.mistakes or settings is None:
         lines = lines_of_keys(text)
-        placed = sorted((_line_of(one.path, lines, options), one) for one in check.mistakes)
+        placed = [(_line_of(one.path, lines, options), one) for one in check.mistakes]
+        placed.sort(key=lambda found: found[0])
         raise SettingsError("\n".join(_told(file, line, one) for line, one in placed))
     return settings
 

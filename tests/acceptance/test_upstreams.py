@@ -109,7 +109,7 @@ def test_a_server_of_ours_is_no_upstream_of_anybody(tmp_path: Path, house: House
 
 
 def test_a_file_is_checked_for_what_a_server_serves(tmp_path: Path, sim: Sim) -> None:
-    """`check --for URL` asks that server, and says the same as it would; a run does, too."""
+    """`check --for URL` asks that server, and names those models; a run does, too."""
     (tmp_path / "in.jsonl").write_bytes(named("m3", 2))
     done = call(tmp_path, "check", "in.jsonl", "--for", sim.url, "--json")
     found = json.loads(done.stdout)["report"]["findings"]
@@ -117,6 +117,7 @@ def test_a_file_is_checked_for_what_a_server_serves(tmp_path: Path, sim: Sim) ->
     assert "Served are: m1, m2." in found[0]["message"]
     ran = call(tmp_path, "run", "in.jsonl", "-o", "out.jsonl", "--upstream", sim.url)
     assert ran.returncode == 3
-    assert found[0]["message"] in ran.stderr
+    assert "No upstream serves the model 'm3'. Served are: m1, m2." in ran.stderr
+    assert "aliases" not in found[0]["message"] + ran.stderr
     away = call(tmp_path, "check", "in.jsonl", "--for", "http://127.0.0.1:9/v1")
     assert (away.returncode, "does not say what it serves" in away.stderr) == (0, True)

@@ -201,9 +201,9 @@ async def test_the_same_id_until_it_is_taken(house: House, receiver: Receiver) -
 
 
 async def test_it_is_given_up_after_72_hours_and_resent_by_hand(
-    house: House, receiver: Receiver
+    house: House, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It stands in the log as given up, and a replay makes one attempt at once."""
+    """It is logged as given up, as each failure before is, and a replay makes one attempt."""
     receiver.answers = [500]
     house.listen(receiver.url)
     batch = house.end()
@@ -219,6 +219,10 @@ async def test_it_is_given_up_after_72_hours_and_resent_by_hand(
         pump.ring()
         await house.until(lambda: house.one().state == "delivered")
     assert house.one().attempts == 3
+    said = [record.getMessage() for record in caplog.records]
+    assert [one.split()[0] for one in said] == ["webhook_failed", "webhook_given_up"]
+    assert "attempt=1 status=500 again_in_seconds=1" in said[0]
+    assert receiver.url not in caplog.text
 
 
 async def test_gone_disables_the_endpoint(house: House, receiver: Receiver) -> None:

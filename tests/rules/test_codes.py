@@ -1,6 +1,7 @@
 """The table of codes."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,14 @@ SOURCE = Path(__file__).parent.parent.parent / "src" / "batchyard"
 ROOMS = ("wire", "rules", "flow", "server", "places", "client")
 # Who makes something with a code as its first or second word.
 MAKERS = {"Fault", "BatchError", "Trouble", "Found"}
+# Where reasons are found for why something stands still; a code may be followed by its detail.
+REASONING = (
+    *("rules/failures.py", "rules/standing.py", "rules/readiness.py", "server/condition.py"),
+    *("flow/failing.py", "flow/lane_standings.py", "flow/recording.py", "flow/shift.py"),
+)
+REASON = re.compile(
+    r"((?:upstream|lane|disk|store|data|no|paused|waiting|behind)_[a-z_]+)(?:: .*)?"
+)
 
 
 def written() -> Iterator[str]:
@@ -29,7 +38,17 @@ def written() -> Iterator[str]:
                     yield one.value
 
 
-@pytest.mark.parametrize("code", sorted(set(written())))
+def reasons() -> Iterator[str]:
+    """The codes of reasons, wherever they stand in a text."""
+    for name in REASONING:
+        for node in ast.walk(ast.parse((SOURCE / name).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found = REASON.fullmatch(node.value)
+                if found is not None:
+                    yield found[1]
+
+
+@pytest.mark.parametrize("code", sorted({*written(), *reasons()}))
 def test_every_code_is_explained(code: str) -> None:
     """Whatever code we write, the table knows."""
     assert explain(code) is not None

@@ -3,26 +3,35 @@
 import json
 
 from batchyard.rules.limits import LOCAL
-from batchyard.rules.served import ServedHint
+from batchyard.rules.served import OF_RUN, OF_SERVER, Unserved
 from batchyard.rules.validate import explain
 
 
 def test_the_nearest_names_are_told_first_and_the_rest_is_counted() -> None:
     """Who misspelled a name sees the right one; who wrote for another house sees what to do."""
     served = [f"other-{number}" for number in range(20)] + ["Qwen3-8B"]
-    told = ServedHint(served)("qwen3-8b-instruct")
-    assert told.startswith(" Served are: Qwen3-8B, other-")
+    told = Unserved(served, OF_SERVER)("qwen3-8b-instruct")
+    assert " Served are: Qwen3-8B, other-" in told
     assert " and 11 more. " in told
     assert 'aliases = { "qwen3-8b-instruct" = "Qwen3-8B" } below [[upstream]].' in told
 
 
+def test_who_has_no_server_edits_the_file() -> None:
+    """Settings of a server are of no use to a run, nor to whoever checks a file."""
+    for told in (Unserved(["m1"], OF_RUN)("m{9}"), Unserved(["m1"])("m{9}")):
+        assert "'m{9}'" in told
+        assert "batchyard edit --set body.model=m1" in told
+        assert "aliases" not in told
+    assert Unserved(["m1"], OF_RUN)("m9").startswith("No upstream serves the model 'm9'.")
+
+
 def test_it_is_told_once_for_a_model_and_for_few_models() -> None:
     """A thousand errors of a file do not say it a thousand times."""
-    hint = ServedHint(["m"])
-    told = [hint(str(number % 100)) for number in range(1_000)]
-    assert [bool(one) for one in told] == [True] * 10 + [False] * 990
-    assert ServedHint([])("a") == ""
-    assert len(ServedHint(["s" * 10_000] * 3)("m" * 1_000_000)) < 1_000
+    unserved = Unserved(["m"])
+    told = [unserved(str(number % 100)) for number in range(1_000)]
+    assert ["Served are" in one for one in told] == [True] * 10 + [False] * 990
+    assert Unserved([])("a").endswith("'a' is not supported by the Batch API.")
+    assert len(Unserved(["s" * 10_000] * 3)("m" * 10_000)) < 11_000
 
 
 def test_the_first_error_of_a_file_names_what_is_served() -> None:

@@ -118,6 +118,38 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('headers = { "Host" = "x", "Content-Type" = "y" }', ("'Host'", "'Content-Type'")),
+        ('aliases = { "a" = "", "b" = "*" }', ("empty name", "'b'")),
+        ("max_concurrency = 0 # and so on\ntimeout_seconds = 0", ("= 0", "= 0")),
+    ],
+)
+def test_several_mistakes_of_one_table_are_told(
+    tmp_path: Path, line: str, said: tuple[str, ...]
+) -> None:
+    """Also where they stand on one line."""
+    file = tmp_path / "batchyard.toml"
+    file.write_text(UPSTREAM + line)
+    with pytest.raises(SettingsError) as caught:
+        read_settings(file, {})
+    told = str(caught.value).splitlines()
+    assert len(told) == len(said)
+    assert all(part in one for part, one in zip(said, told, strict=True)), told
+
+
+def test_several_mistakes_of_an_inline_table_are_told(tmp_path: Path) -> None:
+    """A list of tables may be written on one line as well."""
+    file = tmp_path / "batchyard.toml"
+    file.write_text('upstream = [{ url = "http://a", max_concurrency = 0, timeout_seconds = 0 }]')
+    with pytest.raises(SettingsError) as caught:
+        read_settings(file, {})
+    told = str(caught.value).splitlines()
+    assert len(told) == 2
+    assert all(one.startswith(f"{file}, line 1: ") for one in told)
+
+
 def test_values_are_told_with_the_table_they_are_in(tmp_path: Path) -> None:
     """What is of the right type is judged, too, and by the second table's own lines."""
     file = tmp_path / "batchyard.toml"

@@ -41,6 +41,13 @@ OUT_OF_CREDIT = LaneStanding(
 )
 BACKING_OFF = LaneStanding(width=8, in_flight=0, waiting=12, retry_at=1_002)
 STALLED = LaneStanding(width=8, in_flight=0, unrecorded_since=980)
+LOCKED = LaneStanding(
+    width=0,
+    in_flight=0,
+    unrecorded_since=970,
+    unrecorded_why="store_unavailable: results cannot be written: it is locked",
+)
+LACKING = LaneStanding(width=0, in_flight=0, trouble="upstream_lacks_model: no m")
 WAIT = Wait("m", 2_000, 1_900, 300, ("batch_a", "batch_b"))
 
 
@@ -62,11 +69,19 @@ def lanes(*standings: LaneStanding) -> dict[str, object]:
         ),
         (RUNNING | {"workers": 0}, "no_worker", "no worker runs", None),
         ({"status": "validating", "workers": 0}, "no_worker", "no worker runs", None),
-        (lanes(STALLED), "disk_low", "the disk may be full", 980),
+        (lanes(STALLED), "disk_low", "results cannot be written", 980),
+        (lanes(LOCKED), "store_unavailable", "results cannot be written: it is locked", 970),
+        (lanes(LACKING), "upstream_lacks_model", "gpu does not serve the model (no m);", None),
+        (
+            RUNNING | {"lanes": (("a, b", LACKING),)},
+            "upstream_lacks_model",
+            "a, b do not serve the model (no m); they are probed again",
+            None,
+        ),
         (
             lanes(DOWN),
             "upstream_down",
-            "gpu does not serve (connection refused); it is probed again in 4 s",
+            "gpu is down (connection refused); it is probed again in 4 s",
             990,
         ),
         (

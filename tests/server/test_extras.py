@@ -69,7 +69,7 @@ def test_what_a_worker_says_of_its_lanes_is_told(caller: Caller, worker: str) ->
     door.work.say_lanes(worker, [row])
     assert extras(caller, id)["reason"] == {
         "code": "upstream_down",
-        "message": "gpu does not serve (refused); it is probed again",
+        "message": "gpu is down (refused); it is probed again",
         "since": 5,
     }
     # Other tests leave workers behind in the store that they share.

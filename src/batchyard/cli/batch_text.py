@@ -23,7 +23,7 @@ def failure_lines(batch: dict[str, Any]) -> Iterator[str]:
         )
     if len(failures) > _CAUSES_SHOWN_MAX:
         rest = sum(failure["count"] for failure in failures[_CAUSES_SHOWN_MAX:])
-        yield f"{rest:,} lines failed for other causes"
+        yield f"{rest:,} {'line' if rest == 1 else 'lines'} failed for other causes"
 
 
 def lane_parts(batch: dict[str, Any]) -> Iterator[str]:
@@ -32,8 +32,8 @@ def lane_parts(batch: dict[str, Any]) -> Iterator[str]:
         where = f"{clean(lane['model'])} at {clean(lane['upstream'])}"
         waiting = f", {lane['waiting']:,} wait to be tried again" if lane.get("waiting") else ""
         figures = f"{lane['in_flight']:,} in flight of at most {lane['limit']:,}{waiting}"
-        reason = f" ({clean(lane['reason'])})" if lane.get("reason") else ""
-        yield f"{where}: {figures}{reason}"
+        why = lane.get("reason") or lane.get("limited_by")
+        yield f"{where}: {figures}" + (f" ({clean(why)})" if why else "")
 
 
 def refusal_lines(batch: dict[str, Any]) -> Iterator[str]:
@@ -46,5 +46,6 @@ def refusal_lines(batch: dict[str, Any]) -> Iterator[str]:
     for code, alike in by_code.items():
         first = alike[0]
         line = f"line {first['line']}: " if first.get("line") else ""
-        more = f" (and {len(alike) - 1:,} more lines)" if len(alike) > 1 else ""
+        rest = len(alike) - 1
+        more = f" (and {rest:,} more {'line' if rest == 1 else 'lines'})" if rest else ""
         yield f"{line}{clean(code)}: {clean(first.get('message'))}{more}"

@@ -42,6 +42,7 @@ from batchyard.places.input_file import InputFile
 from batchyard.places.machine import open_files_max
 from batchyard.places.upstreams import Upstreams, UpstreamSettings, open_upstreams
 from batchyard.rules.limits import LOCAL
+from batchyard.rules.served import OF_RUN
 from batchyard.rules.validate import Digest, Scan, explain, fits
 from batchyard.wire.ids import line_id_prefix
 from batchyard.wire.objects import BatchError
@@ -144,6 +145,7 @@ async def _run(
                 limits=LOCAL,
                 known_model=known,
                 served=served,
+                wording=OF_RUN,
             )
             if found:
                 _list_errors(source, found)
@@ -224,8 +226,8 @@ def _watched(
 ) -> Iterator[Watch]:
     """Tell how the run goes while this lasts."""
     progress = Progress(course.total, course.tally.results)
-    keys = {one.name: one.settings.api_key_env for one in upstreams}
-    watch = Watch(course, lanes, progress, keys=keys, wall=wall)
+    keyless = {one.name for one in upstreams if not one.settings.key_setting}
+    watch = Watch(course, lanes, progress, keyless=keyless, wall=wall)
     logger, noting = logging.getLogger("batchyard"), LogNotes(progress)
     logger.addHandler(noting)
     looking = asyncio.create_task(watch.run())

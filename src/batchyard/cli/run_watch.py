@@ -6,7 +6,7 @@ The reason is found as `batchyard why` finds that of a batch: by the same rule, 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 
 from msgspec import to_builtins
 
@@ -34,7 +34,7 @@ _CAUSES_NOTED_MAX = 5
 class Watch:
     """Looks at a run, tells its progress, and notes what changes.
 
-    `keys` names for each upstream the variable that its key is from, None where no key is sent.
+    `keyless` are the upstreams that are sent no key.
     """
 
     def __init__(
@@ -43,13 +43,15 @@ class Watch:
         lanes: Lanes,
         progress: Progress,
         *,
-        keys: Mapping[str, str | None],
+        keyless: Collection[str],
         wall: Callable[[], float],
     ) -> None:
         self._course, self._lanes, self._progress = course, lanes, progress
-        self._keys, self._wall = keys, wall
+        self._keyless, self._wall = keyless, wall
         self._standings = LaneStandings(lanes)
+        # Those of former runs of the same input are not told again, and do not count here.
         self._causes = {_key(failure) for failure in course.failures.most_frequent()}
+        self._causes_noted = 0
         self._done, self._moved_at = course.tally.results, int(wall())
         self._reason: Reason | None = None
         # The codes of the last look, those of the trouble that was noted last, and when each was.
@@ -111,25 +113,25 @@ class Watch:
 
     def _note_trouble(self, told: Reason, codes: tuple[str, ...], upstreams: list[str]) -> None:
         waiting = "waiting: " if self._reason else ""
-        fault = self._course.recorder.fault
-        because = f" ({fault})" if fault is not None and told.code == "disk_low" else ""
         hint = self._hint(codes, upstreams)
-        self._note(f"{waiting}{told.code}: {clean(told.message)}{because}{hint}")
+        self._note(f"{waiting}{told.code}: {clean(told.message)}{hint}")
 
     def _hint(self, codes: tuple[str, ...], upstreams: list[str]) -> str:
         if "upstream_refuses" not in codes:
             return ""
-        names = {self._keys.get(upstream) for upstream in upstreams}
-        held = sorted(name for name in names if name)
-        if held:
-            return f"; the key is that in {' or '.join(held)}"
+        # Where a key was sent, the detail of the failure says which.
+        if not all(upstream in self._keyless for upstream in upstreams):
+            return ""
         return "; no key was sent: set OPENAI_API_KEY"
 
     def _note_causes(self) -> None:
         for failure in self._course.failures.most_frequent():
-            if _key(failure) in self._causes or len(self._causes) >= _CAUSES_NOTED_MAX:
+            if self._causes_noted >= _CAUSES_NOTED_MAX:
+                return
+            if _key(failure) in self._causes:
                 continue
             self._causes.add(_key(failure))
+            self._causes_noted += 1
             self._progress.note("failing: " + causes_of([failure])[0])
 
 

@@ -30,6 +30,7 @@ from batchyard.places.store.rows import (
 )
 from batchyard.rules.limits import OUTPUT_EXPIRES_SECONDS, Limits
 from batchyard.rules.quota import refusal
+from batchyard.rules.served import OF_SERVER
 from batchyard.rules.settle import Settlement, settle
 from batchyard.rules.tokens import tokens_by_model
 from batchyard.rules.validate import Digest, Scan, ShardSpan, explain, fits
@@ -116,6 +117,7 @@ def _validate_content(desk: Desk, course: Course, content: Content, now: int) ->
             limits=desk.limits,
             known_model=known,
             served=desk.served_models(),
+            wording=OF_SERVER,
         )
         if errors:
             return _refuse(desk, course, errors, now)
@@ -257,6 +259,7 @@ def _finalize(desk: Desk, course: Course, now: int) -> bool:
             lines=course.total,
             completed=course.completed,
             failed=course.failed,
+            unanswered=course.total - course.completed - course.failed,
             causes=_causes(desk, course) or None,
         )
     elif tail is not None:

@@ -3,6 +3,7 @@
 import asyncio
 
 from batchyard.flow.lanes import Lane
+from batchyard.flow.line import Gate
 from batchyard.flow.routing import Lanes
 from batchyard.rules.standing import EVERY_MODEL, LaneStanding
 
@@ -31,7 +32,12 @@ class LaneStandings:
         found: list[tuple[Key, LaneStanding]] = []
         if held:
             # No lane of any model sends anything, nor would one that is not open yet.
-            stalled = LaneStanding(width=0, in_flight=0, unrecorded_since=self._held_since)
+            stalled = LaneStanding(
+                width=0,
+                in_flight=0,
+                unrecorded_since=self._held_since,
+                unrecorded_why=_why_held(gate),
+            )
             found.append(((EVERY_MODEL, ""), stalled))
         found += [
             (key, LaneStanding(width=0, in_flight=0, trouble=why))
@@ -49,6 +55,7 @@ class LaneStandings:
             self._since[key] = lane.reason.partition(":")[0], wall
         return LaneStanding(
             width=lane.width.limit,
+            width_why=lane.width.why,
             in_flight=lane.in_flight,
             waiting=len(waiting),
             retry_at=int(wall + min(timers) - now) if timers else None,
@@ -56,3 +63,11 @@ class LaneStandings:
             trouble_since=self._since[key][1] if lane.reason else None,
             probe_at=int(wall + silent_until - now) if silent_until > now else None,
         )
+
+
+def _why_held(gate: Gate) -> str:
+    if gate.fault is not None:
+        return gate.fault
+    if gate.disk_is_low:
+        return "disk_low: the disk is nearly full, so nothing is asked; make room"
+    return "disk_slow: nothing is asked until what has come is written"

@@ -42,6 +42,8 @@ class Gate:
         self.budget = budget or ByteBudget()
         self.until = float("inf")
         self.held = False
+        # Why what has come cannot be written, as a code, a colon and a sentence.
+        self.fault: str | None = None
         self.disk_is_low = False
 
     def is_shut(self, now: float) -> bool:

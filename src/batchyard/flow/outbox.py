@@ -192,7 +192,16 @@ class Pump:
         if mark.gone:
             log.warning("webhook_endpoint_disabled", **told, status=mark.status_code)
         elif mark.state == "given_up":
-            log.warning("webhook_given_up", **told, attempts=mark.attempts)
+            log.warning("webhook_given_up", **told, attempts=mark.attempts, **_why(mark))
+        elif mark.state == "pending":
+            again = max(0, round((mark.due_at or 0) - mark.attempted_at))
+            log.warning(
+                "webhook_failed",
+                **told,
+                attempt=mark.attempts,
+                **_why(mark),
+                again_in_seconds=again,
+            )
 
     async def _forget(self) -> None:
         steady = self._clock.steady()
@@ -200,6 +209,13 @@ class Pump:
             self._forgot_at = steady
             now = self._clock.wall()
             await self._runner.run(self._outbox.forget, int(now) - _KEPT_SECONDS, now)
+
+
+def _why(mark: Mark) -> dict[str, object]:
+    """The status, or the code alone of a fault: its text may name what is secret."""
+    if mark.status_code is not None:
+        return {"status": mark.status_code}
+    return {"fault": (mark.fault or "").partition(":")[0]}
 
 
 def fault_text(fault: Fault) -> str:

@@ -138,7 +138,7 @@ class ProbingLane(ABC):
     def _fall_sick(self, failure: Failure, now: float) -> None:
         """Shut the lane but for probes, or keep it shut after one of them failed."""
         if failure.reason == "upstream_refuses" and self._rules.key_setting:
-            detail = f"{failure.detail}; its key is of {self._rules.key_setting}"
+            detail = f"{failure.detail}; the key comes from {self._rules.key_setting}"
             failure = msgspec.structs.replace(failure, detail=detail)
         if self.health.sickness is not None:
             self.health.still_sick(failure)

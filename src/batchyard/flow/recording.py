@@ -1,6 +1,7 @@
 """Results become durable together: a piece of a few hundred milliseconds at a time."""
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable, Iterable
 
 from batchyard.flow.landing import Landing
@@ -8,7 +9,7 @@ from batchyard.flow.lanes import Gate
 from batchyard.flow.shards import HeldShard, Part
 from batchyard.places.log import log
 
-__all__ = ["Recorder", "within"]
+__all__ = ["Recorder", "unwritten", "within"]
 
 # Results that wait beyond this hold all lanes: the disk is slow, or full.
 _PENDING_BYTES_MAX = 24 << 20
@@ -35,10 +36,11 @@ class Recorder:
         delay_seconds: float = 0.2,
         piece_bytes: int = 2 << 20,
         faults: tuple[type[Exception], ...] = (OSError,),
+        told: Callable[[Exception], str] | None = None,
     ) -> None:
         self._keep = keep
         self._delay_seconds, self._piece_bytes = delay_seconds, piece_bytes
-        self._faults = faults
+        self._faults, self._told = faults, told or unwritten
         # In the order in which their results came; a dict, for sets have no order.
         self._pending: dict[HeldShard, None] = {}
         self._pending_bytes = self._large_bytes = 0
@@ -114,12 +116,13 @@ class Recorder:
                 except self._faults as fault:
                     self.fault = fault
                     log.error("results_not_recorded", fault=str(fault), again_in_seconds=delay)
+                    self._gate.fault = self._told(fault)
                     self._hold()
                     await asyncio.sleep(delay)
                     delay = min(most, delay * 2)
         finally:
             slow.cancel()
-        self.fault = None
+        self.fault = self._gate.fault = None
         if large_bytes:
             del piece
             self._gate.budget.recorded(large_bytes)
@@ -130,6 +133,14 @@ class Recorder:
     def _hold(self) -> None:
         """Let no line leave: what would come back could not be recorded, and might be lost."""
         self._gate.held = True
+
+
+def unwritten(fault: Exception) -> str:
+    """Why results cannot be written to a disk, with the code of the reason before it."""
+    why = getattr(fault, "strerror", None) or fault
+    is_read_only = getattr(fault, "errno", None) == errno.EROFS
+    code = "disk_read_only" if is_read_only else "disk_low"
+    return f"{code}: results cannot be written: {why}"
 
 
 async def within(event: Awaitable[object], seconds: float) -> None:

@@ -33,7 +33,7 @@ class Reporter:
         now = self._loop.time()
         gate = self._lanes.gate
         marks = (
-            gate.held or gate.disk_is_low,
+            (gate.held, gate.disk_is_low, gate.fault),
             *((key, lane.reason, lane.in_flight > 0) for key, lane in self._lanes.each()),
             *self._lanes.unserved(),
         )

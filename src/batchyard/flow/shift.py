@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from batchyard.flow.feeding import Feeder
 from batchyard.flow.keeping import HeldLease, Ledger
-from batchyard.flow.recording import Recorder, within
+from batchyard.flow.recording import Recorder, unwritten, within
 from batchyard.flow.reporting import Reporter
 from batchyard.flow.routing import Lanes
 from batchyard.flow.shards import HeldShard, Part
@@ -20,6 +20,7 @@ from batchyard.flow.steps import Steps
 from batchyard.flow.stop import Stop
 from batchyard.flow.tools import ShiftRules, Tools
 from batchyard.places.log import log
+from batchyard.places.store import in_words, is_full
 from batchyard.places.store.rows import LaneRow, Lease, Outlook
 
 __all__ = ["Shift"]
@@ -53,7 +54,10 @@ class Shift:
         self._faults: tuple[type[Exception], ...] = (OSError, *tools.work.faults)
         # What the lanes land.
         self.recorder = Recorder(
-            self._keep, delay_seconds=rules.piece_delay_seconds, faults=self._faults
+            self._keep,
+            delay_seconds=rules.piece_delay_seconds,
+            faults=self._faults,
+            told=_unrecorded,
         )
 
     def ring(self) -> None:
@@ -295,3 +299,11 @@ class Shift:
         except self._faults as fault:
             # What it held is free when its server buries it, or its lease is over.
             log.error("worker_not_signed_off", worker=self.worker, fault=str(fault))
+
+
+def _unrecorded(fault: Exception) -> str:
+    """Why results are not recorded, with the code of the reason: of a disk, or of the database."""
+    if isinstance(fault, OSError):
+        return unwritten(fault)
+    code = "disk_low" if is_full(fault) else "store_unavailable"
+    return f"{code}: results cannot be written: {in_words(fault)}"

@@ -5,6 +5,8 @@ from difflib import get_close_matches
 
 from msgspec import Struct
 
+from batchyard.rules.reason_codes import REASON_CODES
+
 __all__ = ["CODES", "Explained", "explain", "near"]
 
 _FILE, _CALL, _LINE, _END, _WAIT, _CHECK = (
@@ -12,7 +14,7 @@ _FILE, _CALL, _LINE, _END, _WAIT, _CHECK = (
     "a call of the API",
     "a request of a batch",
     "a campaign",
-    "why a batch does not move",
+    "why a batch or a server stands still",
     "a warning of `batchyard check`",
 )
 
@@ -174,6 +176,11 @@ _table(
             "The webhook's address is not one that this server may tell.",
             "Who runs it: allow it with `webhook_hosts`.",
         ),
+        "invalid_answer": (
+            "The webhook's receiver, or a list of models, answered what cannot be read.",
+            "Is it the right address? It is tried again.",
+            True,
+        ),
         "unreachable": ("The webhook's receiver could not be reached.", "It is tried again.", True),
         "invalid_response": (
             "The server's answer is not what a Batch API answers.",
@@ -305,31 +312,7 @@ _table(
         "batch_refused": ("The server did not take the batch.", "See why: batchyard status DIR."),
     },
 )
-_table(
-    _WAIT,
-    {
-        "no_worker": ("No worker of the server runs.", "Who runs it: see its log.", True),
-        "upstream_down": ("The model's server does not answer.", "Is it up?", True),
-        "upstream_throttling": (
-            "The model's server asks for patience.",
-            "It is asked as often as it allows.",
-            True,
-        ),
-        "retry_backoff": ("All lines wait to be asked again.", "They are, in a moment.", True),
-        "waiting_quota": (
-            "Other batches hold the tokens that this one needs.",
-            "It starts when they end; batchyard quota shows and sets the limit.",
-            True,
-        ),
-        "behind_higher_priority": ("Batches of higher priority go first.", "Wait.", True),
-        "paused_by": ("Somebody has paused the batch.", "POST /v1/batches/ID/resume.", True),
-        "disk_low": (
-            "The server's disk is nearly full, so nothing is asked.",
-            "Who runs it: free room; it goes on by itself.",
-            True,
-        ),
-    },
-)
+_table(_WAIT, REASON_CODES)
 # Names that others have for the same.
 _ALSO = {
     "batch_canceled": "batch_cancelled",

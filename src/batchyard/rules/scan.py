@@ -17,6 +17,7 @@ from batchyard.rules.kinds import Kind
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import examine
 from batchyard.rules.marks import Marks, Repeats
+from batchyard.rules.served import Unserved
 from batchyard.rules.skim import Skim
 from batchyard.wire.lines import BOM
 from batchyard.wire.objects import BatchError
@@ -86,11 +87,11 @@ class Scan:
         endpoint: str | None = None,
         known_model: Callable[[str], bool] | None = None,
         repeats: Repeats | None = None,
-        served_hint: Callable[[str], str] | None = None,
+        unserved: Callable[[str], str] | None = None,
     ) -> None:
         self._limits, self._endpoint = limits, endpoint
         self._known = known_model or (lambda _model: True)
-        self._served_hint = served_hint or (lambda _model: "")
+        self._unserved = unserved or Unserved()
         self._glance = Glance(limits)
         self._run_bytes = _RUN_BYTES
         self._tail: list[bytes] = []
@@ -313,9 +314,7 @@ class Scan:
         if known is not None:
             return known
         if model and not self._known(model):
-            message = f"The provided model '{model}' is not supported by the Batch API."
-            message += self._served_hint(model)
-            return BatchError("model_not_found", message, "body.model", number)
+            return BatchError("model_not_found", self._unserved(model), "body.model", number)
         most = self._limits.models_max if self._limits.mixed_models else 1
         if model not in self._models and len(self._models) >= most:
             message = f"The model '{model}' does not match " + (

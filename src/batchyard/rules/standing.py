@@ -29,14 +29,27 @@ _PACE_SECONDS, _PACE_SECONDS_MIN = 30.0, 2.0
 _NAMED_MAX = 3
 # Without an answer for so long, an upstream is called slow.
 _SLOW_SECONDS = 60
-# What is wrong with an upstream, by the code that its lane gives for it.
+# What is wrong with an upstream, or with several, by the code that its lane gives for it.
 _TROUBLES = {
-    "upstream_down": "does not serve",
-    "upstream_refuses": "refuses the key, or what it may do",
-    "upstream_out_of_credit": "says that the credit is used up",
-    "upstream_lacks_model": "does not serve the model any more",
-    "upstream_misplaced": "is not a model server at this URL, or not at this path",
-    "lane_failed": "is not asked after an error of the worker's own, which is in the log",
+    "upstream_down": ("is down", "are down"),
+    "upstream_throttling": ("asks for a pause", "ask for a pause"),
+    "upstream_refuses": (
+        "refuses the key, or what it may do",
+        "refuse the key, or what it may do",
+    ),
+    "upstream_out_of_credit": (
+        "says that the credit is used up",
+        "say that the credit is used up",
+    ),
+    "upstream_lacks_model": ("does not serve the model", "do not serve the model"),
+    "upstream_misplaced": (
+        "is not a model server at this URL, or not at this path",
+        "are not model servers at these URLs, or not at these paths",
+    ),
+    "lane_failed": (
+        "is paused after an error of Batchyard's own, which is in the log",
+        "are paused after an error of Batchyard's own, which is in the log",
+    ),
 }
 # In the place of a model: what is said holds for all of a worker's lanes.
 EVERY_MODEL = ""
@@ -45,18 +58,22 @@ EVERY_MODEL = ""
 class LaneStanding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How one worker's lane to one upstream stands; times are Unix seconds.
 
-    `width` is how many lines it lets in flight, `waiting` how many wait to be tried again.
+    `width` is how many lines it lets in flight, and `width_why` why no more; `waiting` is how many
+    wait to be tried again.
     """
 
     width: int
+    width_why: str = ""
     in_flight: int
     waiting: int = 0
     retry_at: int | None = None
     trouble: str | None = None
     trouble_since: int | None = None
     probe_at: int | None = None
-    # Only where the model is EVERY_MODEL: no results can be recorded.
+    # Only where the model is EVERY_MODEL: since when nothing is sent as results are not recorded,
+    # and why, as a code, a colon and a sentence.
     unrecorded_since: int | None = None
+    unrecorded_why: str = "disk_low: results cannot be written"
 
 
 class Wait(Struct, frozen=True):
@@ -120,8 +137,9 @@ def reason(facts: Facts, now: int) -> Reason | None:
         return None
     stalled = [one for _, one in facts.lanes if one.unrecorded_since is not None]
     if stalled:
-        since = min(one.unrecorded_since or 0 for one in stalled)
-        return Reason("disk_low", "results cannot be written: the disk may be full", since)
+        first = min(stalled, key=lambda one: one.unrecorded_since or 0)
+        code, _, message = first.unrecorded_why.partition(": ")
+        return Reason(code, message, first.unrecorded_since)
     return _lanes(facts.lanes, now) or _slow(facts, now) or _above(facts.above)
 
 
@@ -153,12 +171,13 @@ def _lanes(lanes: Sequence[tuple[str, LaneStanding]], now: int) -> Reason | None
             continue
         code, _, detail = one.trouble.partition(": ")
         soon = _in(one.probe_at, now)
+        # What no upstream serves has no lane: it is told of all of them at once.
+        are_several = ", " in upstream
+        words = _TROUBLES.get(code, _TROUBLES["upstream_down"])[are_several]
+        again = "they are probed again" if are_several else "it is probed again"
         if code == "upstream_throttling":
-            message = f"{upstream} asks for a pause ({detail}); lines are sent again{soon}"
-        else:
-            words = _TROUBLES.get(code, _TROUBLES["upstream_down"])
-            message = f"{upstream} {words} ({detail}); it is probed again{soon}"
-        return Reason(code, message, one.trouble_since)
+            again = "lines are sent again"
+        return Reason(code, f"{upstream} {words} ({detail}); {again}{soon}", one.trouble_since)
     waiting = sum(one.waiting for _, one in lanes)
     if not waiting or any(one.in_flight for _, one in lanes):
         return None

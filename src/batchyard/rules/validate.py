@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from batchyard.rules.limits import Limits
 from batchyard.rules.lines import url_fault
 from batchyard.rules.scan import Digest, Scan, ShardSpan
-from batchyard.rules.served import ServedHint
+from batchyard.rules.served import OF_CHECK, Unserved, Wording
 from batchyard.wire.objects import BatchError
 
 __all__ = ["Digest", "Scan", "ShardSpan", "explain", "fits", "study"]
@@ -33,6 +33,7 @@ def explain(
     limits: Limits,
     known_model: Callable[[str], bool],
     served: Sequence[str] = (),
+    wording: Wording = OF_CHECK,
 ) -> tuple[BatchError, ...]:
     """All that is wrong with a file, in file order; nothing if it is fine.
 
@@ -40,9 +41,15 @@ def explain(
     `limits.errors_max` errors are told; then the last one says how many more there are, or that
     there were so many that the rest was not examined.
     """
-    return study(chunks, endpoint=endpoint, limits=limits, known_model=known_model, served=served)[
-        1
-    ]
+    _, errors = study(
+        chunks,
+        endpoint=endpoint,
+        limits=limits,
+        known_model=known_model,
+        served=served,
+        wording=wording,
+    )
+    return errors
 
 
 def study(
@@ -52,14 +59,17 @@ def study(
     limits: Limits,
     known_model: Callable[[str], bool],
     served: Sequence[str] = (),
+    wording: Wording = OF_CHECK,
     beside: Callable[[bytes, Collection[tuple[str, str]]], None] | None = None,
 ) -> tuple[Digest, tuple[BatchError, ...]]:
     """What a file asks for, and all that is wrong with it, as `explain` tells it.
 
-    `served` are models that are told where one is not known. `beside` sees each chunk once, with
-    the urls and models that lines ask for up to its end.
+    `served` are models that are told where one is not known, in this `wording`. `beside` sees
+    each chunk once, with the urls and models that lines ask for up to its end.
     """
-    scan = Scan(limits, endpoint=endpoint, known_model=known_model, served_hint=ServedHint(served))
+    scan = Scan(
+        limits, endpoint=endpoint, known_model=known_model, unserved=Unserved(served, wording)
+    )
     for chunk in chunks():
         scan.feed(chunk)
         if beside is not None:
@@ -71,7 +81,7 @@ def study(
             endpoint=endpoint,
             known_model=known_model,
             repeats=scan.repeats(),
-            served_hint=ServedHint(served),
+            unserved=Unserved(served, wording),
         )
         for chunk in chunks():
             scan.feed(chunk)

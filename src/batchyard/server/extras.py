@@ -119,6 +119,7 @@ def _lane_statuses(models: Sequence[str], rows: Sequence[LaneRow]) -> tuple[Lane
             upstream=row.upstream,
             in_flight=lane.in_flight + (before.in_flight if before else 0),
             limit=lane.width + (before.limit if before else 0),
+            limited_by=lane.width_why or (before.limited_by if before else ""),
             waiting=lane.waiting + (before.waiting if before else 0),
             reason=lane.trouble or (before.reason if before else None),
             since=lane.trouble_since or (before.since if before else None),

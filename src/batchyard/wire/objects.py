@@ -117,15 +117,16 @@ class FailureCount(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class LaneStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The requests in flight to one model at one upstream, summed over the workers.
 
-    `limit` is how many may be in flight now, `waiting` how many lines wait to be tried again.
-    `reason` says why the lane stands still, as a code, a colon and a detail; `since` is when that
-    began.
+    `limit` is how many may be in flight now, `limited_by` why no more, `waiting` how many
+    lines wait to be tried again. `reason` says why the lane stands still, as a code, a colon and a
+    detail; `since` is when that began.
     """
 
     model: str
     upstream: str
     in_flight: int
     limit: int
+    limited_by: str = ""
     waiting: int = 0
     reason: str | None = None
     since: int | None = None
