@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -14,6 +13,8 @@ from batchyard.cli.machine import folder_of
 from batchyard.cli.options import AS_JSON, tell_json
 
 with lazily():
+    import asyncio
+
     from batchyard.places import blobs as blob_files
     from batchyard.places import clock, database, log, worker_locks
     from batchyard.places import folder as folders
