@@ -19,7 +19,7 @@ REASONING = (
     *("flow/failing.py", "flow/lane_standings.py", "flow/recording.py", "flow/shift.py"),
 )
 REASON = re.compile(
-    r"((?:upstream|lane|disk|store|data|no|paused|waiting|behind)_[a-z_]+)(?:: .*)?"
+    r"((?:upstream|lane|disk|store|data|no|paused|waiting|retry|behind)_[a-z_]+)(?:: .*)?"
 )
 
 

@@ -10,7 +10,13 @@ from batchyard.places.store.rows import LaneRow
 from batchyard.rules.standing import EVERY_MODEL, LaneStanding
 from tests.server.door import Caller
 
-DOWN = LaneStanding(width=8, in_flight=0, trouble="upstream_down: refused", trouble_since=5)
+DOWN = LaneStanding(
+    width=8,
+    width_why="still widening",
+    in_flight=0,
+    trouble="upstream_down: refused",
+    trouble_since=5,
+)
 
 
 @pytest.fixture
@@ -72,6 +78,7 @@ def test_what_a_worker_says_of_its_lanes_is_told(caller: Caller, worker: str) ->
         "message": "gpu is down (refused); it is probed again",
         "since": 5,
     }
+    assert extras(caller, id)["lanes"][0]["limited_by"] == "still widening"
     # Other tests leave workers behind in the store that they share.
     door.work.bury_all()
     assert extras(caller, id)["reason"]["code"] == "no_worker"

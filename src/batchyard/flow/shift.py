@@ -23,7 +23,7 @@ from batchyard.places.log import log
 from batchyard.places.store import in_words, is_full
 from batchyard.places.store.rows import LaneRow, Lease, Outlook
 
-__all__ = ["Shift"]
+__all__ = ["Shift", "unrecorded"]
 
 _STEP_AGAIN_SECONDS = 2.0
 
@@ -57,7 +57,7 @@ class Shift:
             self._keep,
             delay_seconds=rules.piece_delay_seconds,
             faults=self._faults,
-            told=_unrecorded,
+            told=unrecorded,
         )
 
     def ring(self) -> None:
@@ -301,7 +301,7 @@ class Shift:
             log.error("worker_not_signed_off", worker=self.worker, fault=str(fault))
 
 
-def _unrecorded(fault: Exception) -> str:
+def unrecorded(fault: Exception) -> str:
     """Why results are not recorded, with the code of the reason: of a disk, or of the database."""
     if isinstance(fault, OSError):
         return unwritten(fault)
