@@ -74,7 +74,10 @@ def test_what_a_killed_server_left_is_ended(processes: Processes, how: str) -> N
     """It is asked first; one that does not listen, or stands still, is killed."""
     process = processes.hold("w1", how)
     if how == "frozen":
-        psutil.Process(process.pid).suspend()
+        frozen = psutil.Process(process.pid)
+        frozen.suspend()
+        while frozen.status() != psutil.STATUS_STOPPED:
+            pass
     grace_seconds = 0.05 if how == "deaf" else 20.0
     assert [holder.pid for holder in processes.locks.end_all(grace_seconds)] == [process.pid]
     number = signal.SIGTERM if how == "" else signal.SIGKILL
